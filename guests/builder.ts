@@ -1,0 +1,251 @@
+/**
+ * Builds the image of one recipe: fetches its packages, takes out what it needs, packs, records.
+ *
+ * Everything lies below one cache folder:
+ *
+ *     apt/ARCH/       private apt state and the packages
+ *     work/ID/        what was taken out of the packages
+ *     images/ID/      vmlinuz, initrd.gz, copyright files, image.json
+ *
+ * `image.json` carries a stamp, the hash of all that the image depends on in the project. While it holds, nothing is
+ * fetched and nothing is run.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { FetchedPackage, MirrorOptions } from './apt.ts';
+import { run } from './command.ts';
+import { extractDeb, filesBelow, findInPackage } from './deb.ts';
+import { packInitramfs, type GuestFile } from './image.ts';
+import { licencesOf } from './licences.ts';
+import type { GuestImage, ImageFile, PackageSource } from './manifest.ts';
+import { PackageStore } from './packages.ts';
+import type { Architecture, Recipe } from './schema.ts';
+
+/** To be counted up when the builder packs differently, so that images of an older builder are not taken for new. */
+const BUILDER_VERSION = 1;
+
+export interface BuilderOptions {
+  /** The project's root folder. */
+  readonly root: string;
+  readonly cache: string;
+  readonly mirror: MirrorOptions;
+  /** Look for newer packages. */
+  readonly refresh: boolean;
+  /** Called with each step. */
+  readonly report: (line: string) => void;
+}
+
+interface StampedImage {
+  readonly stamp: string;
+  readonly image: GuestImage;
+}
+
+export class GuestBuilder {
+  readonly #options: BuilderOptions;
+  readonly #stores = new Map<Architecture, PackageStore>();
+
+  constructor(options: BuilderOptions) {
+    this.#options = options;
+  }
+
+  /** The image of a recipe as it was last built; undefined if there is none, or its files are not whole. */
+  imageOf(recipe: Recipe): GuestImage | undefined {
+    return this.#stampedImageOf(recipe)?.image;
+  }
+
+  /** Brings the image of a recipe up to date. Throws an error that says what is missing. */
+  async build(recipe: Recipe): Promise<void> {
+    const report = (line: string) => this.#options.report(`${recipe.id}: ${line}`);
+    if (recipe.prepare) await this.#prepare(recipe.prepare, recipe.arch);
+    const skeleton = this.#readSkeleton(recipe);
+    const extraFiles = this.#readExtraFiles(recipe);
+    const before = this.#stampedImageOf(recipe);
+    const inputs = stampOf(recipe, [...skeleton, ...extraFiles]);
+    if (before?.stamp === inputs && !this.#options.refresh) {
+      report(`up to date (${this.#relative(this.#imageFolder(recipe))})`);
+      return;
+    }
+
+    const store = this.#store(recipe.arch, report);
+    const kernel = await store.getKernel(recipe.kernelPackage);
+    const packages: FetchedPackage[] = [];
+    for (const name of Object.keys(recipe.packages)) packages.push(await store.get(name));
+
+    report('unpacking');
+    const work = path.join(this.#options.cache, 'work', recipe.id);
+    const kernelTree = path.join(work, kernel.name);
+    const modulePatterns = recipe.modules.map((name) => `*/${moduleFile(name)}.ko*`);
+    const documents = ['*/usr/share/doc/*/copyright'];
+    await extractDeb(kernel.file, ['*/boot/vmlinuz-*', '*/modules.builtin', ...documents, ...modulePatterns], kernelTree);
+    const packageFiles: GuestFile[] = [];
+    for (const fetched of packages) {
+      const tree = path.join(work, fetched.name);
+      const wanted = recipe.packages[fetched.name] ?? [];
+      await extractDeb(fetched.file, [...documents, ...wanted.map((file) => `*${file}`)], tree);
+      packageFiles.push(...wanted.map((file) => readPackageFile(tree, file, fetched)));
+    }
+    const modules = await readModules(kernelTree, recipe.modules, report);
+
+    report('packing the initramfs');
+    const initrd = packInitramfs({ hostname: recipe.id, skeleton, packageFiles, extraFiles, modules });
+    this.#write(recipe, inputs, {
+      kernel: readKernel(kernelTree, kernel),
+      initrd,
+      sources: [kernel, ...packages].map((fetched) => ({ fetched, tree: path.join(work, fetched.name) })),
+    });
+    const written = this.#stampedImageOf(recipe)!.image;
+    report(`built: ${kernel.name} ${kernel.version}, initrd ${Math.round(written.initrd.sizeBytes / 1024)} KiB`);
+  }
+
+  #write(
+    recipe: Recipe,
+    stamp: string,
+    parts: { kernel: Uint8Array; initrd: Uint8Array; sources: { fetched: FetchedPackage; tree: string }[] },
+  ): void {
+    const folder = this.#imageFolder(recipe);
+    mkdirSync(folder, { recursive: true });
+    const packages: PackageSource[] = parts.sources.map(({ fetched: { name, version }, tree }) => {
+      const file = path.join(tree, 'usr/share/doc', name, 'copyright');
+      if (!existsSync(file)) return { name, version, licences: [], copyright: undefined };
+      copyFileSync(file, path.join(folder, `${name}.copyright`));
+      const licences = licencesOf(readFileSync(file, 'utf8'));
+      return { name, version, licences, copyright: `${recipe.id}/${name}.copyright` };
+    });
+    const image: GuestImage = {
+      id: recipe.id,
+      name: recipe.name,
+      description: recipe.description,
+      arch: recipe.arch,
+      hidden: recipe.hidden,
+      memoryMiB: recipe.memoryMiB,
+      commandLine: recipe.commandLine,
+      stockCommandLine: recipe.stockCommandLine,
+      kernel: writeImageFile(folder, 'vmlinuz', parts.kernel),
+      initrd: writeImageFile(folder, 'initrd.gz', parts.initrd),
+      packages,
+      built: new Date().toISOString(),
+    };
+    const stamped: StampedImage = { stamp, image };
+    writeImageFile(folder, 'image.json', Buffer.from(JSON.stringify(stamped, undefined, 2) + '\n'));
+  }
+
+  async #prepare(script: string, arch: Architecture): Promise<void> {
+    const result = await run(process.execPath, ['--import', 'tsx', script, arch], {}, this.#options.root);
+    for (const line of result.stdout.split('\n')) if (line) this.#options.report(line);
+    if (result.code !== 0) throw new Error(`${script} failed: ${result.stderr.trim()}`);
+  }
+
+  #readSkeleton(recipe: Recipe): GuestFile[] {
+    const folder = path.join(this.#options.root, recipe.skeleton);
+    if (!existsSync(folder)) throw new Error(`the skeleton ${recipe.skeleton} does not exist`);
+    return filesBelow(folder).map((name) => {
+      const file = path.join(folder, name);
+      // Git keeps the executable bit and nothing else; so does the image.
+      const mode = statSync(file).mode & 0o100 ? 0o755 : 0o644;
+      return { path: `/${name.split(path.sep).join('/')}`, mode, data: readFileSync(file) };
+    });
+  }
+
+  #readExtraFiles(recipe: Recipe): GuestFile[] {
+    return recipe.files.map((entry) => {
+      const file = path.join(this.#options.root, entry.source);
+      if (!existsSync(file)) throw new Error(`${entry.source}, the source of ${entry.path}, does not exist`);
+      return { path: entry.path, mode: entry.mode, data: readFileSync(file) };
+    });
+  }
+
+  #stampedImageOf(recipe: Recipe): StampedImage | undefined {
+    const file = path.join(this.#imageFolder(recipe), 'image.json');
+    if (!existsSync(file)) return undefined;
+    try {
+      const stamped = JSON.parse(readFileSync(file, 'utf8')) as StampedImage;
+      const whole = [stamped.image.kernel, stamped.image.initrd].every(
+        (part) => statSync(path.join(this.#options.cache, 'images', part.file)).size === part.sizeBytes,
+      );
+      return whole ? stamped : undefined;
+    } catch {
+      return undefined; // Damaged or half removed: as good as not built.
+    }
+  }
+
+  #store(arch: Architecture, report: (line: string) => void): PackageStore {
+    const { cache, mirror, refresh } = this.#options;
+    const store = this.#stores.get(arch) ?? new PackageStore(arch, path.join(cache, 'apt', arch), mirror, refresh, report);
+    this.#stores.set(arch, store);
+    return store;
+  }
+
+  #imageFolder(recipe: Recipe): string {
+    return path.join(this.#options.cache, 'images', recipe.id);
+  }
+
+  #relative(file: string): string {
+    return path.relative(this.#options.root, file);
+  }
+}
+
+/** Hash of everything in the project that an image depends on. */
+function stampOf(recipe: Recipe, files: readonly GuestFile[]): string {
+  const hash: Hash = createHash('sha256').update(JSON.stringify([BUILDER_VERSION, recipe]));
+  for (const file of files) hash.update(JSON.stringify([file.path, file.mode, file.data.length])).update(file.data);
+  return hash.digest('hex');
+}
+
+function writeImageFile(folder: string, name: string, data: Uint8Array): ImageFile {
+  const file = path.join(folder, name);
+  // By renaming, a page that is reading the old file keeps it whole.
+  writeFileSync(`${file}.new`, data);
+  renameSync(`${file}.new`, file);
+  const sha256 = createHash('sha256').update(data).digest('hex');
+  return { file: `${path.basename(folder)}/${name}`, sizeBytes: data.length, sha256 };
+}
+
+function readPackageFile(tree: string, guestPath: string, fetched: FetchedPackage): GuestFile {
+  const file = findInPackage(tree, guestPath);
+  if (!file) throw new Error(`${guestPath} is not in ${fetched.name} ${fetched.version}`);
+  return { path: guestPath, mode: statSync(file).mode & 0o777, data: readFileSync(file) };
+}
+
+function readKernel(tree: string, kernel: FetchedPackage): Uint8Array {
+  const boot = path.join(tree, 'boot');
+  const name = existsSync(boot) ? readdirSync(boot).find((entry) => entry.startsWith('vmlinuz-')) : undefined;
+  if (!name) throw new Error(`no /boot/vmlinuz-* is in ${kernel.name} ${kernel.version}`);
+  return readFileSync(path.join(boot, name));
+}
+
+/** Module files use the one or the other; `lsmod` shows underscores. */
+function moduleFile(name: string): string {
+  return name.replace(/[-_]/g, '[-_]');
+}
+
+async function readModules(
+  tree: string,
+  names: readonly string[],
+  report: (line: string) => void,
+): Promise<{ name: string; data: Uint8Array }[]> {
+  const files = filesBelow(tree);
+  const builtin = files.filter((file) => path.basename(file) === 'modules.builtin');
+  const builtinNames = builtin.map((file) => readFileSync(path.join(tree, file), 'utf8')).join('\n');
+  const modules: { name: string; data: Uint8Array }[] = [];
+  for (const name of names) {
+    const pattern = new RegExp(`(^|/)${moduleFile(name)}\\.ko(\\.xz)?$`);
+    const file = files.find((candidate) => pattern.test(candidate));
+    if (file) {
+      modules.push({ name, data: await readModule(path.join(tree, file)) });
+    } else if (!new RegExp(`/${moduleFile(name)}\\.ko$`, 'm').test(builtinNames)) {
+      // A guest without it still boots: kernels change, a catalogue entry must survive that.
+      report(`warning: the kernel has no module ${name}`);
+    }
+  }
+  return modules;
+}
+
+async function readModule(file: string): Promise<Uint8Array> {
+  if (file.endsWith('.xz')) {
+    const result = await run('xz', ['-d', '-k', '-f', file]);
+    if (result.code !== 0) throw new Error(`${path.basename(file)} cannot be decompressed: ${result.stderr.trim()}`);
+    return readFileSync(file.slice(0, -'.xz'.length));
+  }
+  return readFileSync(file);
+}

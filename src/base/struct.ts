@@ -1,0 +1,137 @@
+/**
+ * Struct layouts, declared once. A declaration (field, type, version) yields the TypeScript accessor below, the
+ * AssemblyScript constants (`tools/build-core.ts` prints them with {@link assemblyScriptLayout}) and the saved-state
+ * schema. A literal offset anywhere else is a defect.
+ *
+ * @example
+ * const Timer = struct('Timer', 1, { deadlineNs: 'u64', mode: 'u8', latch: array('u16', 3) });
+ * const t = Timer.at(memory, 0x2000); // t.deadlineNs is a bigint property, t.latch a Uint16Array view
+ *
+ * Invariants: little-endian, fields in declared order at natural alignment, size a multiple of 16. Views stay valid
+ * when a shared memory grows, because growth never moves what was there.
+ */
+
+export type Scalar = 'u8' | 'u16' | 'u32' | 'i32' | 'u64' | 'i64' | 'f64';
+
+export interface ArrayType<S extends Scalar = Scalar, N extends number = number> {
+  readonly array: S;
+  readonly length: N;
+}
+
+export type FieldType = Scalar | ArrayType;
+
+export type Fields = Readonly<Record<string, FieldType>>;
+
+type ScalarValue<S extends Scalar> = S extends 'u64' | 'i64' ? bigint : number;
+
+interface Views {
+  u8: Uint8Array;
+  u16: Uint16Array;
+  u32: Uint32Array;
+  i32: Int32Array;
+  u64: BigUint64Array;
+  i64: BigInt64Array;
+  f64: Float64Array;
+}
+
+type FieldValue<T extends FieldType> = T extends ArrayType<infer S>
+  ? Views[S]
+  : T extends Scalar
+    ? ScalarValue<T>
+    : never;
+
+/** The accessor object of a struct: scalars are read/write properties, arrays are live typed-array views. */
+export type Struct<F extends Fields> = { -readonly [K in keyof F]: FieldValue<F[K]> } & {
+  /** Address of the struct in the guest's memory, in bytes. */
+  readonly $address: number;
+};
+
+export interface StructDeclaration<F extends Fields = Fields> {
+  readonly name: string;
+  /** Version of the saved-state schema: raised whenever a field changes meaning, type or place. */
+  readonly version: number;
+  readonly fields: F;
+  /** Byte offset of each field. */
+  readonly offsets: { readonly [K in keyof F]: number };
+  /** Size in bytes, a multiple of 16. */
+  readonly size: number;
+  /** The accessor of the struct that lies at `address` of `buffer`. */
+  at(buffer: ArrayBufferLike, address: number): Struct<F>;
+}
+
+const scalarBytes: Readonly<Record<Scalar, number>> = { u8: 1, u16: 2, u32: 4, i32: 4, u64: 8, i64: 8, f64: 8 };
+
+export function array<S extends Scalar, N extends number>(type: S, length: N): ArrayType<S, N> {
+  return { array: type, length };
+}
+
+export function struct<const F extends Fields>(name: string, version: number, fields: F): StructDeclaration<F> {
+  const offsets: Record<string, number> = {};
+  let end = 0;
+  for (const [field, type] of Object.entries(fields)) {
+    const scalar = typeof type === 'string' ? type : type.array;
+    const bytes = scalarBytes[scalar];
+    // Arrays start on 16 bytes, so that 128-bit registers can be loaded as vectors.
+    const alignment = typeof type === 'string' ? bytes : 16;
+    end = Math.ceil(end / alignment) * alignment;
+    offsets[field] = end;
+    end += typeof type === 'string' ? bytes : bytes * type.length;
+  }
+  const size = Math.ceil(end / 16) * 16;
+  return {
+    name,
+    version,
+    fields,
+    offsets: offsets as { readonly [K in keyof F]: number },
+    size,
+    at: (buffer, address) => accessor(fields, offsets, buffer, address) as Struct<F>,
+  };
+}
+
+function accessor(fields: Fields, offsets: Record<string, number>, buffer: ArrayBufferLike, address: number): object {
+  const target = { $address: address };
+  for (const [field, type] of Object.entries(fields)) {
+    const at = address + (offsets[field] ?? 0);
+    if (typeof type === 'string') {
+      const view = viewOf(type, buffer, at, 1);
+      Object.defineProperty(target, field, {
+        enumerable: true,
+        get: () => view[0],
+        set: (value: number & bigint) => {
+          view[0] = value;
+        },
+      });
+    } else {
+      Object.defineProperty(target, field, { enumerable: true, value: viewOf(type.array, buffer, at, type.length) });
+    }
+  }
+  return target;
+}
+
+function viewOf(type: Scalar, buffer: ArrayBufferLike, at: number, length: number): Views[Scalar] {
+  switch (type) {
+    case 'u8':
+      return new Uint8Array(buffer, at, length);
+    case 'u16':
+      return new Uint16Array(buffer, at, length);
+    case 'u32':
+      return new Uint32Array(buffer, at, length);
+    case 'i32':
+      return new Int32Array(buffer, at, length);
+    case 'u64':
+      return new BigUint64Array(buffer, at, length);
+    case 'i64':
+      return new BigInt64Array(buffer, at, length);
+    case 'f64':
+      return new Float64Array(buffer, at, length);
+  }
+}
+
+/** The AssemblyScript view of a declaration: a namespace of byte offsets, for `load<T>(pointer, Name.field)`. */
+export function assemblyScriptLayout(declaration: StructDeclaration): string {
+  const lines = Object.entries(declaration.offsets).map(
+    ([field, offset]) => `  // @ts-ignore: decorator\n  @inline export const ${field}: usize = ${offset};`,
+  );
+  const size = `  // @ts-ignore: decorator\n  @inline export const SIZE: usize = ${declaration.size};`;
+  return `export namespace ${declaration.name} {\n${lines.join('\n')}\n${size}\n}\n`;
+}

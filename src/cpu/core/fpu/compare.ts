@@ -1,0 +1,75 @@
+/** FCOM, FUCOM, FTST, FXAM (SDM vol. 2A). Condition codes come in their status-word positions. */
+import {
+  C0,
+  C1,
+  C2,
+  C3,
+  DE,
+  EXP_MASK,
+  IE,
+  QUIET_BIT,
+  SIGN_BIT,
+  isDenormal,
+  isInfinity,
+  isNaN80,
+  isUnsupported,
+  isZero,
+  normalExponent,
+  normalSignificand,
+  seAt,
+  sigAt,
+  stopsAtDenormal,
+} from './f80.ts';
+
+/**
+ * Compares a with b: C3 C2 C0 = 000 a > b, 001 a < b, 100 equal, 111 unordered. Quiet NaNs raise IE unless `quiet`
+ * (FUCOM). With an unmasked exception the instruction still sets the codes, so they are always returned, except that an
+ * unmasked DE returns DE alone.
+ */
+export function f80_compare(a: usize, b: usize, quiet: bool, cw: u32): u32 {
+  return compareWords(seAt(a), sigAt(a), seAt(b), sigAt(b), quiet, cw);
+}
+
+/** FTST: compares a with zero. */
+export function f80_tst(a: usize, cw: u32): u32 {
+  return compareWords(seAt(a), sigAt(a), 0, 0, false, cw);
+}
+
+function compareWords(seA: u32, sigA: u64, seB: u32, sigB: u64, quiet: bool, cw: u32): u32 {
+  if (isUnsupported(seA, sigA) || isUnsupported(seB, sigB)) return C3 | C2 | C0 | IE;
+  const nanA = isNaN80(seA, sigA);
+  const nanB = isNaN80(seB, sigB);
+  if (nanA | nanB) {
+    const signals = (nanA && !(sigA & QUIET_BIT)) || (nanB && !(sigB & QUIET_BIT));
+    return C3 | C2 | C0 | (signals || !quiet ? IE : 0);
+  }
+  const flags = <bool>(isDenormal(seA, sigA) | isDenormal(seB, sigB)) ? DE : 0;
+  if (stopsAtDenormal(flags, cw)) return flags;
+  const zeroA = isZero(seA, sigA);
+  const zeroB = isZero(seB, sigB);
+  if (zeroA & zeroB) return C3 | flags;
+  const negativeA = seA >= SIGN_BIT;
+  const negativeB = seB >= SIGN_BIT;
+  if (zeroA) return flags | (negativeB ? 0 : C0);
+  if (zeroB) return flags | (negativeA ? C0 : 0);
+  if (negativeA != negativeB) return flags | (negativeA ? C0 : 0);
+  const expA = normalExponent(seA, sigA);
+  const expB = normalExponent(seB, sigB);
+  const normA = normalSignificand(sigA);
+  const normB = normalSignificand(sigB);
+  if (expA == expB && normA == normB) return flags | C3;
+  const smaller = expA != expB ? expA < expB : normA < normB;
+  return flags | (smaller != negativeA ? C0 : 0);
+}
+
+/** FXAM for a register that is not empty: the class in C3 C2 C0, the sign in C1. */
+export function f80_xam(a: usize): u32 {
+  const se = seAt(a);
+  const sig = sigAt(a);
+  const sign = se & SIGN_BIT ? C1 : 0;
+  if (isUnsupported(se, sig)) return sign;
+  if (isNaN80(se, sig)) return sign | C0;
+  if (isInfinity(se, sig)) return sign | C2 | C0;
+  if (isZero(se, sig)) return sign | C3;
+  return sign | (se & EXP_MASK ? C2 : C3 | C2);
+}

@@ -1,0 +1,204 @@
+/**
+ * The op-builder: the vocabulary in which every instruction's meaning is written, once. A semantics function is run
+ * with one of several builders: the interpreter's (at build time, operands dynamic), the compiler's (at run time,
+ * operands known), the evaluator (values computed at once, in plain TypeScript).
+ *
+ * A value carries its type. Integers have a size in bytes and are kept zero-extended; sizes 1, 2 and 4 are i32 in
+ * wasm, size 8 is i64. A Bool is an i32 that is 0 or 1. Vectors are 16 bytes. An `f80` is a handle on a 16-byte
+ * temporary (significand, then sign and exponent).
+ *
+ * Rules for semantics:
+ * - Faults leave no trace: read, compute, write memory, then write registers and flags. A write that can fault comes
+ *   before any write that cannot. With several memory writes, `probe` them all first.
+ * - JavaScript control flow (`if`, loops) may depend on the instruction `i` (sizes, operand kinds), never on values;
+ *   for values there are `select`, `if`, `raiseIf`.
+ */
+
+export type Size = 1 | 2 | 4 | 8;
+export type Type = 'i8' | 'i16' | 'i32' | 'i64' | 'bool' | 'v128' | 'f32' | 'f64' | 'f80';
+
+/** A value of a builder: opaque to semantics but for its type. */
+export interface Value {
+  readonly type: Type;
+}
+/** A mutable variable, for results that differ between the arms of an `if`. */
+export interface Variable {
+  readonly type: Type;
+}
+
+/** An operand of the instruction (never looked into by semantics but for these). */
+export interface Operand {
+  readonly kind: 'register' | 'memory' | 'immediate' | 'segment' | 'control' | 'debug' | 'vector' | 'mmx' | 'x87';
+  /** Bytes: 1, 2, 4, 8, 10, 16 (6 and larger for far pointers and save areas). */
+  readonly size: number;
+}
+
+/** The instruction as a semantics function sees it; everything here is static for a form. */
+export interface Instruction {
+  readonly mnemonic: string;
+  readonly operands: readonly Operand[];
+  /** Operand size in bytes after prefixes and defaults: 2, 4 or 8 (1 where the row's operands are bytes). */
+  readonly size: Size;
+  /** Stack width of PUSH, POP, CALL, RET… in this form: 2, 4 or 8. */
+  readonly stackSize: 2 | 4 | 8;
+  /** true in 64-bit code. Forms differ by it only where the row asks (`modes`). */
+  readonly long: boolean;
+  /** Condition code of Jcc, SETcc, CMOVcc: the low 4 bits of the opcode. */
+  readonly condition: number;
+}
+
+export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
+/**
+ * How the six arithmetic flags follow from operands and result, all of one size:
+ * add: r = x + y (+ carry-in given as `carry`); sub: r = x − y (− carry); logic: CF = OF = AF = 0;
+ * inc, dec: as add, sub with y = 1, CF kept; zsp: only ZF, SF, PF from r (CF, OF, AF set apart with setFlag after it).
+ */
+export type FlagRule = 'add' | 'sub' | 'logic' | 'inc' | 'dec' | 'zsp';
+
+export type Segment = 'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs';
+export type SystemRegister = 'fpuControl' | 'fpuStatus' | 'fpuTags' | 'fpuTop' | 'mxcsr' | 'fpuTrap' | 'cpl' | 'eflags' | 'cr0' | 'cr4';
+
+/** Vector operations by their WebAssembly names, e.g. 'i8x16.add', 'v128.and', 'i32x4.extmul_low_i16x8_u'. */
+export type VectorOp = string;
+
+export interface Builder {
+  // Operands. -------------------------------------------------------------------------------------------------------
+  /** The operand's value: an integer of the operand's size; v128 for 16-byte vectors, i64 for MMX registers. */
+  read(o: Operand): Value;
+  /** Writes the operand. A 32-bit general register write clears the upper half; 8 and 16 bits keep the rest. */
+  write(o: Operand, v: Value): void;
+  /**
+   * Read-modify-write: plain, or atomic under LOCK. `change` computes the new value from the old one; `then` runs
+   * after the write with (old, new), where nothing can fault any more: flags and register results go there.
+   */
+  update(o: Operand, change: (old: Value) => Value, then?: (old: Value, result: Value) => void): void;
+  /** The memory operand moved by `delta` bytes (an integer of address size or smaller, sign-extended): BT and friends. */
+  displaced(o: Operand, delta: Value, size: number): Operand;
+  /** A general register as operand: number 0…15 (size 1: AL CL DL BL, SPL BPL SIL DIL, R8B…; high bytes by 'ah'…'bh'). */
+  register(n: number | 'ah' | 'ch' | 'dh' | 'bh', size: Size): Operand;
+
+  // Integers. -------------------------------------------------------------------------------------------------------
+  int(size: Size, n: number | bigint): Value;
+  add(a: Value, b: Value): Value;
+  sub(a: Value, b: Value): Value;
+  mul(a: Value, b: Value): Value;
+  /** Upper half of the double-width product (all sizes). */
+  mulHighU(a: Value, b: Value): Value;
+  mulHighS(a: Value, b: Value): Value;
+  /** Division of one width; the caller has excluded zero divisors and overflow. */
+  divU(a: Value, b: Value): Value;
+  divS(a: Value, b: Value): Value;
+  remU(a: Value, b: Value): Value;
+  remS(a: Value, b: Value): Value;
+  and(a: Value, b: Value): Value;
+  or(a: Value, b: Value): Value;
+  xor(a: Value, b: Value): Value;
+  not(a: Value): Value;
+  neg(a: Value): Value;
+  /** Shifts and rotates: the count is an integer of any size and must be less than the width of `a`. */
+  shl(a: Value, count: Value): Value;
+  shr(a: Value, count: Value): Value;
+  sar(a: Value, count: Value): Value;
+  rotl(a: Value, count: Value): Value;
+  rotr(a: Value, count: Value): Value;
+  /** Bit counts of sizes 4 and 8; of zero: the width. */
+  clz(a: Value): Value;
+  ctz(a: Value): Value;
+  popcnt(a: Value): Value;
+  zext(size: Size, a: Value): Value;
+  sext(size: Size, a: Value): Value;
+  trunc(size: Size, a: Value): Value;
+  eq(a: Value, b: Value): Value;
+  ne(a: Value, b: Value): Value;
+  ltU(a: Value, b: Value): Value;
+  ltS(a: Value, b: Value): Value;
+  leU(a: Value, b: Value): Value;
+  leS(a: Value, b: Value): Value;
+  isZero(a: Value): Value;
+  /** Most significant bit, as Bool. */
+  sign(a: Value): Value;
+  /** Bit `n` (static), as Bool. */
+  bit(a: Value, n: number): Value;
+  bool(b: boolean): Value;
+  both(a: Value, b: Value): Value;
+  either(a: Value, b: Value): Value;
+  differ(a: Value, b: Value): Value;
+  negate(a: Value): Value;
+  boolToInt(size: Size, a: Value): Value;
+  /** Both arms are evaluated; any type. */
+  select(c: Value, whenTrue: Value, whenFalse: Value): Value;
+
+  // Control. --------------------------------------------------------------------------------------------------------
+  variable(initial: Value): Variable;
+  get(v: Variable): Value;
+  set(v: Variable, value: Value): void;
+  if(c: Value, then: () => void, otherwise?: () => void): void;
+  /** The instruction ends here with this exception; nothing of it may have been written. */
+  raise(vector: number, error?: Value): void;
+  raiseIf(c: Value, vector: number, error?: Value): void;
+
+  // Flags. ----------------------------------------------------------------------------------------------------------
+  setFlags(rule: FlagRule, x: Value, y: Value, r: Value, carry?: Value): void;
+  setFlag(name: FlagName, b: Value): void;
+  flag(name: FlagName): Value;
+  /** Condition code 0…15 (O, NO, B, AE, E, NE, BE, A, S, NS, P, NP, L, GE, LE, G), as Bool. */
+  condition(cc: number): Value;
+  /** Bit of EFLAGS outside of the arithmetic flags (DF = 10, IF = 9 …), as Bool. */
+  systemFlag(bit: number): Value;
+  setSystemFlag(bit: number, b: Value): void;
+  /** All of EFLAGS as the program sees it (4 bytes), and the six arithmetic flags loaded from such a value. */
+  flagsWord(): Value;
+  loadArithmeticFlags(v: Value): void;
+
+  // Memory. ---------------------------------------------------------------------------------------------------------
+  /** Effective address (offset in the segment) of a memory operand: an integer of the address size. */
+  address(o: Operand): Value;
+  /** Access at an offset of a segment: `offset` of address size. Size 16 loads v128. */
+  load(segment: Segment, offset: Value, size: Size | 16): Value;
+  store(segment: Segment, offset: Value, v: Value): void;
+  /** Faults as a write of `size` bytes at the memory operand would; writes nothing. */
+  probe(o: Operand): void;
+  /** Address size in bytes of the instruction: a register value of that width, e.g. SI, ESI or RSI. */
+  addressRegister(n: number): Operand;
+  push(v: Value): void;
+  /** Reads the top of the stack, then moves the stack pointer when `then` has run without a fault. */
+  pop(size: 2 | 4 | 8, then: (v: Value) => void): void;
+
+  // Transfers within the code segment. ------------------------------------------------------------------------------
+  /** RIP of the following instruction, of stack size. */
+  nextIp(): Value;
+  /** Absolute target, truncated to the operand size. */
+  jump(target: Value): void;
+  /** Relative branch by the immediate operand (`i.operands[0]`), taken if `c` (always when absent). */
+  branch(c?: Value): void;
+
+  // Processor registers that are not operands. ----------------------------------------------------------------------
+  getSystem(name: SystemRegister): Value;
+  setSystem(name: SystemRegister, v: Value): void;
+
+  // Vectors and floating point. -------------------------------------------------------------------------------------
+  vector(op: VectorOp, ...args: Value[]): Value;
+  vectorConst(low: bigint, high: bigint): Value;
+  /** i8x16.shuffle with static lanes. */
+  shuffle(a: Value, b: Value, lanes: readonly number[]): Value;
+  extractLane(v: Value, laneBytes: Size, lane: number): Value;
+  replaceLane(v: Value, lane: number, x: Value): Value;
+  splat(laneBytes: Size, x: Value): Value;
+  /** Floating operation by its wasm name ('f64.add', 'f32.sqrt', 'f64.promote_f32', 'f32.lt' …) on f32 or f64 values. */
+  float(op: string, ...args: Value[]): Value;
+  /** The same bits as another type of the same width: i32↔f32, i64↔f64. */
+  reinterpret(type: Type, v: Value): Value;
+
+  /**
+   * Calls a core function that all tiers share (see `helpers.ts`: signature, whether it may fault, why it exists).
+   * f80 values are passed as addresses.
+   */
+  helper(name: string, ...args: Value[]): Value;
+  /** x87 register ST(n) as f80; no stack checks. */
+  st(n: number): Value;
+  setSt(n: number, v: Value): void;
+  /** A fresh 16-byte temporary, for a helper to write its result to. */
+  temporary(): Value;
+}
+
+export type Semantics = (b: Builder, i: Instruction) => void;
