@@ -10,7 +10,16 @@
  * One instance serves one architecture, because apt's notion of a native architecture is global to its configuration.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import { run } from './command.ts';
 import type { Architecture } from './schema.ts';
@@ -116,7 +125,10 @@ export class Apt {
       `Dir::Cache ${at('cache')};`,
     ];
     if (mirror.mirror) {
-      writeFileSync(path.join(this.#directory, 'sources/mirror.list'), mirrorSource({ ...mirror, mirror: mirror.mirror }));
+      writeFileSync(
+        path.join(this.#directory, 'sources/mirror.list'),
+        mirrorSource({ ...mirror, mirror: mirror.mirror }),
+      );
       lines.push(`Dir::Etc::sourcelist ${at('sources/mirror.list')};`, 'Dir::Etc::sourceparts "-";');
     }
     return lines.join('\n') + '\n';
@@ -126,7 +138,9 @@ export class Apt {
   async update(): Promise<void> {
     this.#report(`fetching the package indexes for ${this.#arch}`);
     const result = await run('apt-get', ['-c', this.#configFile, '-q', 'update']);
-    const complaints = result.stderr.split('\n').filter((line) => /^[EW]: (Failed to fetch|The repository|GPG)/.test(line));
+    const complaints = result.stderr
+      .split('\n')
+      .filter((line) => /^[EW]: (Failed to fetch|The repository|GPG)/.test(line));
     for (const line of complaints) this.#report(`  warning: ${line.slice(3)}`);
     if (result.code !== 0 || complaints.length > 0) {
       const usable = this.#hasIndex();
@@ -173,7 +187,12 @@ export class Apt {
     this.#report(`downloading ${name} ${version} (${this.#arch})`);
     const staging = mkdtempSync(path.join(debs, 'partial-'));
     try {
-      const result = await run('apt-get', ['-c', this.#configFile, '-q', 'download', `${name}=${version}`], {}, staging);
+      const result = await run(
+        'apt-get',
+        ['-c', this.#configFile, '-q', 'download', `${name}=${version}`],
+        {},
+        staging,
+      );
       const deb = readdirSync(staging).find((entry) => entry.endsWith('.deb'));
       if (result.code !== 0 || !deb) {
         const reason = result.stderr.split('\n').find((line) => line.startsWith('E: ')) ?? `exit code ${result.code}`;

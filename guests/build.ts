@@ -48,7 +48,10 @@ function chooseRecipes(recipes: readonly Recipe[], only: readonly string[], all:
   const unknown = only.filter((id) => !recipes.some((recipe) => recipe.id === id));
   if (unknown.length > 0) {
     const known = recipes.map((recipe) => recipe.id).join(', ');
-    throw new RecipeError('--only', unknown.map((id) => `there is no recipe ${id}; there are ${known}`));
+    throw new RecipeError(
+      '--only',
+      unknown.map((id) => `there is no recipe ${id}; there are ${known}`),
+    );
   }
   if (only.length > 0) return recipes.filter((recipe) => only.includes(recipe.id));
   return recipes.filter((recipe) => all || !recipe.hidden);

@@ -11,7 +11,16 @@
  * fetched and nothing is run.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import type { FetchedPackage, MirrorOptions } from './apt.ts';
 import { run } from './command.ts';
@@ -77,7 +86,11 @@ export class GuestBuilder {
     const kernelTree = path.join(work, kernel.name);
     const modulePatterns = recipe.modules.map((name) => `*/${moduleFile(name)}.ko*`);
     const documents = ['*/usr/share/doc/*/copyright'];
-    await extractDeb(kernel.file, ['*/boot/vmlinuz-*', '*/modules.builtin', ...documents, ...modulePatterns], kernelTree);
+    await extractDeb(
+      kernel.file,
+      ['*/boot/vmlinuz-*', '*/modules.builtin', ...documents, ...modulePatterns],
+      kernelTree,
+    );
     const packageFiles: GuestFile[] = [];
     for (const fetched of packages) {
       const tree = path.join(work, fetched.name);
@@ -171,7 +184,8 @@ export class GuestBuilder {
 
   #store(arch: Architecture, report: (line: string) => void): PackageStore {
     const { cache, mirror, refresh } = this.#options;
-    const store = this.#stores.get(arch) ?? new PackageStore(arch, path.join(cache, 'apt', arch), mirror, refresh, report);
+    const store =
+      this.#stores.get(arch) ?? new PackageStore(arch, path.join(cache, 'apt', arch), mirror, refresh, report);
     this.#stores.set(arch, store);
     return store;
   }

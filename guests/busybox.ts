@@ -13,7 +13,7 @@ export function appletNames(binary: Uint8Array): string[] {
   const start = bytes.indexOf(TABLE_START);
   const names: string[] = [];
   if (start >= 0) {
-    for (let at = start + 1; ; ) {
+    for (let at = start + 1; ;) {
       const end = bytes.indexOf(0, at);
       const name = bytes.toString('latin1', at, end);
       // The table ends with an empty name; what follows belongs to something else.
