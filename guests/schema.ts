@@ -77,7 +77,7 @@ const list =
     if (!Array.isArray(value)) return 'must be a list';
     for (const [index, element] of value.entries()) {
       const problem = item(element);
-      if (problem) return `[${index}] ${problem}`;
+      if (problem) return `[${index}]${joined(problem)}`;
     }
     return undefined;
   };
@@ -86,7 +86,7 @@ const packages: Check = (value) => {
   if (!isObject(value)) return 'must be an object of package names and lists of paths';
   for (const [name, paths] of Object.entries(value)) {
     const problem = PACKAGE(name) ?? list(GUEST_PATH)(paths);
-    if (problem) return `.${name} ${problem}`;
+    if (problem) return `.${name}${joined(problem)}`;
   }
   return undefined;
 };
@@ -97,7 +97,7 @@ const extraFile: Check = (value) => {
   for (const name of Object.keys(value)) if (!(name in fields)) return `.${name} is not a known field`;
   for (const [name, check] of Object.entries(fields)) {
     const problem = check(value[name]);
-    if (problem) return `.${name} ${problem}`;
+    if (problem) return `.${name}${joined(problem)}`;
   }
   return undefined;
 };
