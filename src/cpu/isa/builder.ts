@@ -45,6 +45,10 @@ export interface Instruction {
   readonly long: boolean;
   /** Condition code of Jcc, SETcc, CMOVcc: the low 4 bits of the opcode. */
   readonly condition: number;
+  /** Repetition prefix, in rows with the option `repeat` (forms of those rows differ by it); 'none' elsewhere. */
+  readonly repeat: 'none' | 'rep' | 'repne';
+  /** Address size in bytes. Forms differ by it only in rows that call `addressRegister` (strings, LOOP, JCXZ, XLAT). */
+  readonly addressSize: 2 | 4 | 8;
 }
 
 export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
@@ -56,7 +60,26 @@ export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 export type FlagRule = 'add' | 'sub' | 'logic' | 'inc' | 'dec' | 'zsp';
 
 export type Segment = 'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs';
-export type SystemRegister = 'fpuControl' | 'fpuStatus' | 'fpuTags' | 'fpuTop' | 'mxcsr' | 'fpuTrap' | 'cpl' | 'eflags' | 'cr0' | 'cr4';
+/** Fields of Vcpu by their names there, and two elements of Vcpu.segSelector. Integers of the field's size. */
+export type SystemRegister =
+  | 'fpuControl'
+  | 'fpuStatus'
+  | 'fpuTags'
+  | 'fpuTop'
+  | 'mxcsr'
+  | 'fpuTrap'
+  | 'cpl'
+  | 'eflags'
+  | 'cr0'
+  | 'cr4'
+  | 'shadow'
+  | 'msrTscAux'
+  | 'gdtBase'
+  | 'gdtLimit'
+  | 'idtBase'
+  | 'idtLimit'
+  | 'ldtrSelector'
+  | 'trSelector';
 
 /** Vector operations by their WebAssembly names, e.g. 'i8x16.add', 'v128.and', 'i32x4.extmul_low_i16x8_u'. */
 export type VectorOp = string;
@@ -72,10 +95,21 @@ export interface Builder {
    * after the write with (old, new), where nothing can fault any more: flags and register results go there.
    */
   update(o: Operand, change: (old: Value) => Value, then?: (old: Value, result: Value) => void): void;
-  /** The memory operand moved by `delta` bytes (an integer of address size or smaller, sign-extended): BT and friends. */
+  /**
+   * The memory operand moved by `delta` bytes (any integer, sign-extended or truncated to the address size), with
+   * another size: BT, far pointers, descriptors.
+   */
   displaced(o: Operand, delta: Value, size: number): Operand;
   /** A general register as operand: number 0…15 (size 1: AL CL DL BL, SPL BPL SIL DIL, R8B…; high bytes by 'ah'…'bh'). */
   register(n: number | 'ah' | 'ch' | 'dh' | 'bh', size: Size): Operand;
+  /** Number of the register that a segment, control or debug operand names: i32. */
+  registerNumber(o: Operand): Value;
+  /**
+   * The parts of a far pointer: offset of operand size, selector of 2 bytes. Of memory: the selector lies after the
+   * offset. Of an immediate (ptr16:16, ptr16:32): Record.immediate holds the offset in bits 0–31, zero-extended, and
+   * the selector in bits 32–47, whatever the size.
+   */
+  farPointer(o: Operand): { readonly offset: Value; readonly selector: Value };
 
   // Integers. -------------------------------------------------------------------------------------------------------
   int(size: Size, n: number | bigint): Value;
@@ -139,6 +173,11 @@ export interface Builder {
 
   // Flags. ----------------------------------------------------------------------------------------------------------
   setFlags(rule: FlagRule, x: Value, y: Value, r: Value, carry?: Value): void;
+  /**
+   * All six: ZF, SF, PF from `result`, CF = `carry`, OF = the sign bit of `overflow` (an integer of result's size),
+   * AF = `aux` (0 when absent). Maps on the lazy words one to one: shifts, multiplication, BCD.
+   */
+  setFlagsFrom(result: Value, carry: Value, overflow: Value, aux?: Value): void;
   setFlag(name: FlagName, b: Value): void;
   flag(name: FlagName): Value;
   /** Condition code 0…15 (O, NO, B, AE, E, NE, BE, A, S, NS, P, NP, L, GE, LE, G), as Bool. */
@@ -156,13 +195,30 @@ export interface Builder {
   /** Access at an offset of a segment: `offset` of address size. Size 16 loads v128. */
   load(segment: Segment, offset: Value, size: Size | 16): Value;
   store(segment: Segment, offset: Value, v: Value): void;
+  /** Number of the segment of the default data operand (DS, or what a prefix says) of strings and XLAT: i32. */
+  sourceSegment(): Value;
+  /** Load through that segment at an offset of address size. */
+  loadSource(offset: Value, size: Size): Value;
   /** Faults as a write of `size` bytes at the memory operand would; writes nothing. */
   probe(o: Operand): void;
   /** Address size in bytes of the instruction: a register value of that width, e.g. SI, ESI or RSI. */
   addressRegister(n: number): Operand;
   push(v: Value): void;
-  /** Reads the top of the stack, then moves the stack pointer when `then` has run without a fault. */
-  pop(size: 2 | 4 | 8, then: (v: Value) => void): void;
+  /** Faults as pushes of `bytes` bytes in all would (writes below the stack pointer); writes nothing. */
+  probeStack(bytes: number): void;
+  /**
+   * Reads the top of the stack, then moves the stack pointer, by `extra` (an integer: RET imm16) more than `size`, when
+   * `then` has run without a fault. A `jump` in `then` takes effect after that.
+   */
+  pop(size: 2 | 4 | 8, then: (v: Value) => void, extra?: Value): void;
+  /** For `then` of a pop: memory operand `o`, its address computed as if rSP had moved by `size` already (POP [rSP+n]). */
+  popped(o: Operand, size: 2 | 4 | 8): Operand;
+  /** The stack pointer under the stack mask (SP, ESP or RSP by SS.B and mode), as i64. */
+  stackPointer(): Value;
+  /** Sets it; bits outside of the stack mask are kept. */
+  setStackPointer(v: Value): void;
+  /** Load from SS at an i64 offset, taken under the stack mask. */
+  loadStack(offset: Value, size: Size): Value;
 
   // Transfers within the code segment. ------------------------------------------------------------------------------
   /** RIP of the following instruction, of stack size. */
@@ -171,6 +227,13 @@ export interface Builder {
   jump(target: Value): void;
   /** Relative branch by the immediate operand (`i.operands[0]`), taken if `c` (always when absent). */
   branch(c?: Value): void;
+  /**
+   * Raises #GP(0) if a transfer to `target` (absent: relative by `i.operands[0]`) would leave the code segment. `jump`
+   * and `branch` check for themselves; this is for instructions that write something before they jump (CALL, LOOP).
+   */
+  checkTarget(target?: Value): void;
+  /** The instruction retires with `status.sync`: mode and events are looked at before the next one. Last statement. */
+  sync(): void;
 
   // Processor registers that are not operands. ----------------------------------------------------------------------
   getSystem(name: SystemRegister): Value;
