@@ -19,7 +19,9 @@ export class PackageStore {
   readonly #arch: Architecture;
   readonly #directory: string;
   readonly #lockFile: string;
-  readonly #resolved: Map<string, FetchedPackage>;
+  readonly #resolved = new Map<string, FetchedPackage>();
+  /** What an earlier run resolved: serves when nothing newer can be had. */
+  readonly #older: ReadonlyMap<string, FetchedPackage>;
   readonly #mirror: MirrorOptions;
   readonly #report: (line: string) => void;
   #apt: Apt | undefined;
@@ -37,46 +39,58 @@ export class PackageStore {
     this.#mirror = mirror;
     this.#report = report;
     this.#lockFile = path.join(directory, 'resolved.json');
-    this.#resolved = new Map(refresh ? [] : readResolved(this.#lockFile));
+    this.#older = new Map(readResolved(this.#lockFile).filter(([, fetched]) => existsSync(fetched.file)));
+    if (!refresh) for (const [name, fetched] of this.#older) this.#resolved.set(name, fetched);
   }
 
   /** The best version of a package. Throws {@link AptError}. */
-  async get(name: string): Promise<FetchedPackage> {
-    return this.#remembered(name) ?? this.#remember(name, await (await this.#client()).fetch(name));
+  get(name: string): Promise<FetchedPackage> {
+    return this.#resolve(name, async () => (await this.#client()).fetch(name));
   }
 
   /**
    * The kernel that a package name stands for: of a meta package, the concrete kernel it depends on. A version that
    * the sources name but no longer hold is skipped for an older one. Throws {@link AptError}.
    */
-  async getKernel(name: string): Promise<FetchedPackage> {
-    const remembered = this.#remembered(name);
-    if (remembered) return remembered;
-    const apt = await this.#client();
-    const metas = await apt.versions(name);
-    const concrete = new Set(metas.map((meta) => meta.depends.find((depend) => CONCRETE_KERNEL.test(depend)) ?? name));
-    // With no record at all, fetching the name itself raises the error that says so.
-    if (concrete.size === 0) concrete.add(name);
-    const failures: string[] = [];
-    for (const kernel of concrete) {
-      try {
-        return this.#remember(name, await apt.fetch(kernel));
-      } catch (error) {
-        if (!(error instanceof AptError)) throw error;
-        failures.push(error.message);
+  getKernel(name: string): Promise<FetchedPackage> {
+    return this.#resolve(name, async () => {
+      const apt = await this.#client();
+      const metas = await apt.versions(name);
+      const kernels = new Set(metas.map((meta) => meta.depends.find((depend) => CONCRETE_KERNEL.test(depend)) ?? name));
+      // With no record at all, fetching the name itself raises the error that says so.
+      if (kernels.size === 0) kernels.add(name);
+      const failures: string[] = [];
+      for (const kernel of kernels) {
+        try {
+          return await apt.fetch(kernel);
+        } catch (error) {
+          if (!(error instanceof AptError)) throw error;
+          failures.push(error.message);
+        }
       }
-    }
-    throw new AptError(failures.join('; '));
+      throw new AptError(failures.join('; '));
+    });
   }
 
-  #remembered(name: string): FetchedPackage | undefined {
-    const fetched = this.#resolved.get(name);
-    return fetched && existsSync(fetched.file) ? fetched : undefined;
+  async #resolve(name: string, fetch: () => Promise<FetchedPackage>): Promise<FetchedPackage> {
+    const resolved = this.#resolved.get(name);
+    if (resolved) return resolved;
+    try {
+      return this.#remember(name, await fetch());
+    } catch (error) {
+      const older = this.#older.get(name);
+      if (!older || !(error instanceof AptError)) throw error;
+      this.#report(`warning: ${error.message}; going on with ${older.name} ${older.version}`);
+      return this.#remember(name, older);
+    }
   }
 
   #remember(name: string, fetched: FetchedPackage): FetchedPackage {
     this.#resolved.set(name, fetched);
-    writeFileSync(this.#lockFile, JSON.stringify(Object.fromEntries(this.#resolved), undefined, 2) + '\n');
+    writeFileSync(
+      this.#lockFile,
+      JSON.stringify(Object.fromEntries([...this.#older, ...this.#resolved]), undefined, 2) + '\n',
+    );
     return fetched;
   }
 
