@@ -86,9 +86,16 @@ export type VectorOp = string;
 
 export interface Builder {
   // Operands. -------------------------------------------------------------------------------------------------------
-  /** The operand's value: an integer of the operand's size; v128 for 16-byte vectors, i64 for MMX registers. */
+  /**
+   * The operand's value: an integer of the operand's size; v128 for 16-byte vectors, i64 for MMX registers. A vector or
+   * MMX operand smaller than its register is the register's low part, an integer. An x87 register (`T`) is an f80.
+   */
   read(o: Operand): Value;
-  /** Writes the operand. A 32-bit general register write clears the upper half; 8 and 16 bits keep the rest. */
+  /**
+   * Writes the operand. A 32-bit general register write clears the upper half; 8 and 16 bits keep the rest. A vector
+   * operand smaller than 16 bytes keeps the rest too. An MMX write also sets the exponent field of the x87 register it
+   * lies in to 0xFFFF (but neither TOP nor tags).
+   */
   write(o: Operand, v: Value): void;
   /**
    * Read-modify-write: plain, or atomic under LOCK. `change` computes the new value from the old one; `then` runs
@@ -236,18 +243,26 @@ export interface Builder {
   sync(): void;
 
   // Processor registers that are not operands. ----------------------------------------------------------------------
+  /** 4 bytes, zero-extended (`cr0`, `cr4`: the low half); `fpuIp` and `fpuDp`: 8 bytes. `setSystem` takes the same. */
   getSystem(name: SystemRegister): Value;
   setSystem(name: SystemRegister, v: Value): void;
 
   // Vectors and floating point. -------------------------------------------------------------------------------------
+  /** Shift counts are 4-byte integers; `bitmask` gives a 4-byte integer, `any_true` and `all_true` a Bool. */
   vector(op: VectorOp, ...args: Value[]): Value;
   vectorConst(low: bigint, high: bigint): Value;
   /** i8x16.shuffle with static lanes. */
   shuffle(a: Value, b: Value, lanes: readonly number[]): Value;
   extractLane(v: Value, laneBytes: Size, lane: number): Value;
+  /** The lane's width is that of the integer `x`. */
   replaceLane(v: Value, lane: number, x: Value): Value;
   splat(laneBytes: Size, x: Value): Value;
-  /** Floating operation by its wasm name ('f64.add', 'f32.sqrt', 'f64.promote_f32', 'f32.lt' …) on f32 or f64 values. */
+  /** Floating constant of type f32 or f64 by its bits. */
+  floatConst(type: 'f32' | 'f64', bits: bigint): Value;
+  /**
+   * Floating operation by its wasm name ('f64.add', 'f32.sqrt', 'f64.promote_f32' …) on f32 or f64 values. Comparisons
+   * ('f32.lt' …) give a Bool; 'i32.trunc_sat_f64_s' and its like give, 'f64.convert_i64_s' and its like take integers.
+   */
   float(op: string, ...args: Value[]): Value;
   /** The same bits as another type of the same width: i32↔f32, i64↔f64. */
   reinterpret(type: Type, v: Value): Value;
@@ -257,11 +272,22 @@ export interface Builder {
    * f80 values are passed as addresses.
    */
   helper(name: string, ...args: Value[]): Value;
-  /** x87 register ST(n) as f80; no stack checks. */
+  /** x87 register ST(n) as f80, by TOP as it is now; no stack checks. It names the register, not a copy. */
   st(n: number): Value;
   setSt(n: number, v: Value): void;
+  /** The number i, 0…7, of an x87 register operand (`T`), as a 4-byte integer. */
+  stackIndex(o: Operand): Value;
   /** A fresh 16-byte temporary, for a helper to write its result to. */
   temporary(): Value;
+  /** Significand (8 bytes) and sign with exponent (2 bytes) of an f80, read at once; and a new temporary made of such. */
+  significand(v: Value): Value;
+  signExponent(v: Value): Value;
+  f80(significand: Value, signExponent: Value): Value;
+  /** A new temporary that holds a vector, to pass it to a helper by address; and the vector that lies in a temporary. */
+  spill(v: Value): Value;
+  fill(temporary: Value): Value;
+  /** Register xmm n (static) as a 16-byte operand. */
+  vectorRegister(n: number): Operand;
 }
 
 export type Semantics = (b: Builder, i: Instruction) => void;

@@ -24,7 +24,7 @@
  * Sizes: b 1, w 2, d 4, q 8, v 2/4/8 by operand size, z 2/4/4, y 4/8, p far pointer (size+2), s 6/10 (descriptor),
  *   t 10 (f80), o 16 (vector; W, V, U default), x 512 (FXSAVE), ' ' none (address only, as in LEA's `M`).
  *   `Ib` alone is zero-extended; `Isb` is a byte sign-extended to the operand size; Iz and Jz are sign-extended.
- *   A W or U operand may have size d or q (scalar: the low part): `Wd`, `Wq`, `Ww`.
+ *   A W, U or V operand may have size d or q (scalar: the low part): `Wd`, `Wq`, `Ww`, `Vq`; likewise `Qd`.
  */
 import type { Semantics } from './builder.ts';
 
