@@ -48,10 +48,7 @@ function chooseRecipes(recipes: readonly Recipe[], only: readonly string[], all:
   const unknown = only.filter((id) => !recipes.some((recipe) => recipe.id === id));
   if (unknown.length > 0) {
     const known = recipes.map((recipe) => recipe.id).join(', ');
-    throw new RecipeError(
-      '--only',
-      unknown.map((id) => `there is no recipe ${id}; there are ${known}`),
-    );
+    throw new Error(`--only: there is no recipe ${unknown.join(', ')}; there are ${known}`);
   }
   if (only.length > 0) return recipes.filter((recipe) => only.includes(recipe.id));
   return recipes.filter((recipe) => all || !recipe.hidden);
@@ -80,6 +77,7 @@ async function main(): Promise<number> {
   const builder = new GuestBuilder({ root: ROOT, cache, mirror: readMirror(), refresh: values.update, report });
 
   const failures: string[] = [];
+  let lacksPackages = false;
   for (const recipe of chosen) {
     try {
       await builder.build(recipe);
@@ -87,7 +85,7 @@ async function main(): Promise<number> {
       const message = error instanceof Error ? error.message : String(error);
       const older = builder.imageOf(recipe) ? ' (the image built before stays in use)' : '';
       failures.push(`${recipe.id} could not be built: ${message}${older}`);
-      if (!(error instanceof AptError)) console.error(error);
+      lacksPackages ||= error instanceof AptError;
     }
   }
 
@@ -99,7 +97,7 @@ async function main(): Promise<number> {
   writeFileSync(`${file}.new`, JSON.stringify(manifest, undefined, 2) + '\n');
   renameSync(`${file}.new`, file);
   for (const failure of failures) console.error(`guests: ${failure}`);
-  if (failures.length > 0) console.error(ADVICE);
+  if (lacksPackages) console.error(ADVICE);
   return failures.length > 0 ? 3 : 0;
 }
 

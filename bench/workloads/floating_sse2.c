@@ -1,0 +1,2 @@
+#define UNIT(name) sse2_##name
+#include "floating.inc"

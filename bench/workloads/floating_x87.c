@@ -1,0 +1,2 @@
+#define UNIT(name) x87_##name
+#include "floating.inc"
