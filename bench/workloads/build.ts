@@ -41,14 +41,19 @@ const TARGETS: Readonly<Record<string, Target>> = {
 function run(program: string, args: readonly string[], advice: string): Buffer {
   const result = spawnSync(program, args, { maxBuffer: 1 << 26 });
   if (result.error) throw new Error(`${program} cannot be run (${result.error.message}); ${advice}`);
-  if (result.status !== 0) throw new Error(`${program} failed; ${advice}\n${result.stderr.toString()}`);
+  if (result.status !== 0) throw new Error(`${program} failed; ${advice}\n${firstLines(result.stderr.toString())}`);
   return result.stdout;
+}
+
+/** A compiler that stumbles over one line complains about many. */
+function firstLines(text: string): string {
+  return text.split('\n').slice(0, 10).join('\n');
 }
 
 function stampOf(target: Target): string {
   const hash = createHash('sha256').update(JSON.stringify([COMMON_FLAGS, LINK_FLAGS, target]));
   for (const name of readdirSync(SOURCES).sort()) {
-    if (/\.(c|h|inc)$/.test(name)) hash.update(name).update(readFileSync(path.join(SOURCES, name)));
+    if (/\.(c|h)$/.test(name)) hash.update(name).update(readFileSync(path.join(SOURCES, name)));
   }
   return hash.digest('hex');
 }

@@ -1,2 +1,2 @@
 #define UNIT(name) sse2_##name
-#include "floating.inc"
+#include "floating.h"

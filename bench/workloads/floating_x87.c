@@ -1,2 +1,2 @@
 #define UNIT(name) x87_##name
-#include "floating.inc"
+#include "floating.h"

@@ -41,7 +41,7 @@ void run_qsort(long count);
 void run_memcpy(long mib);
 void run_chase(long steps);
 
-// floating.inc, once for each unit
+// floating.h, once for each unit
 void x87_nbody(long steps);
 void x87_mandel(long side);
 void sse2_nbody(long steps);
