@@ -12,12 +12,12 @@
  * Exit codes: 0 built or up to date, 2 a wrong option or recipe, 3 a guest could not be built (an older image of it
  * stays in use).
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { AptError, type MirrorOptions } from './apt.ts';
-import { GuestBuilder } from './builder.ts';
+import { GuestBuilder, replaceFile } from './builder.ts';
 import type { ImageManifest } from './manifest.ts';
 import { parseRecipe, RecipeError, type Recipe } from './schema.ts';
 
@@ -94,8 +94,7 @@ async function main(): Promise<number> {
   const manifest: ImageManifest = { format: 1, guests };
   const file = path.join(cache, 'images/manifest.json');
   mkdirSync(path.dirname(file), { recursive: true });
-  writeFileSync(`${file}.new`, JSON.stringify(manifest, undefined, 2) + '\n');
-  renameSync(`${file}.new`, file);
+  replaceFile(file, JSON.stringify(manifest, undefined, 2) + '\n');
   for (const failure of failures) console.error(`guests: ${failure}`);
   if (lacksPackages) console.error(ADVICE);
   return failures.length > 0 ? 3 : 0;

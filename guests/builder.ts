@@ -4,7 +4,7 @@
  * Everything lies below one cache folder:
  *
  *     apt/ARCH/       private apt state and the packages
- *     work/ID/        what was taken out of the packages
+ *     unpacked-…/     what was taken out of the packages, while an image is packed
  *     images/ID/      vmlinuz, initrd.gz, copyright files, image.json
  *
  * `image.json` carries a stamp, the hash of all that the image depends on in the project. While it holds, nothing is
@@ -15,9 +15,11 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -50,6 +52,16 @@ interface StampedImage {
   readonly image: GuestImage;
 }
 
+/** What an image is made of. */
+interface Parts {
+  readonly kernel: FetchedPackage;
+  readonly packages: readonly FetchedPackage[];
+  readonly skeleton: readonly GuestFile[];
+  readonly extraFiles: readonly GuestFile[];
+  readonly stamp: string;
+  readonly work: string;
+}
+
 export class GuestBuilder {
   readonly #options: BuilderOptions;
   readonly #stores = new Map<Architecture, PackageStore>();
@@ -70,8 +82,8 @@ export class GuestBuilder {
     const skeleton = this.#readSkeleton(recipe);
     const extraFiles = this.#readExtraFiles(recipe);
     const before = this.#stampedImageOf(recipe);
-    const inputs = stampOf(recipe, [...skeleton, ...extraFiles]);
-    if (before?.stamp === inputs && !this.#options.refresh) {
+    const stamp = stampOf(recipe, [...skeleton, ...extraFiles]);
+    if (before?.stamp === stamp && !this.#options.refresh) {
       report(`up to date (${this.#relative(this.#imageFolder(recipe))})`);
       return;
     }
@@ -81,8 +93,20 @@ export class GuestBuilder {
     const packages: FetchedPackage[] = [];
     for (const name of Object.keys(recipe.packages)) packages.push(await store.get(name));
 
+    mkdirSync(this.#options.cache, { recursive: true });
+    const work = mkdtempSync(path.join(this.#options.cache, 'unpacked-'));
+    try {
+      const image = await this.#assemble(recipe, { kernel, packages, skeleton, extraFiles, stamp, work }, report);
+      report(`built: ${kernel.name} ${kernel.version}, initrd ${Math.round(image.initrd.sizeBytes / 1024)} KiB`);
+    } finally {
+      rmSync(work, { recursive: true, force: true });
+    }
+  }
+
+  /** Unpacks what was fetched into the folder `work` and packs the image. */
+  async #assemble(recipe: Recipe, parts: Parts, report: (line: string) => void): Promise<GuestImage> {
+    const { kernel, packages, skeleton, extraFiles, stamp, work } = parts;
     report('unpacking');
-    const work = path.join(this.#options.cache, 'work', recipe.id);
     const kernelTree = path.join(work, kernel.name);
     const modulePatterns = recipe.modules.map((name) => `*/${moduleFile(name)}.ko*`);
     const documents = ['*/usr/share/doc/*/copyright'];
@@ -102,20 +126,18 @@ export class GuestBuilder {
 
     report('packing the initramfs');
     const initrd = packInitramfs({ hostname: recipe.id, skeleton, packageFiles, extraFiles, modules });
-    this.#write(recipe, inputs, {
+    return this.#write(recipe, stamp, {
       kernel: readKernel(kernelTree, kernel),
       initrd,
       sources: [kernel, ...packages].map((fetched) => ({ fetched, tree: path.join(work, fetched.name) })),
     });
-    const written = this.#stampedImageOf(recipe)!.image;
-    report(`built: ${kernel.name} ${kernel.version}, initrd ${Math.round(written.initrd.sizeBytes / 1024)} KiB`);
   }
 
   #write(
     recipe: Recipe,
     stamp: string,
     parts: { kernel: Uint8Array; initrd: Uint8Array; sources: { fetched: FetchedPackage; tree: string }[] },
-  ): void {
+  ): GuestImage {
     const folder = this.#imageFolder(recipe);
     mkdirSync(folder, { recursive: true });
     const packages: PackageSource[] = parts.sources.map(({ fetched: { name, version }, tree }) => {
@@ -141,6 +163,7 @@ export class GuestBuilder {
     };
     const stamped: StampedImage = { stamp, image };
     writeImageFile(folder, 'image.json', Buffer.from(JSON.stringify(stamped, undefined, 2) + '\n'));
+    return image;
   }
 
   async #prepare(script: string, arch: Architecture): Promise<void> {
@@ -208,11 +231,16 @@ function stampOf(recipe: Recipe, files: readonly GuestFile[]): string {
 
 function writeImageFile(folder: string, name: string, data: Uint8Array): ImageFile {
   const file = path.join(folder, name);
-  // By renaming, a page that is reading the old file keeps it whole.
-  writeFileSync(`${file}.new`, data);
-  renameSync(`${file}.new`, file);
+  replaceFile(file, data);
   const sha256 = createHash('sha256').update(data).digest('hex');
   return { file: `${path.basename(folder)}/${name}`, sizeBytes: data.length, sha256 };
+}
+
+/** Writes a file by renaming: whoever reads the old one keeps it whole, and two builders do not mix theirs. */
+export function replaceFile(file: string, data: Uint8Array | string): void {
+  const fresh = `${file}.${process.pid}.new`;
+  writeFileSync(fresh, data);
+  renameSync(fresh, file);
 }
 
 function readPackageFile(tree: string, guestPath: string, fetched: FetchedPackage): GuestFile {
