@@ -48,23 +48,14 @@ export function f80_sub(dst: usize, a: usize, b: usize, cw: u32): u32 {
   return addSlow(dst, seA, sigA, seB, sigB, SIGN_BIT, cw);
 }
 
-// @ts-ignore: decorator
+
 @inline
 function addFinite(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, cw: u32): u32 {
   return addNormalized(dst, seA & SIGN_BIT, seA & EXP_MASK, sigA, seB & SIGN_BIT, seB & EXP_MASK, sigB, cw);
 }
 
 /** Sum of two normalized values; the exponents may be below 1 (denormal operands). */
-function addNormalized(
-  dst: usize,
-  signA: u32,
-  expA: i32,
-  sigA: u64,
-  signB: u32,
-  expB: i32,
-  sigB: u64,
-  cw: u32,
-): u32 {
+function addNormalized(dst: usize, signA: u32, expA: i32, sigA: u64, signB: u32, expB: i32, sigB: u64, cw: u32): u32 {
   if (expA < expB || (expA == expB && sigA < sigB)) {
     const sign = signA;
     const exp = expA;
@@ -180,7 +171,7 @@ export function f80_mul(dst: usize, a: usize, b: usize, cw: u32): u32 {
   return mulSlow(dst, seA, sigA, seB, sigB, cw);
 }
 
-// @ts-ignore: decorator
+
 @inline
 function mulNormalized(dst: usize, sign: u32, exp: i32, sigA: u64, sigB: u64, cw: u32): u32 {
   const hi = mulHi(sigA, sigB);
@@ -231,15 +222,14 @@ export function f80_div(dst: usize, a: usize, b: usize, cw: u32): u32 {
 }
 
 /** Position of the remainder within the divisor as an `ext` word: exact, below, at or above one half. */
-// @ts-ignore: decorator
 @inline
 export function remainderExt(remainder: u64, divisor: u64): u64 {
   if (remainder == 0) return 0;
   const rest = divisor - remainder;
-  return remainder < rest ? 1 : TOP_BIT | <u64>(remainder != rest);
+  return remainder < rest ? 1 : TOP_BIT | (<u64>(remainder != rest));
 }
 
-// @ts-ignore: decorator
+
 @inline
 function divNormalized(dst: usize, sign: u32, exp: i32, sigA: u64, sigB: u64, cw: u32): u32 {
   const atLeast1 = <u64>(sigA >= sigB);
@@ -259,7 +249,7 @@ function divSlow(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, cw: u32):
   const infiniteB = isInfinity(seB, sigB);
   const zeroA = isZero(seA, sigA);
   const zeroB = isZero(seB, sigB);
-  if (infiniteA & infiniteB | zeroA & zeroB) return putIndefinite(dst);
+  if ((infiniteA & infiniteB) | (zeroA & zeroB)) return putIndefinite(dst);
   if (zeroB && !infiniteA) {
     put(dst, sign | EXP_MASK, TOP_BIT);
     return ZE | flags;

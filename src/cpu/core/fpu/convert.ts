@@ -31,7 +31,7 @@ import { fractionPart, putInteger, wholePart } from './sqrt-rem.ts';
 export function f80_from_f32(dst: usize, bits: u32): u32 {
   const sign = (bits >> 16) & SIGN_BIT;
   const exp = (bits >> 23) & 0xff;
-  const sig = <u64>bits << 40;
+  const sig = (<u64>bits) << 40;
   if (exp - 1 < 0xfe) {
     put(dst, sign | (exp + <u32>(BIAS - 127)), sig | TOP_BIT);
     return 0;
@@ -42,8 +42,8 @@ export function f80_from_f32(dst: usize, bits: u32): u32 {
 
 /** Loads binary64 bits: DE for a denormal, IE for a signalling NaN (which becomes quiet). */
 export function f80_from_f64(dst: usize, bits: u64): u32 {
-  const sign = <u32>(bits >> 48) & SIGN_BIT;
-  const exp = <u32>(bits >> 52) & 0x7ff;
+  const sign = (<u32>(bits >> 48)) & SIGN_BIT;
+  const exp = (<u32>(bits >> 52)) & 0x7ff;
   const sig = bits << 11;
   if (exp - 1 < 0x7fe) {
     put(dst, sign | (exp + <u32>(BIAS - 1023)), sig | TOP_BIT);
@@ -70,7 +70,7 @@ function loadDenormal(dst: usize, sign: u32, fraction: u64, rebias: i32): u32 {
     return 0;
   }
   const shift = clz<u64>(fraction);
-  put(dst, sign | <u32>(rebias - <i32>shift), fraction << shift);
+  put(dst, sign | (<u32>(rebias - <i32>shift)), fraction << shift);
   return DE;
 }
 
@@ -98,7 +98,7 @@ export function f80_to_f64(a: usize, cw: u32, out: usize): u32 {
   return flags;
 }
 
-// @ts-ignore: decorator
+
 @inline
 function narrow(wide: bool, se: u32, sig: u64, cw: u32, flagsOut: usize): u64 {
   const exp = se & EXP_MASK;
@@ -132,14 +132,13 @@ function narrowSpecial(wide: bool, se: u32, sig: u64, cw: u32, flagsOut: usize):
  * FIST/FISTP (and with `truncate` FISTTP) to an integer of `size` bits (16, 32, 64): sign-extended to i64 at `out`.
  * IE and the integer indefinite if it doesn't fit.
  */
-// @ts-ignore: decorator
 @inline
 function toInteger(a: usize, cw: u32, truncate: bool, size: i32, out: usize): u32 {
   const se = seAt(a);
   const sig = sigAt(a);
   const exp = <i32>(se & EXP_MASK);
   const sign = se & SIGN_BIT;
-  const smallest: i64 = <i64>TOP_BIT >> (64 - size);
+  const smallest: i64 = (<i64>TOP_BIT) >> (64 - size);
   if (exp > BIAS + 63 || isUnsupported(se, sig)) {
     store<i64>(out, smallest);
     return IE;
@@ -177,7 +176,7 @@ export function f80_from_bcd(dst: usize, low: u64, high: u32): void {
   value = ((high >> 4) & 15) * 10 + (high & 15);
   for (let shift: i32 = 60; shift >= 0; shift -= 4) value = value * 10 + ((low >> shift) & 15);
   putInteger(dst, value);
-  if (high & 0x8000) store<u16>(dst, load<u16>(dst, 8) | <u16>SIGN_BIT, 8);
+  if (high & 0x8000) store<u16>(dst, load<u16>(dst, 8) | (<u16>SIGN_BIT), 8);
 }
 
 /** FBSTP: rounds to an integer and writes ten bytes of packed BCD (u64, u16) to `out`. */
@@ -221,4 +220,3 @@ export function f80_const(dst: usize, which: u32, cw: u32): void {
   else if (which == 5) put(dst, 0x3ffe, 0xb17217f7d1cf79ac - down);
   else put(dst, 0, 0);
 }
-

@@ -39,80 +39,74 @@ const CONTROL_FIELDS: u32 = 0xf00;
 /** What an unmasked overflow or underflow adds to or takes from the exponent (SDM vol. 1 §8.5.4, §8.5.5). */
 const WRAP: i32 = 24576;
 
-// @ts-ignore: decorator
+
 @inline
 export function put(dst: usize, se: u32, sig: u64): void {
   store<u64>(dst, sig);
   store<u64>(dst, se as u64, 8);
 }
 
-// @ts-ignore: decorator
+
 @inline
 export function sigAt(p: usize): u64 {
   return load<u64>(p);
 }
 
 /** Sign and exponent word. */
-// @ts-ignore: decorator
 @inline
 export function seAt(p: usize): u32 {
   return load<u16>(p, 8);
 }
 
-// @ts-ignore: decorator
+
 @inline
 export function roundingOf(cw: u32): u32 {
   return (cw >> 10) & 3;
 }
 
 /** A normal number: integer bit set, exponent neither 0 nor all ones. */
-// @ts-ignore: decorator
 @inline
 export function isNormal(se: u32, sig: u64): bool {
-  return ((se & EXP_MASK) - 1 < 0x7ffe) & ((sig >> 63) != 0);
+  return ((se & EXP_MASK) - 1 < 0x7ffe) & (sig >> 63 != 0);
 }
 
 /** Unnormal, pseudo-infinity or pseudo-NaN (SDM vol. 1 table 8-3): exponent not 0, integer bit clear. */
-// @ts-ignore: decorator
 @inline
 export function isUnsupported(se: u32, sig: u64): bool {
-  return ((se & EXP_MASK) != 0) & ((sig >> 63) == 0);
+  return ((se & EXP_MASK) != 0) & (sig >> 63 == 0);
 }
 
-// @ts-ignore: decorator
+
 @inline
 export function isNaN80(se: u32, sig: u64): bool {
   return ((se & EXP_MASK) == EXP_MASK) & (sig << 1 != 0);
 }
 
-// @ts-ignore: decorator
+
 @inline
 export function isInfinity(se: u32, sig: u64): bool {
   return ((se & EXP_MASK) == EXP_MASK) & (sig == TOP_BIT);
 }
 
-// @ts-ignore: decorator
+
 @inline
 export function isZero(se: u32, sig: u64): bool {
   return ((se & EXP_MASK) == 0) & (sig == 0);
 }
 
 /** Denormal or pseudo-denormal: what raises DE. */
-// @ts-ignore: decorator
 @inline
 export function isDenormal(se: u32, sig: u64): bool {
   return ((se & EXP_MASK) == 0) & (sig != 0);
 }
 
 /** True if the caller has left the denormal exception unmasked and it occurred: the operation then stops. */
-// @ts-ignore: decorator
 @inline
 export function stopsAtDenormal(flags: u32, cw: u32): bool {
   return (flags & ~cw & DE) != 0;
 }
 
 /** Biased exponent of a finite non-zero value after normalization (may be below 1). */
-// @ts-ignore: decorator
 @inline
 export function normalExponent(se: u32, sig: u64): i32 {
   const exp = <i32>(se & EXP_MASK);
@@ -120,7 +114,6 @@ export function normalExponent(se: u32, sig: u64): i32 {
 }
 
 /** Significand of a finite non-zero value with bit 63 set. */
-// @ts-ignore: decorator
 @inline
 export function normalSignificand(sig: u64): u64 {
   return sig << clz<u64>(sig);
@@ -168,20 +161,18 @@ export function twoSpecial(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64)
 }
 
 /** 1 if (…lsb, ext) has to be rounded up in magnitude. `sign` is non-zero for negative values. */
-// @ts-ignore: decorator
 @inline
 export function roundsUp(rc: u32, sign: u32, lsb: u64, ext: u64): u64 {
-  if (rc == 0) return (ext >> 63) & (<u64>(ext << 1 != 0) | (lsb & 1));
+  if (rc == 0) return (ext >> 63) & ((<u64>(ext << 1 != 0)) | (lsb & 1));
   return <u64>((ext != 0) & (rc == (sign ? 1 : 2)));
 }
 
 /** `ext` word of a significand shifted right by `n` ≥ 1 from (sig, ext), jammed into the sticky bit. */
-// @ts-ignore: decorator
 @inline
 export function shiftedExt(sig: u64, ext: u64, n: u32): u64 {
-  if (n < 64) return (sig << (64 - n)) | (ext >> n) | <u64>(ext << (64 - n) != 0);
-  if (n == 64) return sig | <u64>(ext != 0);
-  if (n < 128) return (sig >> (n - 64)) | <u64>(((sig << (128 - n)) | ext) != 0);
+  if (n < 64) return (sig << (64 - n)) | (ext >> n) | (<u64>(ext << (64 - n) != 0));
+  if (n == 64) return sig | (<u64>(ext != 0));
+  if (n < 128) return (sig >> (n - 64)) | (<u64>(((sig << (128 - n)) | ext) != 0));
   return <u64>((sig | ext) != 0);
 }
 
@@ -189,21 +180,19 @@ export function shiftedExt(sig: u64, ext: u64, n: u32): u64 {
  * Rounds (sig, ext) × 2^(exp - 16383 - 63) as the control word says and writes it. `sign` is 0 or SIGN_BIT, `sig` has
  * bit 63 set, `exp` may lie outside the format's range.
  */
-// @ts-ignore: decorator
 @inline
 export function pack(dst: usize, sign: u32, exp: i32, sig: u64, ext: u64, cw: u32): u32 {
-  if (<i32>((cw & CONTROL_FIELDS) == DEFAULT_FIELDS) & <i32>(<u32>(exp - 1) < 0x7ffd)) {
-    const up = (ext >> 63) & (<u64>(ext << 1 != 0) | (sig & 1));
+  if ((<i32>((cw & CONTROL_FIELDS) == DEFAULT_FIELDS)) & (<i32>(<u32>(exp - 1) < 0x7ffd))) {
+    const up = (ext >> 63) & ((<u64>(ext << 1 != 0)) | (sig & 1));
     const rounded = sig + up;
     const carry = rounded < up;
-    put(dst, sign | <u32>(exp + <i32>carry), rounded | ((<u64>carry) << 63));
+    put(dst, sign | (<u32>(exp + <i32>carry)), rounded | ((<u64>carry) << 63));
     return ext != 0 ? PE | ((<u32>up) << 9) : 0;
   }
   return packSlow(dst, sign, exp, sig, ext, cw);
 }
 
 /** Bits of the significand that the precision control cuts off. */
-// @ts-ignore: decorator
 @inline
 function droppedBits(cw: u32): u32 {
   const pc = (cw >> 8) & 3;
@@ -214,7 +203,7 @@ function packSlow(dst: usize, sign: u32, exp: i32, sig: u64, ext: u64, cw: u32):
   const rc = roundingOf(cw);
   const cut = droppedBits(cw);
   let kept = sig >> cut;
-  let rest = cut ? (sig << (64 - cut)) | <u64>(ext != 0) : ext;
+  let rest = cut ? (sig << (64 - cut)) | (<u64>(ext != 0)) : ext;
   const up = roundsUp(rc, sign, kept, rest);
   let rounded = kept + up;
   let newExp = exp;
@@ -226,7 +215,7 @@ function packSlow(dst: usize, sign: u32, exp: i32, sig: u64, ext: u64, cw: u32):
   const flags: u32 = rest != 0 ? PE | ((<u32>up) << 9) : 0;
   if (newExp > 0x7ffe) return packOverflow(dst, sign, newExp, rounded << cut, flags, cw);
   if (newExp >= 1) {
-    put(dst, sign | <u32>newExp, rounded << cut);
+    put(dst, sign | (<u32>newExp), rounded << cut);
     return flags;
   }
   if (!(cw & UE)) {
@@ -235,7 +224,7 @@ function packSlow(dst: usize, sign: u32, exp: i32, sig: u64, ext: u64, cw: u32):
       put(dst, sign, 0);
       return UE | PE;
     }
-    put(dst, sign | <u32>(newExp + WRAP), rounded << cut);
+    put(dst, sign | (<u32>(newExp + WRAP)), rounded << cut);
     return flags | UE;
   }
   // Masked: shift to the smallest exponent first and round there once, from the unrounded value.
@@ -243,16 +232,16 @@ function packSlow(dst: usize, sign: u32, exp: i32, sig: u64, ext: u64, cw: u32):
   const shifted = shift < 64 ? sig >> shift : 0;
   const below = shift ? shiftedExt(sig, ext, shift) : ext;
   kept = shifted >> cut;
-  rest = cut ? (shifted << (64 - cut)) | <u64>(below != 0) : below;
+  rest = cut ? (shifted << (64 - cut)) | (<u64>(below != 0)) : below;
   const bump = roundsUp(rc, sign, kept, rest);
   rounded = (kept + bump) << cut;
-  put(dst, sign | <u32>(rounded >> 63), rounded);
+  put(dst, sign | (<u32>(rounded >> 63)), rounded);
   return rest != 0 ? UE | PE | ((<u32>bump) << 9) : 0;
 }
 
 function packOverflow(dst: usize, sign: u32, exp: i32, sig: u64, flags: u32, cw: u32): u32 {
   if (!(cw & OE) && exp - WRAP <= 0x7ffe) {
-    put(dst, sign | <u32>(exp - WRAP), sig);
+    put(dst, sign | (<u32>(exp - WRAP)), sig);
     return flags | OE;
   }
   const rc = roundingOf(cw);
@@ -286,7 +275,7 @@ export function roundNarrow(
   const signBit: u64 = sign ? (wide ? TOP_BIT : 0x80000000) : 0;
   const target = exp - BIAS + (maxExp >> 1);
   let kept = sig >> cut;
-  let rest = (sig << (64 - cut)) | <u64>(ext != 0);
+  let rest = (sig << (64 - cut)) | (<u64>(ext != 0));
   const up = roundsUp(rc, sign, kept, rest);
   let rounded = kept + up;
   const carry = <i32>(rounded >> (64 - cut));
@@ -294,12 +283,12 @@ export function roundNarrow(
   if (finalExp > maxExp) {
     const toInfinity = rc == 0 || rc == (sign ? 1 : 2);
     store<u32>(flagsOut, OE | PE | (toInfinity ? C1 : 0));
-    return signBit | ((<u64>(maxExp + 1) << fraction) - <u64>!toInfinity);
+    return signBit | (((<u64>(maxExp + 1)) << fraction) - <u64>!toInfinity);
   }
   if (finalExp >= 1) {
     store<u32>(flagsOut, rest != 0 ? PE | ((<u32>up) << 9) : 0);
     rounded >>= carry;
-    return signBit | ((<u64>(finalExp - 1) << fraction) + rounded);
+    return signBit | (((<u64>(finalExp - 1)) << fraction) + rounded);
   }
   if (flush) {
     store<u32>(flagsOut, UE | PE);
@@ -309,14 +298,13 @@ export function roundNarrow(
   const shifted = shift < 64 ? sig >> shift : 0;
   const below = shift ? shiftedExt(sig, ext, shift) : ext;
   kept = shifted >> cut;
-  rest = (shifted << (64 - cut)) | <u64>(below != 0);
+  rest = (shifted << (64 - cut)) | (<u64>(below != 0));
   const bump = roundsUp(rc, sign, kept, rest);
   store<u32>(flagsOut, rest != 0 ? UE | PE | ((<u32>bump) << 9) : trapsUnderflow ? UE : 0);
   return signBit | (kept + bump);
 }
 
 /** High half of the 128-bit product. */
-// @ts-ignore: decorator
 @inline
 export function mulHi(a: u64, b: u64): u64 {
   const al = a & 0xffffffff;

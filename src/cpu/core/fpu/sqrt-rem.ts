@@ -69,7 +69,7 @@ export function sqrt128(hi: u64, lo: u64): u64 {
   return root;
 }
 
-// @ts-ignore: decorator
+
 @inline
 function exceeds(root: u64, hi: u64, lo: u64): bool {
   const high = mulHi(root, root);
@@ -92,7 +92,6 @@ function sqrtNormalized(dst: usize, exp: i32, sig: u64, cw: u32): u32 {
 }
 
 /** Condition codes for the three low quotient bits (SDM vol. 2A, FPREM): C0 = Q2, C3 = Q1, C1 = Q0. */
-// @ts-ignore: decorator
 @inline
 function quotientBits(q: u64): u32 {
   return (q & 4 ? C0 : 0) | (q & 2 ? C3 : 0) | (q & 1 ? C1 : 0);
@@ -121,21 +120,11 @@ export function f80_rem(dst: usize, a: usize, b: usize, cw: u32, nearest: bool):
   const normA = normalSignificand(sigA);
   if (isInfinity(seB, sigB)) return flags | pack(dst, signA, expA, normA, 0, cw | FULL_PRECISION);
   return (
-    flags |
-    remNormalized(dst, signA, expA, normA, normalExponent(seB, sigB), normalSignificand(sigB), cw, nearest)
+    flags | remNormalized(dst, signA, expA, normA, normalExponent(seB, sigB), normalSignificand(sigB), cw, nearest)
   );
 }
 
-function remNormalized(
-  dst: usize,
-  sign: u32,
-  expA: i32,
-  sigA: u64,
-  expB: i32,
-  sigB: u64,
-  cw: u32,
-  nearest: bool,
-): u32 {
+function remNormalized(dst: usize, sign: u32, expA: i32, sigA: u64, expB: i32, sigB: u64, cw: u32, nearest: bool): u32 {
   const distance = expA - expB;
   let quotient: u64 = 0;
   let rest = sigA;
@@ -205,20 +194,18 @@ export function f80_rndint(dst: usize, a: usize, cw: u32): u32 {
   if (value == 0) put(dst, sign, 0);
   else {
     const shift = clz<u64>(value);
-    put(dst, sign | <u32>(BIAS + 63 - <i32>shift), value << shift);
+    put(dst, sign | (<u32>(BIAS + 63 - <i32>shift)), value << shift);
   }
   return flags | (ext != 0 ? 0x20 | ((<u32>up) << 9) : 0);
 }
 
 /** Integer part of a value below 2^64 in magnitude. */
-// @ts-ignore: decorator
 @inline
 export function wholePart(exp: i32, sig: u64): u64 {
   return exp < BIAS ? 0 : sig >> (BIAS + 63 - exp);
 }
 
 /** Fraction below the integer part as an `ext` word (top bit = ½, sticky at the bottom). */
-// @ts-ignore: decorator
 @inline
 export function fractionPart(exp: i32, sig: u64): u64 {
   const shift = BIAS + 63 - exp;
@@ -258,10 +245,7 @@ export function f80_scale(dst: usize, a: usize, b: usize, cw: u32): u32 {
   const expB = <i32>(seB & EXP_MASK);
   let scale: i32 = expB > BIAS + 16 ? 0x20000 : <i32>wholePart(expB, sigB);
   if (seB >= SIGN_BIT) scale = -scale;
-  return (
-    flags |
-    pack(dst, signA, normalExponent(seA, sigA) + scale, normalSignificand(sigA), 0, cw | FULL_PRECISION)
-  );
+  return flags | pack(dst, signA, normalExponent(seA, sigA) + scale, normalSignificand(sigA), 0, cw | FULL_PRECISION);
 }
 
 /** FXTRACT: dstExp = the unbiased exponent of a as a number, dstSig = a with exponent 0. */
@@ -286,12 +270,11 @@ export function f80_xtract(dstExp: usize, dstSig: usize, a: usize, cw: u32): u32
   const flags = isDenormal(se, sig) ? DE : 0;
   if (stopsAtDenormal(flags, cw)) return flags;
   putInteger(dstExp, normalExponent(se, sig) - BIAS);
-  put(dstSig, (se & SIGN_BIT) | <u32>BIAS, normalSignificand(sig));
+  put(dstSig, (se & SIGN_BIT) | (<u32>BIAS), normalSignificand(sig));
   return flags;
 }
 
 /** Writes an integer; always exact. */
-// @ts-ignore: decorator
 @inline
 export function putInteger(dst: usize, value: i64): void {
   if (value == 0) {
@@ -301,5 +284,5 @@ export function putInteger(dst: usize, value: i64): void {
   const sign = value < 0 ? SIGN_BIT : 0;
   const magnitude: u64 = value < 0 ? 0 - <u64>value : value;
   const shift = clz<u64>(magnitude);
-  put(dst, sign | <u32>(BIAS + 63 - <i32>shift), magnitude << shift);
+  put(dst, sign | (<u32>(BIAS + 63 - <i32>shift)), magnitude << shift);
 }
