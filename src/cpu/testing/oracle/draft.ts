@@ -32,7 +32,7 @@ export const REGISTER_NAMES: Readonly<Record<Bits, readonly string[]>> = {
 export const FLAG = { CF: 1, PF: 4, AF: 0x10, ZF: 0x40, SF: 0x80, DF: 0x400, OF: 0x800 } as const;
 export const STATUS_FLAGS = 0x8d5;
 /** Bits that user code can neither read reliably nor change on every processor stay out of comparisons (AC, ID …). */
-export const COMPARED_FLAGS = 0x3f7fd7;
+export const COMPARED_FLAGS = 0x3e7fd7;
 
 export interface Window {
   address: number;
@@ -72,6 +72,8 @@ export class Draft {
   /** XMM and physical x87/MMX registers that the expectation names. */
   readonly comparedXmm = new Set<number>();
   readonly comparedX87 = new Set<number>();
+  /** Compare every x87 register that is in use at the end. */
+  comparesValidX87 = false;
   usesX87 = false;
   usesMxcsr = false;
 

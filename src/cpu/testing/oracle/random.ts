@@ -70,20 +70,44 @@ export class Random {
 /** The kinds of data that vector and x87 operands hold. */
 export type DataClass = 'i8' | 'i16' | 'i32' | 'i64' | 'f32' | 'f64' | 'f80' | 'bcd' | 'text';
 
-const F32 = {
-  special: [
-    0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 0xffbfffff,
-    0x00000001, 0x807fffff, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff, 0x3f000000, 0x40200000, 0xc0200000,
-    0x4f000000, 0xcf000000, 0x4effffff, 0x5f000000, 0x3effffff, 0x7fc12345, 0x7fa54321,
-  ],
-};
+const F32_SPECIAL = [
+  0, 0x80000000, 0x3f800000, 0xbf800000, 0x7f800000, 0xff800000, 0x7fc00000, 0xffc00001, 0x7f800001, 0xffbfffff,
+  0x00000001, 0x807fffff, 0x00800000, 0x80800000, 0x7f7fffff, 0xff7fffff, 0x3f000000, 0x40200000, 0xc0200000,
+  0x4f000000, 0xcf000000, 0x4effffff, 0x5f000000, 0x3effffff, 0x7fc12345, 0x7fa54321,
+];
 const F64_SPECIAL = [
-  0n, 0x8000000000000000n, 0x3ff0000000000000n, 0xbff0000000000000n, 0x7ff0000000000000n, 0xfff0000000000000n,
-  0x7ff8000000000000n, 0xfff8000000000001n, 0x7ff0000000000001n, 0xfff7ffffffffffffn, 1n, 0x800fffffffffffffn,
-  0x0010000000000000n, 0x8010000000000000n, 0x7fefffffffffffffn, 0xffefffffffffffffn, 0x3fe0000000000000n,
-  0x4004000000000000n, 0xc004000000000000n, 0x41e0000000000000n, 0xc1e0000000000000n, 0x41dfffffffc00000n,
-  0x41dfffffffe00000n, 0xc1e0000000200000n, 0x43e0000000000000n, 0xc3e0000000000000n, 0x47efffffe0000000n,
-  0x47effffff0000000n, 0x3810000000000000n, 0x36a0000000000000n, 0x3690000000000000n, 0x7ff8123456789abcn,
+  0n,
+  0x8000000000000000n,
+  0x3ff0000000000000n,
+  0xbff0000000000000n,
+  0x7ff0000000000000n,
+  0xfff0000000000000n,
+  0x7ff8000000000000n,
+  0xfff8000000000001n,
+  0x7ff0000000000001n,
+  0xfff7ffffffffffffn,
+  1n,
+  0x800fffffffffffffn,
+  0x0010000000000000n,
+  0x8010000000000000n,
+  0x7fefffffffffffffn,
+  0xffefffffffffffffn,
+  0x3fe0000000000000n,
+  0x4004000000000000n,
+  0xc004000000000000n,
+  0x41e0000000000000n,
+  0xc1e0000000000000n,
+  0x41dfffffffc00000n,
+  0x41dfffffffe00000n,
+  0xc1e0000000200000n,
+  0x43e0000000000000n,
+  0xc3e0000000000000n,
+  0x47efffffe0000000n,
+  0x47effffff0000000n,
+  0x3810000000000000n,
+  0x36a0000000000000n,
+  0x3690000000000000n,
+  0x7ff8123456789abcn,
 ];
 
 /** Little-endian bytes of `value`. */
@@ -98,7 +122,7 @@ export function fromBytes(bytes: Uint8Array): bigint {
 
 function f32(r: Random): bigint {
   const kind = r.below(10);
-  if (kind < 3) return BigInt(r.pick(F32.special));
+  if (kind < 3) return BigInt(r.pick(F32_SPECIAL));
   if (kind < 8) return (r.bits(1) << 31n) | (BigInt(118 + r.below(20)) << 23n) | shortFraction(r, 23);
   return r.bits(32);
 }

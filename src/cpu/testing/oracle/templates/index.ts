@@ -1,0 +1,19 @@
+/** All templates, in the order in which their cases appear. */
+import type { Template } from '../template.ts';
+import { ARITHMETIC } from './arithmetic.ts';
+import { BITS } from './bits.ts';
+import { CONTROL } from './control.ts';
+import { MOVES } from './moves.ts';
+import { STRINGS } from './strings.ts';
+import { VECTORS } from './vectors.ts';
+import { X87 } from './x87.ts';
+
+export const TEMPLATES: readonly Template[] = [
+  ...ARITHMETIC,
+  ...BITS,
+  ...MOVES,
+  ...CONTROL,
+  ...STRINGS,
+  ...VECTORS,
+  ...X87,
+];
