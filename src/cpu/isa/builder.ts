@@ -199,6 +199,8 @@ export interface Builder {
   // Memory. ---------------------------------------------------------------------------------------------------------
   /** Effective address (offset in the segment) of a memory operand: an integer of the address size. */
   address(o: Operand): Value;
+  /** Linear address of a memory operand, segment base included: i64 (INVLPG). */
+  linearAddress(o: Operand): Value;
   /** Access at an offset of a segment: `offset` of address size. Size 16 loads v128. */
   load(segment: Segment, offset: Value, size: Size | 16): Value;
   store(segment: Segment, offset: Value, v: Value): void;

@@ -13,6 +13,11 @@
  *   `/4 rm=2`: ModRM must be a register form with that rm (`0F 01 D0` style encodings: write the full byte instead)
  * `9B` is an instruction of its own (FWAIT), never a prefix.
  *
+ * Where rows overlap, the more specific stands: exact byte before `+r` (90 NOP, but XCHG with REX.B), mandatory prefix
+ * before none, full ModRM byte before `/n`. 66 and REX.W still choose the operand size beside a mandatory F3 or F2.
+ * A row of `R` with `C` or `D` operands takes any ModRM.mod for a register form.
+ * A mnemonic such as `CBW/CWDE/CDQE` names one for each of the operand sizes 2, 4, 8; `Jcc` takes the condition's name.
+ *
  * Operands, comma-separated: an addressing letter and a size letter.
  *   E general register or memory by ModRM      G general register by ModRM.reg    M memory only
  *   R general register by ModRM.rm only        Z register in the opcode (+r)      I immediate   J relative branch
@@ -33,10 +38,16 @@ export interface RowOptions {
   readonly lock?: boolean;
   /** Operand size in 64-bit code: 'd64' defaults to 64 (66 gives 16), 'f64' is always 64. */
   readonly size64?: 'd64' | 'f64';
+  /** Operand sizes for which the row stands, where the size selects the instruction (CMPXCHG8B, CMPXCHG16B). */
+  readonly sizes?: readonly (2 | 4 | 8)[];
   /** Where the row decodes at all: absent = everywhere. 'legacy' = not in 64-bit code, 'long' = only in it. */
   readonly modes?: 'legacy' | 'long';
   /** REP prefixes mean repetition: 'rep' (MOVS, STOS, LODS, INS, OUTS) or 'repe' (CMPS, SCAS). */
   readonly repeat?: 'rep' | 'repe';
+  /** Accesses the stack: the form differs where SS is not flat. */
+  readonly stack?: boolean;
+  /** The form differs by address size although it has no ModRM operand: LOOP, JCXZ, XLAT, MASKMOVDQU. */
+  readonly addressSized?: boolean;
   /** Ends a decoded block: control does not (always) reach the next instruction. */
   readonly ends?: boolean;
   /** #GP(0) unless CPL = 0. */

@@ -1,0 +1,4 @@
+/** x87 rows. */
+import type { Row } from './row.ts';
+
+export const x87Rows: readonly Row[] = [];
