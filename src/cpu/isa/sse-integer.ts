@@ -3,10 +3,12 @@
  * for each, from which both rows come. An MMX operand stands in the low half of a vector, the upper half is 0.
  */
 import type { Builder, Semantics, Value } from './builder.ts';
+import { operand } from './common.ts';
 import type { Row, RowOptions } from './row.ts';
 import {
   atMost,
   bytes,
+  enterMmx,
   high,
   immediate,
   iota,
@@ -14,7 +16,6 @@ import {
   low,
   lowVector,
   mmx,
-  operand,
   shuffleLanes,
   sse,
   vectorOp,
@@ -46,11 +47,7 @@ function multiplyHigh(sign: 's' | 'u'): VectorFunction {
 }
 
 const multiplyEven: VectorFunction = (b, x, y) =>
-  b.vector(
-    'i64x2.extmul_low_i32x4_u',
-    shuffleLanes(b, 4, x, x, [0, 2, 0, 2]),
-    shuffleLanes(b, 4, y, y, [0, 2, 0, 2]),
-  );
+  b.vector('i64x2.extmul_low_i32x4_u', shuffleLanes(b, 4, x, x, [0, 2, 0, 2]), shuffleLanes(b, 4, y, y, [0, 2, 0, 2]));
 
 /** Sum of absolute differences of 8 bytes, in each half. */
 const sumOfDifferences: VectorFunction = (b, x, y) => {
@@ -243,15 +240,9 @@ function extractWord(lanes: number): Semantics {
     const source = b.read(operand(i, 1));
     const v = source.type === 'v128' ? source : lowVector(b, source);
     const n = b.and(immediate(b, i, 2), b.int(4, lanes - 1));
-    if (lanes === 4) enterMmxReading(b);
+    if (lanes === 4) enterMmx(b);
     b.write(operand(i, 0), b.zext(4, dynamicLane(b, v, 2, n)));
   };
-}
-
-/** Reading an MMX register also counts as MMX use. */
-function enterMmxReading(b: Builder): void {
-  b.setSystem('fpuTop', b.int(4, 0));
-  b.setSystem('fpuTags', b.int(4, 0xff));
 }
 
 const PINSRW: Semantics = (b, i) => {

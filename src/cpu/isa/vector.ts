@@ -1,5 +1,6 @@
 /** What the files on MMX and SSE share: row constructors with the right options, and vectors put together from parts. */
 import type { Builder, Instruction, Operand, Semantics, Value } from './builder.ts';
+import { operand } from './common.ts';
 import { row } from './row.ts';
 import type { Row, RowOptions } from './row.ts';
 
@@ -59,12 +60,6 @@ export function writeMmx(b: Builder, o: Operand, v: Value): void {
     b.write(o, v);
     enterMmx(b);
   }
-}
-
-export function operand(i: Instruction, n: number): Operand {
-  const found = i.operands[n];
-  if (!found) throw new Error(`${i.mnemonic} has no operand ${n}: correct the operands of its row.`);
-  return found;
 }
 
 export function zeroVector(b: Builder): Value {
