@@ -60,12 +60,17 @@ export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 export type FlagRule = 'add' | 'sub' | 'logic' | 'inc' | 'dec' | 'zsp';
 
 export type Segment = 'es' | 'cs' | 'ss' | 'ds' | 'fs' | 'gs';
-/** Fields of Vcpu by their names there, and two elements of Vcpu.segSelector. Integers of the field's size. */
+/** Fields of Vcpu by their names there, and two elements of Vcpu.segSelector. */
 export type SystemRegister =
   | 'fpuControl'
   | 'fpuStatus'
   | 'fpuTags'
   | 'fpuTop'
+  | 'fpuOpcode'
+  | 'fpuIp'
+  | 'fpuDp'
+  | 'fpuCs'
+  | 'fpuDs'
   | 'mxcsr'
   | 'fpuTrap'
   | 'cpl'
@@ -245,7 +250,7 @@ export interface Builder {
   sync(): void;
 
   // Processor registers that are not operands. ----------------------------------------------------------------------
-  /** 4 bytes, zero-extended (`cr0`, `cr4`: the low half); `fpuIp` and `fpuDp`: 8 bytes. `setSystem` takes the same. */
+  /** 4 bytes, zero-extended (`cr0`, `cr4`: the low half); `fpuIp`, `fpuDp`, `gdtBase`, `idtBase`: 8 bytes. `setSystem` takes the same. */
   getSystem(name: SystemRegister): Value;
   setSystem(name: SystemRegister, v: Value): void;
 

@@ -3,7 +3,7 @@
  * which moves page by page and can be interrupted, is the core's (`repString`), and so is port I/O from and to memory.
  */
 import type { Builder, Instruction, Operand, Semantics, Size, Value } from './builder.ts';
-import { gpr, integerSize, word } from './common.ts';
+import { gpr, integerSize, operand, word } from './common.ts';
 import type { Row } from './row.ts';
 import { row } from './row.ts';
 
@@ -17,12 +17,12 @@ function repetition(i: Instruction, operation: StringOperation): number {
   return i.repeat === 'repne' && (operation === 'scas' || operation === 'cmps') ? 2 : 1;
 }
 
-function inCore(b: Builder, i: Instruction, operation: StringOperation): void {
+/** `element` is the operand that the string lies in: its size, since ports are 4 bytes wide at most under REX.W too. */
+function inCore(b: Builder, i: Instruction, operation: StringOperation, element: Operand): void {
   b.helper(
     'repString',
     word(b, stringOperation[operation]),
-    // Ports are 4 bytes wide at most; REX.W changes nothing for INS and OUTS.
-    word(b, operation === 'ins' || operation === 'outs' ? Math.min(i.size, 4) : i.size),
+    word(b, element.size),
     b.sourceSegment(),
     word(b, i.addressSize),
     word(b, repetition(i, operation)),
@@ -31,7 +31,7 @@ function inCore(b: Builder, i: Instruction, operation: StringOperation): void {
 
 /** One element as `once` says, or repetition in the core. */
 function repeatable(operation: StringOperation, once: Semantics): Semantics {
-  return (b, i) => (i.repeat === 'none' ? once(b, i) : inCore(b, i, operation));
+  return (b, i) => (i.repeat === 'none' ? once(b, i) : inCore(b, i, operation, operand(i, 0)));
 }
 
 /** Moves index registers by one element, down if DF. */
@@ -78,8 +78,8 @@ const CMPS = repeatable('cmps', (b, i) => {
 });
 
 /** Port permission, then the probe of memory, then the port: an order that only the core can keep. */
-const INS: Semantics = (b, i) => inCore(b, i, 'ins');
-const OUTS: Semantics = (b, i) => inCore(b, i, 'outs');
+const INS: Semantics = (b, i) => inCore(b, i, 'ins', operand(i, 0));
+const OUTS: Semantics = (b, i) => inCore(b, i, 'outs', operand(i, 1));
 
 const rep = { repeat: 'rep' } as const;
 const repe = { repeat: 'repe' } as const;

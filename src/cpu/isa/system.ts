@@ -60,13 +60,13 @@ const SMSW: Semantics = (b, i) => {
 /** Writes PE, MP, EM and TS of CR0; PE can only be set. */
 const LMSW: Semantics = (b, i) => {
   const written = b.and(b.zext(8, b.read(operand(i, 0))), b.int(8, 0xf));
-  const kept = b.and(b.getSystem('cr0'), b.int(8, ~0xen & 0xffff_ffff_ffff_ffffn));
+  const kept = b.and(resize(b, 8, b.getSystem('cr0')), b.int(8, ~0xen & 0xffff_ffffn));
   b.helper('writeControl', word(b, 0), b.or(kept, written));
 };
 
 /** Clears TS of CR0. */
 const CLTS: Semantics = (b) => {
-  b.helper('writeControl', word(b, 0), b.and(b.getSystem('cr0'), b.int(8, ~8n & 0xffff_ffff_ffff_ffffn)));
+  b.helper('writeControl', word(b, 0), b.and(resize(b, 8, b.getSystem('cr0')), b.int(8, ~8n & 0xffff_ffffn)));
 };
 
 const SLDT: Semantics = (b, i) =>
