@@ -290,6 +290,8 @@ export interface Builder {
   significand(v: Value): Value;
   signExponent(v: Value): Value;
   f80(significand: Value, signExponent: Value): Value;
+  /** Copies an f80 into a temporary. */
+  copyF80(temporary: Value, v: Value): void;
   /** A new temporary that holds a vector, to pass it to a helper by address; and the vector that lies in a temporary. */
   spill(v: Value): Value;
   fill(temporary: Value): Value;

@@ -179,7 +179,7 @@ export const sseMoveRows: readonly Row[] = [
   // Not an SSE instruction as far as CR0 and CR4 are concerned.
   row('NP 0F C3 /r mem', 'MOVNTI', 'My,Gy', MOVE),
   sse('F2 0F F0 /r mem', 'LDDQU', 'V,Mo', MOVE, { aligned: false, ...sse3 }),
-  sse('66 0F F7 /r reg', 'MASKMOVDQU', 'V,U', MASKMOVDQU, { addressSized: true }),
+  sse('66 0F F7 /r reg', 'MASKMOVDQU', 'V,U', MASKMOVDQU),
 
   sse('NP 0F 50 /r reg', 'MOVMSKPS', 'Gd,U', signs('i32x4.bitmask')),
   sse('66 0F 50 /r reg', 'MOVMSKPD', 'Gd,U', signs('i64x2.bitmask')),

@@ -1,0 +1,174 @@
+/**
+ * The x87 machine model (SDM vol. 1 §8): stack, tags, and what becomes of exceptions.
+ *
+ * Every instruction that is not a control instruction goes the same way:
+ * 1. a pending exception (ES) is delivered (`waiting`);
+ * 2. operands are looked up; an empty source or a full destination is a stack fault (IE and SF, C1 = direction) whose
+ *    result is the indefinite NaN;
+ * 3. arithmetic gives a result and its exception flags (helpers, `core/fpu-glue.ts`);
+ * 4. `conclude`: flags become sticky in the status word. An unmasked IE, DE or ZE (for stores also OE, UE) leaves
+ *    registers and memory as they are; unmasked exceptions set ES and B, to be delivered by the next waiting
+ *    instruction.
+ *
+ * The status word is kept without TOP. The instruction and data pointers are not tracked: FNSTENV shows what was loaded
+ * last (CPUs that save them only with an unmasked exception show as little to almost all programs).
+ */
+import type { Builder, Operand, Semantics, Value } from './builder.ts';
+import { row } from './row.ts';
+import type { Row, RowOptions } from './row.ts';
+import { deliverPending } from './vector.ts';
+
+/** Bits of the status word. */
+export const fsw = {
+  ie: 1,
+  de: 2,
+  ze: 4,
+  oe: 8,
+  ue: 0x10,
+  pe: 0x20,
+  sf: 0x40,
+  es: 0x80,
+  c1: 0x200,
+  busy: 0x8000,
+} as const;
+/** C3 C2 C0, and C1. */
+export const CONDITION_CODES = 0x4700;
+export const STACK_UNDERFLOW = fsw.ie | fsw.sf;
+export const STACK_OVERFLOW = fsw.ie | fsw.sf | fsw.c1;
+
+/** Exceptions that, unmasked, prevent the result: of arithmetic, and of a store to memory. */
+export const preventing = { arithmetic: 0x07, store: 0x1f } as const;
+
+export const INDEFINITE = { significand: 0xc000_0000_0000_0000n, signExponent: 0xffff } as const;
+
+/** A row of an instruction that first delivers a pending exception. */
+export function x87(
+  encoding: string,
+  mnemonic: string,
+  operands: string,
+  semantics: Semantics,
+  options: RowOptions = {},
+): Row {
+  return control(encoding, mnemonic, operands, waiting(semantics), options);
+}
+
+/** A row of an instruction that does not wait (FNINIT, FNSTSW …). */
+export function control(
+  encoding: string,
+  mnemonic: string,
+  operands: string,
+  semantics: Semantics,
+  options: RowOptions = {},
+): Row {
+  return row(encoding, mnemonic, operands, semantics, { unit: 'x87', ...options });
+}
+
+/** One function for one semantics, so that rows which share a meaning share their forms. */
+function waiting(semantics: Semantics): Semantics {
+  return (b, i) => {
+    deliverPending(b);
+    semantics(b, i);
+  };
+}
+
+export function top(b: Builder): Value {
+  return b.getSystem('fpuTop');
+}
+
+/** Physical number of ST(n). */
+export function physical(b: Builder, n: number | Operand): Value {
+  if (n === 0) return top(b);
+  const offset = typeof n === 'number' ? b.int(4, n) : b.stackIndex(n);
+  return b.and(b.add(top(b), offset), b.int(4, 7));
+}
+
+/** Whether ST(n) holds a value. */
+export function inUse(b: Builder, n: number | Operand): Value {
+  return b.bit(b.shr(b.getSystem('fpuTags'), physical(b, n)), 0);
+}
+
+/** Marks ST(n) as in use. */
+export function occupy(b: Builder, n: number | Operand): void {
+  const mask = b.shl(b.int(4, 1), physical(b, n));
+  b.setSystem('fpuTags', b.or(b.getSystem('fpuTags'), mask));
+}
+
+export function free(b: Builder, n: number | Operand): void {
+  const mask = b.shl(b.int(4, 1), physical(b, n));
+  b.setSystem('fpuTags', b.and(b.getSystem('fpuTags'), b.not(mask)));
+}
+
+export function moveTop(b: Builder, delta: number): void {
+  b.setSystem('fpuTop', b.and(b.add(top(b), b.int(4, delta & 7)), b.int(4, 7)));
+}
+
+/** Drops ST(0). */
+export function pop(b: Builder): void {
+  free(b, 0);
+  moveTop(b, 1);
+}
+
+/** A temporary with the indefinite NaN. */
+export function indefinite(b: Builder): Value {
+  return b.f80(b.int(8, INDEFINITE.significand), b.int(2, INDEFINITE.signExponent));
+}
+
+/**
+ * Ends an instruction: `commit` writes the results unless an exception prevents them, then the flags (with C1, and the
+ * other condition codes where `codes` says that the instruction sets them) go into the status word. `commit` may store
+ * to memory first.
+ */
+export function conclude(
+  b: Builder,
+  flags: Value,
+  commit: () => void,
+  options: { readonly prevents?: number; readonly codes?: number } = {},
+): void {
+  const prevents = options.prevents ?? preventing.arithmetic;
+  const unmasked = b.and(b.and(flags, b.not(b.getSystem('fpuControl'))), b.int(4, 0x3f));
+  b.if(b.isZero(b.and(unmasked, b.int(4, prevents))), commit);
+  finishStatus(b, flags, unmasked, options.codes ?? fsw.c1);
+}
+
+/** Flags and condition codes into the status word; ES and B if something is unmasked. */
+export function finishStatus(b: Builder, flags: Value, unmasked: Value, codes: number): void {
+  const kept = b.and(b.getSystem('fpuStatus'), b.int(4, 0xffff & ~codes));
+  const summary = b.select(b.isZero(unmasked), b.int(4, 0), b.int(4, fsw.es | fsw.busy));
+  b.setSystem('fpuStatus', b.or(b.or(kept, flags), summary));
+}
+
+/** Only C1 = 0: instructions that cannot raise anything but stack faults. */
+export function clearC1(b: Builder): void {
+  b.setSystem('fpuStatus', b.and(b.getSystem('fpuStatus'), b.int(4, 0xffff & ~fsw.c1)));
+}
+
+/**
+ * Computes into `result` if the registers are in use; else the result is the indefinite NaN and the flags are those of a
+ * stack underflow. Gives the flags.
+ */
+export function guarded(b: Builder, filled: Value, result: Value, compute: () => Value): Value {
+  const flags = b.variable(b.int(4, STACK_UNDERFLOW));
+  b.if(
+    filled,
+    () => b.set(flags, compute()),
+    () => copyIndefinite(b, result),
+  );
+  return b.get(flags);
+}
+
+/** Writes the indefinite NaN to a temporary: FLD1's constants and this one come from the same helper. */
+function copyIndefinite(b: Builder, result: Value): void {
+  b.helper('f80Constant', result, b.int(4, 7));
+}
+
+/** Pushes `value` (a temporary, not a register): the end of all loads. `flags` are those of its conversion. */
+export function push(b: Builder, value: Value, flags: Value): void {
+  const full = inUse(b, 7);
+  const all = b.select(full, b.int(4, STACK_OVERFLOW), flags);
+  conclude(b, all, () => {
+    b.if(full, () => copyIndefinite(b, value));
+    moveTop(b, -1);
+    occupy(b, 0);
+    b.setSt(0, value);
+  });
+}
