@@ -162,7 +162,27 @@ export const Vcpu = struct('Vcpu', 1, {
   /** A device or an instruction asks to evaluate events at the next instruction boundary. */
   attention: 'u32',
   lastExecutor: 'u32',
-  tlbEpoch: 'u32',
+  /** Epoch of the jump cache: bumped whenever a mapping of code may have changed. */
+  codeEpoch: 'u32',
+  /** Where the executor's arena and the guest's frames lie: addresses in the guest's memory (see `arena.ts`). */
+  arena: 'u32',
+  /** End of the arena's record space. */
+  arenaEnd: 'u32',
+  /** Table of frame addresses, u32 per 4 KiB of guest-physical space; 0: no RAM there, bit 0: read-only. */
+  frameTable: 'u32',
+  frameCount: 'u32',
+  /** Address of the first frame; (frame − framesBase) >> 12 indexes the code map. */
+  framesBase: 'u32',
+  /** Bytes of the frames. */
+  frameBytes: 'u32',
+  /** 1 when the instruction that ran last cast an interrupt shadow. */
+  shadowFresh: 'u32',
+  /** An access that crosses pages or goes to a device is staged here: linear address, size, and 32 bytes. */
+  bounceSize: 'u32',
+  bounceLinear: 'u64',
+  /** Guest-physical address of the last translation that found no RAM. */
+  bouncePhysical: 'u64',
+  bounce: array('u64', 4),
   /** 16-byte temporaries for values that do not fit a wasm local (80-bit floats, vector results of helpers). */
   scratch: array('u64', 64),
 });

@@ -44,9 +44,9 @@ export interface RowOptions {
   readonly modes?: 'legacy' | 'long';
   /** REP prefixes mean repetition: 'rep' (MOVS, STOS, LODS, INS, OUTS) or 'repe' (CMPS, SCAS). */
   readonly repeat?: 'rep' | 'repe';
-  /** Accesses the stack: the form differs where SS is not flat. */
+  /** Accesses the stack (other rows than PUSH…, POP…, CALL, RET, ENTER, LEAVE): the form differs where SS is not flat. */
   readonly stack?: boolean;
-  /** The form differs by address size although it has no ModRM operand: LOOP, JCXZ, XLAT, MASKMOVDQU. */
+  /** The form differs by address size although no ModRM operand says so (other rows than LOOP…, JCXZ…, XLAT, MASKMOV…). */
   readonly addressSized?: boolean;
   /** Ends a decoded block: control does not (always) reach the next instruction. */
   readonly ends?: boolean;

@@ -28,6 +28,7 @@ const IN: Semantics = (b, i) => {
   const size = integerSize(destination);
   const port = b.zext(4, b.read(operand(i, 1)));
   b.write(destination, resize(b, size, b.helper('portIn', port, word(b, size))));
+  b.sync();
 };
 
 const OUT: Semantics = (b, i) => {
@@ -157,10 +158,10 @@ const control: RowOptions = { ...system, size64: 'f64' };
 const ends: RowOptions = { ends: true };
 
 export const systemRows: readonly Row[] = [
-  row('E4', 'IN', 'AL,Ib', IN),
-  row('E5', 'IN', 'eAX,Ib', IN),
-  row('EC', 'IN', 'AL,DX', IN),
-  row('ED', 'IN', 'eAX,DX', IN),
+  row('E4', 'IN', 'AL,Ib', IN, ends),
+  row('E5', 'IN', 'eAX,Ib', IN, ends),
+  row('EC', 'IN', 'AL,DX', IN, ends),
+  row('ED', 'IN', 'eAX,DX', IN, ends),
   row('E6', 'OUT', 'Ib,AL', OUT, ends),
   row('E7', 'OUT', 'Ib,eAX', OUT, ends),
   row('EE', 'OUT', 'DX,AL', OUT, ends),

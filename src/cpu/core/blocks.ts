@@ -1,0 +1,305 @@
+/**
+ * Decoded blocks: straight-line runs of records, kept in the arena and found by where their bytes lie (host address of
+ * the frame) and by the mode they were decoded for, never by linear address.
+ *
+ * A block ends after an unconditional transfer, at the end of its page, or when it is full; it is closed by a `link`
+ * pseudo-record unless it cannot fall through. Branches within the page point at records directly: the page that runs
+ * is mapped, so its other code is too. Everything that leaves the page goes through the jump cache, whose entries
+ * carry the epoch (bumped by every TLB flush) and the mode. An instruction that crosses into another page is a block
+ * of its own, reached only through the jump cache or the look-up that checks its second page.
+ *
+ * Invalidation overwrites the form of each record of a block with `stale`: whoever gets there, by link, by the jump
+ * cache, or because it is running that very block, looks the code up anew.
+ */
+import { Arena, ArenaHeader, Block, CodeMap, DecodeTable, JumpEntry, Record, Vcpu } from '../../../build/core/layout';
+import { arenaHeader, bumpCodeEpoch, FETCH, protectFrame, translate } from './memory';
+import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
+import { raise, raiseNoError } from './events';
+import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
+
+// @ts-ignore: decorator
+@inline const MAX_RECORDS: u32 = 48;
+
+// @ts-ignore: decorator
+@inline
+function arena(cpu: usize): usize {
+  return <usize>load<u32>(cpu, Vcpu.arena);
+}
+
+// @ts-ignore: decorator
+@inline
+function codeMap(cpu: usize, host: usize): usize {
+  return arena(cpu) + Arena.codeMap + (((host - <usize>load<u32>(cpu, Vcpu.framesBase)) >> 12) << 4);
+}
+
+// @ts-ignore: decorator
+@inline
+function bucket(cpu: usize, host: usize, modeKey: u32): usize {
+  const hash = (<u32>host ^ (<u32>host >> 12) ^ (modeKey << 7)) & (Arena.hashBuckets - 1);
+  return arena(cpu) + Arena.hash + (<usize>hash << 2);
+}
+
+/** Forgets everything decoded. */
+export function flushBlocks(cpu: usize): void {
+  const header = arenaHeader(cpu);
+  memory.fill(arena(cpu) + Arena.hash, 0, Arena.hashBuckets * 4);
+  const start = <usize>load<u32>(header, ArenaHeader.recordsStart);
+  memory.fill(arena(cpu) + Arena.codeMap, 0, start - (arena(cpu) + Arena.codeMap));
+  store<u32>(header, <u32>start, ArenaHeader.next);
+  store<u32>(header, load<u32>(header, ArenaHeader.arenaFlushes) + 1, ArenaHeader.arenaFlushes);
+  bumpCodeEpoch(cpu);
+}
+
+/** Bits of the 64-byte granules that [start, start + length) of a page touches. */
+function granules(start: u32, length: u32): u64 {
+  const first = start >> 6;
+  const last = min<u32>(start + length - 1, 0xfff) >> 6;
+  const count = last - first + 1;
+  return (count >= 64 ? ~(<u64>0) : (<u64>1 << count) - 1) << first;
+}
+
+function makeStale(block: usize): void {
+  const count = load<u32>(block, Block.count);
+  let record = block + Block.SIZE;
+  for (let i: u32 = 0; i < count; i++) {
+    store<u16>(record, <u16>DecodeTable.formStale, Record.form);
+    record += Record.SIZE;
+  }
+}
+
+function removeFromBucket(cpu: usize, block: usize): void {
+  let place = bucket(cpu, <usize>load<u32>(block, Block.host), load<u32>(block, Block.modeKey));
+  while (true) {
+    const at = <usize>load<u32>(place);
+    if (at == 0) return;
+    if (at == block) {
+      store<u32>(place, load<u32>(block, Block.nextInBucket));
+      return;
+    }
+    place = at + Block.nextInBucket;
+  }
+}
+
+/**
+ * Guest memory at `host` (in one frame) is about to be written: code decoded from those bytes is forgotten. Cheap when
+ * the frame holds no code; does nothing when the write only lies near code.
+ */
+export function invalidateCode(cpu: usize, host: usize, length: u32): void {
+  const map = codeMap(cpu, host);
+  const have = load<u64>(map, CodeMap.granules);
+  if (have == 0) return;
+  const start = <u32>(host & 0xfff);
+  if ((have & granules(start, length)) == 0) return;
+  invalidateRange(cpu, map, host & ~0xfff, start, length);
+}
+
+function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length: u32): void {
+  const header = arenaHeader(cpu);
+  let left: u64 = 0;
+  let place = map + CodeMap.blocks;
+  while (true) {
+    const block = <usize>load<u32>(place);
+    if (block == 0) break;
+    const first = (<usize>load<u32>(block, Block.host) & ~0xfff) == page;
+    const link = block + (first ? Block.nextInPage : Block.nextInSecondPage);
+    const from: u32 = first ? load<u32>(block, Block.host) & 0xfff : 0;
+    const bytes = load<u32>(block, Block.length);
+    const size = first ? bytes : (load<u32>(block, Block.host) & 0xfff) + bytes - 0x1000;
+    if (load<u32>(block, Block.count) == 0 || (from < start + length && from + size > start)) {
+      if (load<u32>(block, Block.count) != 0) {
+        makeStale(block);
+        removeFromBucket(cpu, block);
+        // A crossing block stays in its other page's list as an empty one, which any later walk drops.
+        store<u32>(block, 0, Block.count);
+        store<u32>(header, load<u32>(header, ArenaHeader.invalidations) + 1, ArenaHeader.invalidations);
+      }
+      store<u32>(place, load<u32>(link));
+      continue;
+    }
+    left |= granules(from, size);
+    place = link;
+  }
+  store<u64>(map, left, CodeMap.granules);
+}
+
+/** As invalidateCode, for a device that writes guest-physical RAM (one frame at a time; `host` from the frame table). */
+export function invalidateHost(cpu: usize, host: u32, length: u32): void {
+  invalidateCode(cpu, <usize>host, length);
+}
+
+function register(cpu: usize, page: usize, block: usize, link: usize, start: u32, length: u32): void {
+  const map = codeMap(cpu, page);
+  const have = load<u64>(map, CodeMap.granules);
+  if (have == 0) protectFrame(cpu, page);
+  store<u64>(map, have | granules(start, length), CodeMap.granules);
+  store<u32>(block + link, load<u32>(map, CodeMap.blocks));
+  store<u32>(map, <u32>block, CodeMap.blocks);
+}
+
+// @ts-ignore: decorator
+@inline
+function codeLinear(cpu: usize, rip: u64, modeKey: u32): u64 {
+  if ((modeKey & MODE_CODE_MASK) == 2) return rip;
+  return (load<u64>(cpu + Vcpu.segBase, 8) + rip) & 0xffffffff;
+}
+
+/** #GP when RIP is not a place in the code segment. */
+function fetchAllowed(cpu: usize, rip: u64, modeKey: u32): bool {
+  if ((modeKey & MODE_CODE_MASK) == 2) {
+    if (<i64>rip >> 47 == 0 || <i64>rip >> 47 == -1) return true;
+  } else if (rip <= <u64>load<u32>(cpu + Vcpu.segLimit, 4)) return true;
+  raise(cpu, 13, 0);
+  return false;
+}
+
+/**
+ * The record to run at Vcpu.rip, decoded if need be; ripBase is set. 0: an exception is pending (the fetch faulted).
+ * `rip` must be exact, `modeKey` up to date.
+ */
+export function lookup(cpu: usize): usize {
+  const header = arenaHeader(cpu);
+  store<u32>(header, load<u32>(header, ArenaHeader.lookups) + 1, ArenaHeader.lookups);
+  const rip = load<u64>(cpu, Vcpu.rip);
+  const modeKey = load<u32>(cpu, Vcpu.modeKey);
+  if (!fetchAllowed(cpu, rip, modeKey)) return 0;
+  const linear = codeLinear(cpu, rip, modeKey);
+  const host = translate(cpu, linear, FETCH);
+  if (host == 0) {
+    // No RAM there: the bus floats, and all ones are no instruction.
+    if (!load<u32>(cpu, Vcpu.trouble)) raiseNoError(cpu, 6);
+    return 0;
+  }
+  let block = <usize>load<u32>(bucket(cpu, host, modeKey));
+  while (block != 0) {
+    if (<usize>load<u32>(block, Block.host) == host && load<u32>(block, Block.modeKey) == modeKey) {
+      const second = load<u32>(block, Block.secondPage);
+      if (second == 0) break;
+      const host2 = translate(cpu, (linear & ~0xfff) + 0x1000, FETCH);
+      if (host2 == 0) {
+        if (!load<u32>(cpu, Vcpu.trouble)) raiseNoError(cpu, 6);
+        return 0;
+      }
+      if (<u32>host2 == second) break;
+    }
+    block = <usize>load<u32>(block, Block.nextInBucket);
+  }
+  if (block == 0) {
+    block = decodeBlock(cpu, host, linear, rip, modeKey);
+    if (block == 0) return 0;
+  }
+  const offset = <u64>(host & 0xfff);
+  store<u64>(cpu, rip - offset, Vcpu.ripBase);
+  const record = block + Block.SIZE;
+  if (modeKey & MODE_CODE_FLAT) {
+    const jump = arena(cpu) + Arena.jumpCache + (<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1)) << 4);
+    store<u64>(jump, rip, JumpEntry.rip);
+    store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
+    store<u32>(jump, <u32>record, JumpEntry.record);
+  }
+  return record;
+}
+
+function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u32): usize {
+  const header = arenaHeader(cpu);
+  if (load<u32>(header, ArenaHeader.next) + <u32>(Block.SIZE + (MAX_RECORDS + 2) * Record.SIZE) > load<u32>(cpu, Vcpu.arenaEnd)) {
+    flushBlocks(cpu);
+  }
+  const block = <usize>load<u32>(header, ArenaHeader.next);
+  let record = block + Block.SIZE;
+  let offset = <u32>(host & 0xfff);
+  const start = offset;
+  const page = host & ~0xfff;
+  let count: u32 = 0;
+  let second: usize = 0;
+  let ends = false;
+  // Outside of a flat code segment the limit counts: one instruction a block, checked at each look-up.
+  const most: u32 = modeKey & MODE_CODE_FLAT ? MAX_RECORDS : 1;
+  while (count < most && offset < 0x1000) {
+    const result = decode(cpu, page + offset, 0x1000 - offset, record, offset, modeKey);
+    if (result == DECODE_MORE) {
+      if (count > 0) break;
+      // The instruction goes on in the next page: fetch both parts into a buffer.
+      const inPage = 0x1000 - offset;
+      const next = (linear & ~0xfff) + 0x1000;
+      second = translate(cpu, (modeKey & MODE_CODE_MASK) == 2 ? next : next & 0xffffffff, FETCH);
+      if (second == 0) {
+        if (!load<u32>(cpu, Vcpu.trouble)) raiseNoError(cpu, 6);
+        return 0;
+      }
+      const buffer = header + ArenaHeader.fetchBuffer;
+      const beyond = min<u32>(16 - inPage, 16);
+      memory.copy(buffer, page + offset, inPage);
+      memory.copy(buffer + inPage, second, beyond);
+      const length = decode(cpu, buffer, 16, record, offset, modeKey);
+      if (length == DECODE_TOO_LONG || length == DECODE_MORE) {
+        raise(cpu, 13, 0);
+        return 0;
+      }
+      store<u16>(record, <u16>offset, Record.offset);
+      offset += <u32>(length & 0xff);
+      record += Record.SIZE;
+      count++;
+      ends = (length & ENDS) != 0;
+      break;
+    }
+    if (result == DECODE_TOO_LONG) {
+      if (count > 0) break;
+      raise(cpu, 13, 0);
+      return 0;
+    }
+    store<u16>(record, <u16>offset, Record.offset);
+    offset += <u32>(result & 0xff);
+    record += Record.SIZE;
+    count++;
+    if (result & ENDS) {
+      ends = true;
+      break;
+    }
+  }
+  const length = offset - start;
+  if (!(modeKey & MODE_CODE_FLAT) && (modeKey & MODE_CODE_MASK) != 2) {
+    // The whole instruction must lie within the limit.
+    if (rip + length - 1 > <u64>load<u32>(cpu + Vcpu.segLimit, 4)) {
+      raise(cpu, 13, 0);
+      return 0;
+    }
+  }
+  store<u32>(header, load<u32>(header, ArenaHeader.decoded) + count, ArenaHeader.decoded);
+  store<u32>(header, load<u32>(header, ArenaHeader.blocks) + 1, ArenaHeader.blocks);
+  if (!ends) {
+    store<u16>(record, <u16>DecodeTable.formLink, Record.form);
+    store<u16>(record, <u16>offset, Record.offset);
+    store<u8>(record, 0, Record.length);
+    store<u64>(record, 0, Record.immediate);
+    store<u32>(record, offset >= 0x1000 || !(modeKey & MODE_CODE_FLAT) ? 1 : 0, Record.link);
+    record += Record.SIZE;
+    count++;
+  }
+  store<u32>(block, <u32>host, Block.host);
+  store<u32>(block, <u32>second, Block.secondPage);
+  store<u32>(block, modeKey, Block.modeKey);
+  store<u32>(block, length, Block.length);
+  store<u32>(block, count, Block.count);
+  const place = bucket(cpu, host, modeKey);
+  store<u32>(block, load<u32>(place), Block.nextInBucket);
+  store<u32>(place, <u32>block);
+  register(cpu, page, block, Block.nextInPage, start, length);
+  if (second) register(cpu, second & ~0xfff, block, Block.nextInSecondPage, 0, start + length - 0x1000);
+  store<u32>(header, <u32>record, ArenaHeader.next);
+  return block;
+}
+
+/**
+ * The record that a relative branch or a link in `record` leads to, whose target RIP (same page) is in Vcpu.rip; the
+ * branch is linked to it for the next time. 0: look-up failed, an exception is pending at the target.
+ */
+export function linkTo(cpu: usize, record: usize): usize {
+  const flushes = load<u32>(arenaHeader(cpu), ArenaHeader.arenaFlushes);
+  const target = lookup(cpu);
+  if (target == 0) return 0;
+  const crossing = load<u32>(target - Block.SIZE, Block.secondPage) != 0;
+  if (flushes == load<u32>(arenaHeader(cpu), ArenaHeader.arenaFlushes)) {
+    store<u32>(record, crossing ? 1 : <u32>target, Record.link);
+  }
+  return target;
+}

@@ -1,0 +1,85 @@
+/**
+ * The run loop: events at an instruction boundary, then a slice of instructions in the dispatch loop.
+ */
+import { Arena, ArenaHeader, ExitReason, Vcpu } from '../../../build/core/layout';
+import { flushBlocks, lookup } from './blocks';
+import { beginStep, deliverEvents, instructionBreakpoint, stepping } from './events';
+import { dispatch, initTables } from './handlers';
+import { arenaHeader, resetTlb, TROUBLE_DEVICE, TROUBLE_FAULT } from './memory';
+import { updateMode } from './mode';
+
+/**
+ * Makes the arena anew for an executor that takes this vCPU over. `Vcpu.arena`, `arenaEnd`, `frameTable`,
+ * `frameCount`, `framesBase` and `frameBytes` are set by the caller.
+ */
+export function attach(cpu: usize): void {
+  const arena = <usize>load<u32>(cpu, Vcpu.arena);
+  const header = arenaHeader(cpu);
+  memory.fill(header, 0, ArenaHeader.SIZE);
+  memory.fill(arena + Arena.jumpCache, 0, Arena.jumpEntries * 16);
+  initTables(arena + Arena.tables);
+  const frames = <usize>load<u32>(cpu, Vcpu.frameBytes) >> 12;
+  store<u32>(header, <u32>((arena + Arena.codeMap + frames * 16 + 63) & ~63), ArenaHeader.recordsStart);
+  store<u32>(cpu, 0, Vcpu.trouble);
+  store<u32>(cpu, 0, Vcpu.deviceAccess);
+  updateMode(cpu);
+  flushBlocks(cpu);
+  resetTlb(cpu);
+}
+
+/**
+ * Runs at most `slice` instructions; returns why it stopped (`exitReason`). All state is in memory then, RIP and
+ * `retired` are exact.
+ */
+export function run(cpu: usize, slice: u32): u32 {
+  let left = slice;
+  store<u32>(cpu, 0, Vcpu.exitReason);
+  while (true) {
+    store<u32>(cpu, 0, Vcpu.attention);
+    if (deliverEvents(cpu)) return ExitReason.shutdown;
+    const reason = load<u32>(cpu, Vcpu.exitReason);
+    if (reason > ExitReason.halt) return reason;
+    if (load<u32>(cpu, Vcpu.halted)) return ExitReason.halt;
+    if (left == 0) return ExitReason.budget;
+    const single = stepping(cpu);
+    if (single && instructionBreakpoint(cpu)) continue;
+    const shadow = load<u32>(cpu, Vcpu.shadow);
+    const record = lookup(cpu);
+    if (record == 0) {
+      store<u32>(cpu, 0, Vcpu.trouble);
+      continue;
+    }
+    if (single) beginStep(cpu);
+    store<u32>(cpu, 0, Vcpu.shadowFresh);
+    left -= enter(cpu, record, single || shadow ? 1 : left);
+    // The shadow covers one instruction, unless that one cast it anew.
+    if (shadow && !load<u32>(cpu, Vcpu.shadowFresh)) store<u32>(cpu, 0, Vcpu.shadow);
+  }
+}
+
+/** One entry into the dispatch loop; instructions retired. */
+function enter(cpu: usize, record: usize, count: u32): u32 {
+  const retired = slice(cpu, record, count);
+  const trouble = load<u32>(cpu, Vcpu.trouble);
+  store<u32>(cpu, 0, Vcpu.trouble);
+  if ((trouble & (TROUBLE_DEVICE | TROUBLE_FAULT)) != TROUBLE_DEVICE) return retired;
+  // The instruction reached a device: once more, alone, so that the device sees the exact time.
+  const again = lookup(cpu);
+  if (again == 0) return retired;
+  store<u32>(cpu, 1, Vcpu.deviceAccess);
+  const more = slice(cpu, again, 1);
+  store<u32>(cpu, 0, Vcpu.deviceAccess);
+  store<u32>(cpu, 0, Vcpu.trouble);
+  return retired + more;
+}
+
+function slice(cpu: usize, record: usize, count: u32): u32 {
+  store<u32>(cpu, count, Vcpu.slice);
+  store<u32>(cpu, count, Vcpu.budget);
+  dispatch(cpu, record, count);
+  const retired = count - load<u32>(cpu, Vcpu.budget);
+  store<u64>(cpu, load<u64>(cpu, Vcpu.retired) + <u64>retired, Vcpu.retired);
+  store<u32>(cpu, 0, Vcpu.slice);
+  store<u32>(cpu, 0, Vcpu.budget);
+  return retired;
+}
