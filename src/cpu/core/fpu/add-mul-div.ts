@@ -57,37 +57,37 @@ function addFinite(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, cw: u32
 /** Sum of two normalized values; the exponents may be below 1 (denormal operands). */
 function addNormalized(dst: usize, signA: u32, expA: i32, sigA: u64, signB: u32, expB: i32, sigB: u64, cw: u32): u32 {
   if (expA < expB || (expA == expB && sigA < sigB)) {
-    const sign = signA;
-    const exp = expA;
-    const sig = sigA;
-    signA = signB;
-    expA = expB;
-    sigA = sigB;
-    signB = sign;
-    expB = exp;
-    sigB = sig;
+    return addOrdered(dst, signB, expB, sigB, signA != signB, expB - expA, sigA, cw);
   }
-  const distance = <u32>(expA - expB);
-  let ext: u64 = 0;
-  if (distance) {
-    if (distance < 64) {
-      ext = sigB << (64 - distance);
-      sigB >>= distance;
-    } else {
-      ext = shiftedExt(sigB, 0, distance);
-      sigB = 0;
-    }
+  return addOrdered(dst, signA, expA, sigA, signA != signB, expA - expB, sigB, cw);
+}
+
+/** Sum of two normalized values of which the first is not the smaller one in magnitude. */
+function addOrdered(
+  dst: usize,
+  sign: u32,
+  exp: i32,
+  larger: u64,
+  subtract: bool,
+  distance: u32,
+  smaller: u64,
+  cw: u32,
+): u32 {
+  let ext: u64;
+  if (distance < 64) {
+    ext = (smaller << (63 - distance)) << 1;
+    smaller >>= distance;
+  } else {
+    ext = shiftedExt(smaller, 0, distance);
+    smaller = 0;
   }
-  if (signA == signB) {
-    let sum = sigA + sigB;
-    if (sum < sigA) {
-      ext = (ext >> 1) | (ext & 1) | (sum << 63);
-      sum = (sum >> 1) | TOP_BIT;
-      expA++;
-    }
-    return pack(dst, signA, expA, sum, ext, cw);
+  if (!subtract) {
+    const sum = larger + smaller;
+    const carry = <u64>(sum < larger);
+    ext = (ext >> carry) | (ext & carry) | ((sum & carry) << 63);
+    return pack(dst, sign, exp + <i32>carry, (sum >> carry) | (carry << 63), ext, cw);
   }
-  let difference = sigA - sigB - <u64>(ext != 0);
+  let difference = larger - smaller - <u64>(ext != 0);
   ext = 0 - ext;
   if (!(difference >> 63)) {
     if (difference == 0) {
@@ -98,16 +98,16 @@ function addNormalized(dst: usize, signA: u32, expA: i32, sigA: u64, signB: u32,
       // Only with distance 1 can the whole upper word cancel: one bit is left below it.
       difference = ext;
       ext = 0;
-      expA -= 64;
+      exp -= 64;
     }
     const shift = clz<u64>(difference);
     if (shift) {
       difference = (difference << shift) | (ext >> (64 - shift));
       ext <<= shift;
-      expA -= <i32>shift;
+      exp -= <i32>shift;
     }
   }
-  return pack(dst, signA, expA, difference, ext, cw);
+  return pack(dst, sign, exp, difference, ext, cw);
 }
 
 function addSlow(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, flip: u32, cw: u32): u32 {
@@ -252,7 +252,7 @@ function divSlow(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, cw: u32):
   if ((infiniteA & infiniteB) | (zeroA & zeroB)) return putIndefinite(dst);
   if (zeroB && !infiniteA) {
     put(dst, sign | EXP_MASK, TOP_BIT);
-    return ZE | flags;
+    return ZE;
   }
   if (stopsAtDenormal(flags, cw)) return flags;
   if (infiniteA) {

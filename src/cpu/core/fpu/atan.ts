@@ -131,7 +131,7 @@ function putAngle(
   const m = shl128(ratio, shift);
   const e = expSmall - expLarge + <i32>!fits - shift;
   const u = fixed128(m, e);
-  const k = <u32>(((high(u) >> 59) + 1) >> 1);
+  const k = <u32>(((high(u) >> 60) + 1) >> 1);
   let angle: v128;
   if (k == 0) {
     const product = mul128(m, atanSeries(mul128(u, u)));

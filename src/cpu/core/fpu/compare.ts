@@ -18,24 +18,22 @@ import {
   normalSignificand,
   seAt,
   sigAt,
-  stopsAtDenormal,
 } from './f80.ts';
 
 /**
  * Compares a with b: C3 C2 C0 = 000 a > b, 001 a < b, 100 equal, 111 unordered. Quiet NaNs raise IE unless `quiet`
- * (FUCOM). With an unmasked exception the instruction still sets the codes, so they are always returned, except that an
- * unmasked DE returns DE alone.
+ * (FUCOM). The condition codes are set whether or not the exceptions are masked.
  */
-export function f80_compare(a: usize, b: usize, quiet: bool, cw: u32): u32 {
-  return compareWords(seAt(a), sigAt(a), seAt(b), sigAt(b), quiet, cw);
+export function f80_compare(a: usize, b: usize, quiet: bool): u32 {
+  return compareWords(seAt(a), sigAt(a), seAt(b), sigAt(b), quiet);
 }
 
 /** FTST: compares a with zero. */
-export function f80_tst(a: usize, cw: u32): u32 {
-  return compareWords(seAt(a), sigAt(a), 0, 0, false, cw);
+export function f80_tst(a: usize): u32 {
+  return compareWords(seAt(a), sigAt(a), 0, 0, false);
 }
 
-function compareWords(seA: u32, sigA: u64, seB: u32, sigB: u64, quiet: bool, cw: u32): u32 {
+function compareWords(seA: u32, sigA: u64, seB: u32, sigB: u64, quiet: bool): u32 {
   if (isUnsupported(seA, sigA) || isUnsupported(seB, sigB)) return C3 | C2 | C0 | IE;
   const nanA = isNaN80(seA, sigA);
   const nanB = isNaN80(seB, sigB);
@@ -44,7 +42,6 @@ function compareWords(seA: u32, sigA: u64, seB: u32, sigB: u64, quiet: bool, cw:
     return C3 | C2 | C0 | (signals || !quiet ? IE : 0);
   }
   const flags = <bool>(isDenormal(seA, sigA) | isDenormal(seB, sigB)) ? DE : 0;
-  if (stopsAtDenormal(flags, cw)) return flags;
   const zeroA = isZero(seA, sigA);
   const zeroB = isZero(seB, sigB);
   if (zeroA & zeroB) return C3 | flags;

@@ -7,6 +7,7 @@ import {
   DE,
   EXP_MASK,
   IE,
+  OE,
   PE,
   QUIET_BIT,
   SIGN_BIT,
@@ -85,7 +86,7 @@ export function f80_from_i64(dst: usize, value: i64): void {
  */
 export function f80_to_f32(a: usize, cw: u32, out: usize): u32 {
   const bits = narrow(false, seAt(a), sigAt(a), cw, out);
-  const flags = load<u32>(out);
+  const flags = storeFlags(load<u32>(out), cw);
   store<u32>(out, <u32>bits);
   return flags;
 }
@@ -93,17 +94,24 @@ export function f80_to_f32(a: usize, cw: u32, out: usize): u32 {
 /** FST m64: writes the bits (u64) to `out`; otherwise as `f80_to_f32`. */
 export function f80_to_f64(a: usize, cw: u32, out: usize): u32 {
   const bits = narrow(true, seAt(a), sigAt(a), cw, out);
-  const flags = load<u32>(out);
+  const flags = storeFlags(load<u32>(out), cw);
   store<u64>(out, bits);
   return flags;
 }
 
 
+/** An unmasked overflow or underflow of a store is all that is reported: the instruction has not rounded anything. */
+@inline
+function storeFlags(flags: u32, cw: u32): u32 {
+  const trapped = flags & ~cw & (OE | UE);
+  return trapped ? trapped : flags;
+}
+
 @inline
 function narrow(wide: bool, se: u32, sig: u64, cw: u32, flagsOut: usize): u64 {
   const exp = se & EXP_MASK;
   if (exp - 1 < 0x7ffe && sig >> 63 != 0) {
-    return roundNarrow(wide, se & SIGN_BIT, exp, sig, 0, roundingOf(cw), !(cw & UE), false, flagsOut);
+    return roundNarrow(wide, se & SIGN_BIT, exp, sig, 0, roundingOf(cw), cw, false, flagsOut);
   }
   return narrowSpecial(wide, se, sig, cw, flagsOut);
 }
@@ -119,7 +127,7 @@ function narrowSpecial(wide: bool, se: u32, sig: u64, cw: u32, flagsOut: usize):
   if (isDenormal(se, sig)) {
     const exp = normalExponent(se, sig);
     const norm = normalSignificand(sig);
-    return roundNarrow(wide, se & SIGN_BIT, exp, norm, 0, roundingOf(cw), !(cw & UE), false, flagsOut);
+    return roundNarrow(wide, se & SIGN_BIT, exp, norm, 0, roundingOf(cw), cw, false, flagsOut);
   }
   const infinity: u64 = wide ? 0x7ff0000000000000 : 0x7f800000;
   if (!isNaN80(se, sig)) return sign | infinity;

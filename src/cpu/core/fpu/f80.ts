@@ -240,9 +240,14 @@ function packSlow(dst: usize, sign: u32, exp: i32, sig: u64, ext: u64, cw: u32):
 }
 
 function packOverflow(dst: usize, sign: u32, exp: i32, sig: u64, flags: u32, cw: u32): u32 {
-  if (!(cw & OE) && exp - WRAP <= 0x7ffe) {
-    put(dst, sign | (<u32>(exp - WRAP)), sig);
-    return flags | OE;
+  if (!(cw & OE)) {
+    if (exp - WRAP <= 0x7ffe) {
+      put(dst, sign | (<u32>(exp - WRAP)), sig);
+      return flags | OE;
+    }
+    // Too large even for the moved exponent (FSCALE only): infinity, whatever RC says.
+    put(dst, sign | EXP_MASK, TOP_BIT);
+    return OE | PE | C1;
   }
   const rc = roundingOf(cw);
   if (rc == 0 || rc == (sign ? 1 : 2)) {
@@ -256,7 +261,8 @@ function packOverflow(dst: usize, sign: u32, exp: i32, sig: u64, flags: u32, cw:
 
 /**
  * Rounds (sig, ext) × 2^(exp - 16383 - 63) to binary64 (`wide`) or binary32 and returns the bits; the flags (with C1) go
- * to `flagsOut`. `flush` is MXCSR's FTZ with underflow masked. `trapsUnderflow` reports UE for exact tiny results too.
+ * to `flagsOut`. `masks` holds exception mask bits in status positions: an unmasked overflow or underflow reports PE only if the
+ * significand itself was inexact, and an unmasked underflow also exact tiny results. `flush` is MXCSR's FTZ.
  */
 export function roundNarrow(
   wide: bool,
@@ -265,7 +271,7 @@ export function roundNarrow(
   sig: u64,
   ext: u64,
   rc: u32,
-  trapsUnderflow: bool,
+  masks: u32,
   flush: bool,
   flagsOut: usize,
 ): u64 {
@@ -281,6 +287,10 @@ export function roundNarrow(
   const carry = <i32>(rounded >> (64 - cut));
   const finalExp = target + carry;
   if (finalExp > maxExp) {
+    if (!(masks & OE)) {
+      store<u32>(flagsOut, rest != 0 ? OE | PE : OE);
+      return 0;
+    }
     const toInfinity = rc == 0 || rc == (sign ? 1 : 2);
     store<u32>(flagsOut, OE | PE | (toInfinity ? C1 : 0));
     return signBit | (((<u64>(maxExp + 1)) << fraction) - <u64>!toInfinity);
@@ -289,6 +299,10 @@ export function roundNarrow(
     store<u32>(flagsOut, rest != 0 ? PE | ((<u32>up) << 9) : 0);
     rounded >>= carry;
     return signBit | (((<u64>(finalExp - 1)) << fraction) + rounded);
+  }
+  if (!(masks & UE)) {
+    store<u32>(flagsOut, rest != 0 ? UE | PE : UE);
+    return 0;
   }
   if (flush) {
     store<u32>(flagsOut, UE | PE);
@@ -300,7 +314,7 @@ export function roundNarrow(
   kept = shifted >> cut;
   rest = (shifted << (64 - cut)) | (<u64>(below != 0));
   const bump = roundsUp(rc, sign, kept, rest);
-  store<u32>(flagsOut, rest != 0 ? UE | PE | ((<u32>bump) << 9) : trapsUnderflow ? UE : 0);
+  store<u32>(flagsOut, rest != 0 ? UE | PE | ((<u32>bump) << 9) : 0);
   return signBit | (kept + bump);
 }
 

@@ -9,8 +9,10 @@ import {
   BIAS,
   DE,
   EXP_MASK,
+  PE,
   SIGN_BIT,
   TOP_BIT,
+  UE,
   ZE,
   isDenormal,
   isInfinity,
@@ -58,7 +60,7 @@ export function f80_2xm1(dst: usize, a: usize, cw: u32): u32 {
   if (<i32>(se & EXP_MASK) >= BIAS) {
     if (negative && sig == TOP_BIT && (se & EXP_MASK) == BIAS) put(dst, SIGN_BIT | (<u32>(BIAS - 1)), TOP_BIT);
     else put(dst, se, sig);
-    return 0;
+    return isInfinity(se, sig) ? 0 : PE;
   }
   if (isZero(se, sig)) {
     put(dst, se, 0);
@@ -120,7 +122,10 @@ function putLog(
       return 0;
     }
     const shift = clz128(whole);
-    return pack128(dst, signY ^ signK, expY + 17 - shift, mul128(shl128(whole, shift), factor), true, cw);
+    const product = mul128(shl128(whole, shift), factor);
+    const raised = pack128(dst, signY ^ signK, expY + 17 - shift, product, true, cw);
+    // Exact or not, the CPUs report the precision exception, and so underflow for any tiny result.
+    return raised | (seAt(dst) & EXP_MASK ? PE : PE | UE);
   }
   const fits = less128(top, bottom);
   const quotient = div128(fits ? top : shr128(top, 1), bottom);
@@ -182,12 +187,8 @@ export function f80_yl2x(dst: usize, y: usize, x: usize, cw: u32): u32 {
   const flags = <bool>(isDenormal(seX, sigX) | isDenormal(seY, sigY)) ? DE : 0;
   if (zeroX) {
     if (zeroY) return putIndefinite(dst);
-    if (!infiniteY) {
-      put(dst, (signY ^ SIGN_BIT) | EXP_MASK, TOP_BIT);
-      return ZE | flags;
-    }
     put(dst, (signY ^ SIGN_BIT) | EXP_MASK, TOP_BIT);
-    return 0;
+    return infiniteY ? 0 : ZE;
   }
   const isOne = seX == BIAS && sigX == TOP_BIT;
   const below1 = <i32>seX < BIAS;
@@ -219,8 +220,7 @@ export function f80_yl2xp1(dst: usize, y: usize, x: usize, cw: u32): u32 {
   const zeroX = isZero(seX, sigX);
   const negativeX = seX >= SIGN_BIT;
   const exp = <i32>(seX & EXP_MASK);
-  // x ≤ -1 has no logarithm.
-  if (negativeX && exp >= BIAS) return putIndefinite(dst);
+  if (negativeX && isInfinity(seX, sigX)) return putIndefinite(dst);
   if (isInfinity(seY, sigY)) {
     if (zeroX) return putIndefinite(dst);
     if (stopsAtDenormal(flags, cw)) return flags;
@@ -238,6 +238,11 @@ export function f80_yl2xp1(dst: usize, y: usize, x: usize, cw: u32): u32 {
   if (zeroX || zeroY) {
     put(dst, sign, 0);
     return flags;
+  }
+  // x ≤ -1 has no logarithm and no defined result; as AMD's.
+  if (negativeX && exp >= BIAS) {
+    put(dst, seX, sigX);
+    return flags | PE;
   }
   const m = u128(normalSignificand(sigX), 0);
   const e = normalExponent(seX, sigX) - BIAS;

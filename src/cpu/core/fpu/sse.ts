@@ -4,7 +4,7 @@
  * (MXCSR bits 0 to 5) are stored, not ORed, as a u32 at `flags`. A result whose exception is unmasked is not for the
  * guest. As the manual has it (SDM vol. 1 §11.5.2), an unmasked IE, DE or ZE hides the post-computation flags.
  */
-import { BIAS, DE, IE, PE, SIGN_BIT, TOP_BIT, UE, ZE, divide128, mulHi, roundNarrow, roundsUp } from './f80.ts';
+import { BIAS, DE, IE, PE, SIGN_BIT, TOP_BIT, ZE, divide128, mulHi, roundNarrow, roundsUp } from './f80.ts';
 import { remainderExt } from './add-mul-div.ts';
 import { fractionPart, sqrt128, wholePart } from './sqrt-rem.ts';
 
@@ -113,9 +113,7 @@ function invalid(wide: bool, flags: usize): u64 {
 
 /** Rounds and adds the flags of the operands; C1 is no SSE flag. */
 function finish(wide: bool, sign: u32, exp: i32, sig: u64, ext: u64, operandFlags: u32, mxcsr: u32, flags: usize): u64 {
-  const trapsUnderflow = !(mxcsr & (UE << 7));
-  const flush = (mxcsr & FTZ) != 0 && !trapsUnderflow;
-  const bits = roundNarrow(wide, sign, exp, sig, ext, (mxcsr >> 13) & 3, trapsUnderflow, flush, flags);
+  const bits = roundNarrow(wide, sign, exp, sig, ext, (mxcsr >> 13) & 3, mxcsr >> 7, (mxcsr & FTZ) != 0, flags);
   store<u32>(flags, (load<u32>(flags) & 0x3f) | operandFlags);
   return bits;
 }
@@ -203,7 +201,7 @@ function divide(wide: bool, a: u64, b: u64, mxcsr: u32, flags: usize): u64 {
   store<u32>(flags, denormal);
   if (magA == infinity) return signBits | infinity;
   if (magB == 0) {
-    store<u32>(flags, ZE | denormal);
+    store<u32>(flags, ZE);
     return signBits | infinity;
   }
   if (magB == infinity || magA == 0) return signBits;
@@ -258,7 +256,7 @@ function extreme(wide: bool, a: u64, b: u64, wantMax: bool, mxcsr: u32, flags: u
   const relation = compare(wide, a, b, true, mxcsr, flags);
   const first = wantMax ? relation == 0 : relation == 1;
   const chosen = first ? a : b;
-  return relation == 0x45 ? b : daz(wide, chosen, mxcsr);
+  return daz(wide, chosen, mxcsr);
 }
 
 /** To a signed integer of `size` bits (32, 64), sign-extended; the integer indefinite and IE if it doesn't fit. */

@@ -1,0 +1,98 @@
+/**
+ * What follows from control registers, segments and flags, computed once when one of them changes.
+ *
+ * The mode key is what decoded code depends on besides its bytes. Code decoded under one key never runs under another.
+ */
+import { Vcpu } from '../../../build/core/layout';
+import { tlbSet } from './memory';
+import {
+  AC,
+  attributesOf,
+  baseOf,
+  CR0_EM,
+  CR0_TS,
+  CR4_OSFXSR,
+  CR4_SMAP,
+  CS,
+  DS,
+  ES,
+  limitOf,
+  longMode,
+  paragraphs,
+  SS,
+} from './registers';
+import { ATTR_BIG, ATTR_LONG, ATTR_UNUSABLE } from './segments';
+
+/** Bits 0–1: 0 = 16-bit code, 1 = 32, 2 = 64. */
+export const MODE_CODE_MASK: u32 = 3;
+export const MODE_CODE16: u32 = 0;
+export const MODE_CODE32: u32 = 1;
+export const MODE_CODE64: u32 = 2;
+/** CPL is 3. */
+export const MODE_USER: u32 = 4;
+/** SS has base 0, limit 4 GiB and B = 1; or 64-bit code. */
+export const MODE_STACK_FLAT: u32 = 8;
+/** DS and ES have base 0 and limit 4 GiB and are writable; or 64-bit code. */
+export const MODE_DATA_FLAT: u32 = 16;
+/** CS has base 0 and limit 4 GiB; or 64-bit code. */
+export const MODE_CODE_FLAT: u32 = 32;
+/** Reserved: nested guest. */
+export const MODE_GUEST: u32 = 64;
+/** Protected mode but not virtual-8086: where instructions such as LLDT and VERR exist. */
+export const MODE_PROTECTED: u32 = 128;
+
+export const FPU_X87_NM: u32 = 1;
+export const FPU_SSE_NM: u32 = 2;
+export const FPU_SSE_UD: u32 = 4;
+
+/** Usable, expand-up, writable data over all 4 GiB. */
+function flatData(cpu: usize, segment: i32): bool {
+  return (
+    (attributesOf(cpu, segment) & (ATTR_UNUSABLE | 0xe)) == 2 &&
+    baseOf(cpu, segment) == 0 &&
+    limitOf(cpu, segment) == 0xffffffff
+  );
+}
+
+/** Recomputes all derived fields. Call after any change of CS, SS, DS, ES, CPL, CR0, CR4, EFER, EFLAGS.VM or AC. */
+export function updateMode(cpu: usize): void {
+  const code = attributesOf(cpu, CS);
+  const user = load<u32>(cpu, Vcpu.cpl) == 3;
+  let key: u32 = user ? MODE_USER : 0;
+  if (!paragraphs(cpu)) key |= MODE_PROTECTED;
+  if (longMode(cpu) && code & ATTR_LONG) {
+    key |= MODE_CODE64 | MODE_STACK_FLAT | MODE_DATA_FLAT | MODE_CODE_FLAT;
+    store<u64>(cpu, 0xffffffffffffffff, Vcpu.addressMask);
+    store<u64>(cpu, 0xffffffffffffffff, Vcpu.stackMask);
+  } else {
+    if (code & ATTR_BIG) key |= MODE_CODE32;
+    store<u64>(cpu, code & ATTR_BIG ? 0xffffffff : 0xffff, Vcpu.addressMask);
+    const big = (attributesOf(cpu, SS) & ATTR_BIG) != 0;
+    store<u64>(cpu, big ? 0xffffffff : 0xffff, Vcpu.stackMask);
+    if (big && flatData(cpu, SS)) key |= MODE_STACK_FLAT;
+    if (flatData(cpu, DS) && flatData(cpu, ES)) key |= MODE_DATA_FLAT;
+    if (baseOf(cpu, CS) == 0 && limitOf(cpu, CS) == 0xffffffff) key |= MODE_CODE_FLAT;
+  }
+  store<u32>(cpu, key, Vcpu.modeKey);
+  store<u32>(cpu, (load<u32>(cpu, Vcpu.codeEpoch) << 8) | key, Vcpu.codeKey);
+  updateTlbSet(cpu);
+  updateFpuTrap(cpu);
+}
+
+/** Chooses the TLB set: depends on CPL, CR4.SMAP and EFLAGS.AC. */
+export function updateTlbSet(cpu: usize): void {
+  let index: u32 = 0;
+  if (load<u32>(cpu, Vcpu.cpl) == 3) index = 1;
+  else if (load<u64>(cpu, Vcpu.cr4) & CR4_SMAP && load<u32>(cpu, Vcpu.eflags) & AC) index = 2;
+  store<u32>(cpu, tlbSet(cpu, index), Vcpu.tlb);
+}
+
+/** SDM vol. 3 table 2-2 and §13.1: what x87 and SSE instructions meet. */
+export function updateFpuTrap(cpu: usize): void {
+  const cr0 = load<u64>(cpu, Vcpu.cr0);
+  let trap: u32 = 0;
+  if (cr0 & (CR0_EM | CR0_TS)) trap |= FPU_X87_NM;
+  if (cr0 & CR0_TS) trap |= FPU_SSE_NM;
+  if (cr0 & CR0_EM || !(load<u64>(cpu, Vcpu.cr4) & CR4_OSFXSR)) trap |= FPU_SSE_UD;
+  store<u32>(cpu, trap, Vcpu.fpuTrap);
+}
