@@ -27,7 +27,7 @@ export async function compileFpu(): Promise<FpuUnderTest> {
     if (error) throw new Error(`asc could not compile core/fpu: ${error.message}\n${stderr.toString()}`);
     const binary = new Uint8Array(readFileSync(outFile));
     const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-    const { instance } = await WebAssembly.instantiate(binary, { env: { memory } });
+    const instance = new WebAssembly.Instance(new WebAssembly.Module(binary), { env: { memory } });
     const functions = instance.exports as Record<string, (...args: (number | bigint)[]) => number | bigint>;
     return {
       view: new DataView(memory.buffer),

@@ -56,23 +56,18 @@ function addFinite(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, cw: u32
 
 /** Sum of two normalized values; the exponents may be below 1 (denormal operands). */
 function addNormalized(dst: usize, signA: u32, expA: i32, sigA: u64, signB: u32, expB: i32, sigB: u64, cw: u32): u32 {
+  let sign = signA;
+  let exp = expA;
+  let larger = sigA;
+  let smaller = sigB;
+  let distance = <u32>(expA - expB);
   if (expA < expB || (expA == expB && sigA < sigB)) {
-    return addOrdered(dst, signB, expB, sigB, signA != signB, expB - expA, sigA, cw);
+    sign = signB;
+    exp = expB;
+    larger = sigB;
+    smaller = sigA;
+    distance = <u32>(expB - expA);
   }
-  return addOrdered(dst, signA, expA, sigA, signA != signB, expA - expB, sigB, cw);
-}
-
-/** Sum of two normalized values of which the first is not the smaller one in magnitude. */
-function addOrdered(
-  dst: usize,
-  sign: u32,
-  exp: i32,
-  larger: u64,
-  subtract: bool,
-  distance: u32,
-  smaller: u64,
-  cw: u32,
-): u32 {
   let ext: u64;
   if (distance < 64) {
     ext = (smaller << (63 - distance)) << 1;
@@ -81,11 +76,10 @@ function addOrdered(
     ext = shiftedExt(smaller, 0, distance);
     smaller = 0;
   }
-  if (!subtract) {
+  if (signA == signB) {
     const sum = larger + smaller;
-    const carry = <u64>(sum < larger);
-    ext = (ext >> carry) | (ext & carry) | ((sum & carry) << 63);
-    return pack(dst, sign, exp + <i32>carry, (sum >> carry) | (carry << 63), ext, cw);
+    if (sum >= larger) return pack(dst, sign, exp, sum, ext, cw);
+    return pack(dst, sign, exp + 1, (sum >> 1) | TOP_BIT, (ext >> 1) | (ext & 1) | (sum << 63), cw);
   }
   let difference = larger - smaller - <u64>(ext != 0);
   ext = 0 - ext;

@@ -99,13 +99,13 @@ export function f80_to_f64(a: usize, cw: u32, out: usize): u32 {
   return flags;
 }
 
-
 /** An unmasked overflow or underflow of a store is all that is reported: the instruction has not rounded anything. */
 @inline
 function storeFlags(flags: u32, cw: u32): u32 {
   const trapped = flags & ~cw & (OE | UE);
   return trapped ? trapped : flags;
 }
+
 
 @inline
 function narrow(wide: bool, se: u32, sig: u64, cw: u32, flagsOut: usize): u64 {

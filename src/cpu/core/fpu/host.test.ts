@@ -70,7 +70,16 @@ interface Outcome {
   readonly results: readonly bigint[];
 }
 
-const TRANSCENDENTAL: ReadonlySet<string> = new Set(['sin', 'cos', 'sincos', 'ptan', 'patan', '2xm1', 'yl2x', 'yl2xp1']);
+const TRANSCENDENTAL: ReadonlySet<string> = new Set([
+  'sin',
+  'cos',
+  'sincos',
+  'ptan',
+  'patan',
+  '2xm1',
+  'yl2x',
+  'yl2xp1',
+]);
 const STORES: Readonly<Record<string, string>> = {
   st32: 'f32',
   st64: 'f64',
@@ -189,7 +198,8 @@ function check(test: HostCase, spread: Map<string, bigint>): string | undefined 
   const { operation, control, status, result, second } = test;
   const sse = operation.startsWith('sse_');
   const got = sse ? runSse(test) : runX87(test);
-  const report = (): string => `${test.line} | ${got.flags.toString(16)} ${got.results.map((r) => r.toString(16)).join(' ')}`;
+  const report = (): string =>
+    `${test.line} | ${got.flags.toString(16)} ${got.results.map((r) => r.toString(16)).join(' ')}`;
   const bits = sse ? EXCEPTIONS : comparedBits(operation);
   if ((got.flags ^ status) & bits) return `flags: ${report()}`;
   const unmasked = status & ~(sse ? control >> 7 : control) & EXCEPTIONS;

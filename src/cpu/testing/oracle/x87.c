@@ -1,7 +1,7 @@
 /*
  * Runs x87 and scalar SSE operations on the host CPU and writes what they gave: the generator of vectors/x87-host.txt.gz.
  *
- *   gcc -O1 -o x87 x87.c && ./x87 60 1 | gzip -9n > ../vectors/x87-host.txt.gz
+ *   gcc -O1 -o x87 x87.c && ./x87 250 1 | gzip -9n > ../vectors/x87-host.txt.gz
  *
  * Arguments: cases an operation, seed. Lines, in hex: operation, control word (or MXCSR), a, b, status word (or raised
  * MXCSR flags), result, second result. 80-bit values are sign/exponent then significand, 20 digits. ST(0) is a, ST(1) is
