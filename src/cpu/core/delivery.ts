@@ -226,8 +226,8 @@ function deliverProtected(
 export function innerStack(cpu: usize, level: u32, ext: u32): u64 {
   const error = (selectorOf(cpu, TR) & 0xfffc) | ext;
   const wide = (attributesOf(cpu, TR) & 8) != 0;
-  const at = wide ? 4 + level * 8 : 2 + level * 4;
-  const last = at + (wide ? 5 : 3);
+  const at: u32 = wide ? 4 + level * 8 : 2 + level * 4;
+  const last: u32 = at + (wide ? 5 : 3);
   if (last > limitOf(cpu, TR)) {
     raise(cpu, TS, error);
     return 0;
@@ -257,7 +257,7 @@ export function innerStackSegment(cpu: usize, selector: u32, level: u32, ext: u3
 
 /** RSP0…RSP2 (index 0…2) or IST1…IST7 (index 4…10) from the 64-bit TSS, SDM vol. 3 §7.7. */
 export function longStack(cpu: usize, index: u32, ext: u32): u64 {
-  const at = 4 + index * 8;
+  const at: u32 = 4 + index * 8;
   if (at + 7 > limitOf(cpu, TR)) {
     raise(cpu, TS, (selectorOf(cpu, TR) & 0xfffc) | ext);
     return 0;

@@ -225,8 +225,7 @@ function loadDataSegment(cpu: usize, segment: i32, selector: u32): bool {
 
 /**
  * MOV Sreg, POP Sreg, LDS and friends: checks, loads, recomputes the mode. Returns 1 when loaded, 0 with the fault
- * pending. A load of SS opens an interrupt shadow that also holds back debug traps. The instruction must end with
- * `sync`, since flatness may have changed.
+ * pending. The instruction must end with `sync`, since flatness may have changed.
  */
 export function loadSegmentChecked(cpu: usize, segment: i32, selector: i32): i32 {
   const value = <u32>selector & 0xffff;
@@ -238,13 +237,15 @@ export function loadSegmentChecked(cpu: usize, segment: i32, selector: i32): i32
   else if (segment == SS) {
     if (!loadStackSegment(cpu, value)) return 0;
   } else if (!loadDataSegment(cpu, segment, value)) return 0;
-  if (segment == SS) castShadow(cpu, 2);
   if (segment < FS) updateMode(cpu);
   return 1;
 }
 
+/** MOV Sreg: SS opens an interrupt shadow that also holds back debug traps. */
 export function loadSegment(cpu: usize, segment: i32, selector: i32): i32 {
-  return loadSegmentChecked(cpu, segment, selector) ? Status.sync : Status.fault;
+  if (!loadSegmentChecked(cpu, segment, selector)) return Status.fault;
+  if (segment == SS) castShadow(cpu, 2);
+  return Status.sync;
 }
 
 /** true when `size` bytes at `offset` lie within the segment (SDM vol. 3 §5.3). */

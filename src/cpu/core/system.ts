@@ -9,7 +9,7 @@ import { raise, raiseNoError } from './events';
 import { setFlags } from './flags';
 import { cpuidLeaf, setTaskPriority } from './machine';
 import { flushPage, flushTlb, probeLinear, WRITE } from './memory';
-import { updateFpuTrap, updateMode, updateTlbSet } from './mode';
+import { updateMode, updateTlbSet } from './mode';
 import {
   AC,
   ARITHMETIC,
@@ -42,11 +42,13 @@ import {
   gpr,
   IF,
   IOPL,
-  iopl,
   longMode,
   protectedMode,
+  RAX,
   RBP,
+  RBX,
   RCX,
+  RDX,
   RF,
   RSP,
   setGpr,
@@ -57,7 +59,6 @@ import {
   TR,
   trouble,
   UD,
-  virtual8086,
   WRITABLE,
 } from './registers';
 import { ATTR_LONG, ATTR_UNUSABLE, segmentLinear } from './segments';
@@ -198,20 +199,6 @@ function writeCr4(cpu: usize, value: u64): i32 {
   return Status.sync;
 }
 
-/** LMSW: PE (which it cannot clear), MP, EM and TS. */
-export function lmsw(cpu: usize, value: i32): i32 {
-  if (!privileged(cpu)) return Status.fault;
-  const old = load<u64>(cpu, Vcpu.cr0);
-  return writeCr0(cpu, (old & ~0xe) | (<u64>value & 0xf));
-}
-
-export function clts(cpu: usize): i32 {
-  if (!privileged(cpu)) return Status.fault;
-  store<u64>(cpu, load<u64>(cpu, Vcpu.cr0) & ~CR0_TS, Vcpu.cr0);
-  updateFpuTrap(cpu);
-  return Status.ok;
-}
-
 export function invlpg(cpu: usize, linear: u64): i32 {
   if (!privileged(cpu)) return Status.fault;
   // A non-canonical address is no error: nothing is mapped there.
@@ -307,16 +294,8 @@ export function setAlignmentCheck(cpu: usize, value: i32): i32 {
   return Status.ok;
 }
 
-/** 1 when POPF is allowed; in virtual-8086 mode with IOPL < 3 #GP(0) is raised. For checks before the stack is read. */
-export function flagsAllowed(cpu: usize): i32 {
-  if (!virtual8086(cpu) || iopl(cpu) == 3) return 1;
-  raise(cpu, GP, 0);
-  return 0;
-}
-
-/** Loads EFLAGS as POPF does, SDM vol. 2 table 4-16: VM, VIF and VIP stay, RF is cleared by a 32-bit image. */
-export function popFlags(cpu: usize, value: i32, size: i32): i32 {
-  if (!flagsAllowed(cpu)) return Status.fault;
+/** Loads EFLAGS as POPF does (the row has judged IOPL in virtual-8086 mode), SDM vol. 2 table 4-16: VM, VIF and VIP stay, RF is cleared by a 32-bit image. */
+export function popFlags(cpu: usize, value: u64, size: i32): i32 {
   const old = load<u32>(cpu, Vcpu.eflags);
   const cpl = cplOf(cpu);
   let mask = WRITABLE & ~(IF | IOPL);
@@ -360,11 +339,11 @@ export function enter(cpu: usize, size: i32, allocation: i32, level: i32): i32 {
 /** CPUID: the CPU model is the machine's. */
 export function cpuid(cpu: usize): i32 {
   const at = cpu + Vcpu.scratch;
-  cpuidLeaf(<u32>gpr(cpu, 0), <u32>gpr(cpu, RCX), at);
-  setGpr(cpu, 0, load<u32>(at));
-  setGpr(cpu, 3, load<u32>(at, 4));
-  setGpr(cpu, 1, load<u32>(at, 8));
-  setGpr(cpu, 2, load<u32>(at, 12));
+  cpuidLeaf(<u32>gpr(cpu, RAX), <u32>gpr(cpu, RCX), at);
+  setGpr(cpu, RAX, load<u32>(at));
+  setGpr(cpu, RBX, load<u32>(at, 4));
+  setGpr(cpu, RCX, load<u32>(at, 8));
+  setGpr(cpu, RDX, load<u32>(at, 12));
   return Status.ok;
 }
 
@@ -388,11 +367,6 @@ export function rdtsc(cpu: usize): u64 {
     return 0;
   }
   return timestamp(cpu);
-}
-
-/** What RDTSCP and RDPID put into ECX. */
-export function rdtscAux(cpu: usize): u64 {
-  return load<u64>(cpu, Vcpu.msrTscAux) & 0xffffffff;
 }
 
 /** There are no performance counters: the index is always invalid. */
@@ -422,16 +396,15 @@ export function halt(cpu: usize): i32 {
 }
 
 /** XCR0 exists only with CR4.OSXSAVE, which the CPU model must allow first. */
-export function xgetbv(cpu: usize): u64 {
+export function xgetbv(cpu: usize): i32 {
   if (!(load<u64>(cpu, Vcpu.cr4) & CR4_OSXSAVE)) {
     raiseNoError(cpu, UD);
-    return 0;
+    return Status.fault;
   }
-  if (<u32>gpr(cpu, RCX) != 0) {
-    raise(cpu, GP, 0);
-    return 0;
-  }
-  return load<u64>(cpu, Vcpu.xcr0);
+  if (<u32>gpr(cpu, RCX) != 0) return fault(cpu, GP, 0);
+  setGpr(cpu, RAX, load<u64>(cpu, Vcpu.xcr0) & 0xffffffff);
+  setGpr(cpu, RDX, load<u64>(cpu, Vcpu.xcr0) >> 32);
+  return Status.ok;
 }
 
 /** x87 must be set; only x87 and SSE state exist. */
@@ -441,7 +414,7 @@ export function xsetbv(cpu: usize): i32 {
     return Status.fault;
   }
   if (!privileged(cpu)) return Status.fault;
-  const value = (gpr(cpu, 0) & 0xffffffff) | (gpr(cpu, 2) << 32);
+  const value = (gpr(cpu, RAX) & 0xffffffff) | (gpr(cpu, RDX) << 32);
   if (<u32>gpr(cpu, RCX) != 0 || !(value & 1) || value & ~3) return fault(cpu, GP, 0);
   store<u64>(cpu, value, Vcpu.xcr0);
   return Status.sync;

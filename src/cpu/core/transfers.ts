@@ -378,10 +378,14 @@ export function farReturn(cpu: usize, size: i32, popBytes: i32): i32 {
   return Status.jump;
 }
 
-/** Bits of EFLAGS that IRET takes from its image at the present CPL. */
+/**
+ * Bits of EFLAGS that IRET takes from its image at the present CPL. RF acts for one instruction and only on instruction
+ * breakpoints: without an enabled one it is dropped, so that nobody needs to step over that instruction to clear it.
+ */
 function returnFlags(cpu: usize, size: i32): u32 {
   const cpl = cplOf(cpu);
-  let mask = (WRITABLE & ~(IF | IOPL)) | RF;
+  let mask = WRITABLE & ~(IF | IOPL);
+  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff) mask |= RF;
   if (cpl <= iopl(cpu)) mask |= IF;
   if (cpl == 0) mask |= IOPL | VIF | VIP;
   return size == 2 ? mask & 0xffff : mask;
