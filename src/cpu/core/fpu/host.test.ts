@@ -14,7 +14,11 @@ const DST = 1056;
 const DST2 = 1072;
 const FLAGS = 1088;
 
-/** Greatest distance from the host's transcendental results, in units of the last place of the host's result. */
+/**
+ * Greatest distance from the host's transcendental results, in units of the last place. Measured on 12,000 cases an
+ * operation: 0.6 % (FCOS) to 4 % (FPTAN) differ, none by more than one; where they do, a 400-bit evaluation (with the
+ * 66-bit π for the reduction) says that core/fpu is rounded correctly.
+ */
 const ULP_LIMIT = 1n;
 
 const EXCEPTIONS = 0x3f;

@@ -7,6 +7,7 @@
  */
 import {
   BIAS,
+  C1,
   C2,
   DE,
   EXP_MASK,
@@ -158,7 +159,8 @@ function trigonometric(dstSin: usize, dstCos: usize, dstTan: usize, a: usize, cw
   const signSin = sign ^ ((quadrant & 2) << 14);
   const signCos = ((quadrant + 1) & 2) << 14;
   if (dstSin) flags |= putSeries(dstSin, swapped, signSin, m, e, cw);
-  if (dstCos) flags |= putSeries(dstCos, !swapped, signCos, m, e, cw);
+  // With two results C1 speaks of the last one.
+  if (dstCos) flags = (flags & ~C1) | putSeries(dstCos, !swapped, signCos, m, e, cw);
   if (dstTan) flags |= putTangent(dstTan, swapped, signSin ^ signCos, m, e, cw);
   return flags;
 }
