@@ -111,7 +111,7 @@ function build(flags: readonly string[]): void {
     tool('asc', [
       'src/cpu/core/index.ts', '--outFile', join(out, 'core-as.wasm'), '--runtime', 'stub', '--importMemory',
       '--sharedMemory', '--initialMemory', String(pages.minimum), '--maximumMemory', String(pages.maximum),
-      '--enable', 'threads', '--enable', 'simd', '-O3', '--noAssert', '--debug', '--stackSize', '0',
+      '--enable', 'threads', '--enable', 'simd', '-O3', '--noAssert', '--debug', '--disableWarning',
     ]),
   );
   const generated = step('handlers', () => {

@@ -35,7 +35,7 @@ function codeMap(cpu: usize, host: usize): usize {
 // @ts-ignore: decorator
 @inline
 function bucket(cpu: usize, host: usize, modeKey: u32): usize {
-  const hash = (<u32>host ^ (<u32>host >> 12) ^ (modeKey << 7)) & (Arena.hashBuckets - 1);
+  const hash = (<u32>host ^ (<u32>host >> 12) ^ (modeKey << 7)) & <u32>(Arena.hashBuckets - 1);
   return arena(cpu) + Arena.hash + (<usize>hash << 2);
 }
 
@@ -201,7 +201,7 @@ export function lookup(cpu: usize): usize {
 
 function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u32): usize {
   const header = arenaHeader(cpu);
-  if (load<u32>(header, ArenaHeader.next) + <u32>(Block.SIZE + (MAX_RECORDS + 2) * Record.SIZE) > load<u32>(cpu, Vcpu.arenaEnd)) {
+  if (load<u32>(header, ArenaHeader.next) + <u32>(Block.SIZE + <usize>(MAX_RECORDS + 2) * Record.SIZE) > load<u32>(cpu, Vcpu.arenaEnd)) {
     flushBlocks(cpu);
   }
   const block = <usize>load<u32>(header, ArenaHeader.next);
@@ -219,7 +219,7 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
     if (result == DECODE_MORE) {
       if (count > 0) break;
       // The instruction goes on in the next page: fetch both parts into a buffer.
-      const inPage = 0x1000 - offset;
+      const inPage: u32 = 0x1000 - offset;
       const next = (linear & ~0xfff) + 0x1000;
       second = translate(cpu, (modeKey & MODE_CODE_MASK) == 2 ? next : next & 0xffffffff, FETCH);
       if (second == 0) {

@@ -102,7 +102,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
   let entry: usize = 0;
   while (true) {
     const here = nodes + (<usize>node << 1);
-    const kind = load<u16>(here);
+    const kind = <u32>load<u16>(here);
     if (kind == DecodeTable.nodeLeaf) {
       entry = tables + <usize>load<u32>(tables + 4) + <usize>load<u16>(here + 2) * DecodeTable.entryBytes;
       break;
@@ -114,6 +114,12 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
         break;
       case DecodeTable.nodePrefix:
         child = prefixes & P_F2 ? 3 : prefixes & P_F3 ? 2 : prefixes & P_66 ? 1 : 0;
+        break;
+      case DecodeTable.nodeWide:
+        child = long && rex & 8 ? 1 : 0;
+        break;
+      case DecodeTable.nodeRexB:
+        child = rex & 1;
         break;
       case DecodeTable.nodeReg:
       case DecodeTable.nodeMod:
@@ -132,7 +138,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
     node = load<u16>(here + 2 + (<usize>child << 1));
   }
 
-  const flags = load<u16>(entry);
+  const flags = <u32>load<u16>(entry);
   // Operand size index: 0, 1, 2 for 16, 32, 64 bits.
   let size: u32 = codeSize == 0 ? 0 : 1;
   if (prefixes & P_66 && !(flags & DecodeTable.flagNo16)) size ^= 1;
@@ -162,7 +168,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
     at++;
     const rm = modrm & 7;
     const mod = modrm >> 6;
-    if (mod != 3) {
+    if (mod != 3 && !(flags & DecodeTable.flagAnyMod)) {
       memory = true;
       if (address == 0) {
         // 16-bit addressing forms, SDM vol. 2 table 2-1.
@@ -219,7 +225,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
 
   // Immediates.
   let immediate: i64 = 0;
-  const immediateKind = load<u8>(entry, 2);
+  const immediateKind = <u32>load<u8>(entry, 2);
   if (immediateKind != 0) {
     let bytes: u32 = 0;
     switch (immediateKind) {
@@ -265,8 +271,8 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
   if (relative) displacement += <i32>(offset + at);
 
   // Registers.
-  const rmKind = load<u8>(entry, 3);
-  const regKind = load<u8>(entry, 4);
+  const rmKind = <u32>load<u8>(entry, 3);
+  const regKind = <u32>load<u8>(entry, 4);
   let rmSlot: u16 = 0;
   let regSlot: u16 = 0;
   if (rmKind != 0 && (!memory || rmKind >= DecodeTable.registerOpcode)) {
@@ -296,7 +302,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
   }
 
   // The form: by shape, by repetition, by sizes.
-  const selector = load<u8>(entry, 7);
+  const selector = <u32>load<u8>(entry, 7);
   let form: u32 = 0;
   if (selector == DecodeTable.selectorNormal) {
     if (memory) {

@@ -267,7 +267,7 @@ function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
 function logFill(cpu: usize, entry: usize): void {
   const header = arenaHeader(cpu);
   const count = load<u32>(header, ArenaHeader.fillCount);
-  if (count < Arena.fillLogEntries) store<u32>(arena(cpu) + Arena.fillLog + (<usize>count << 2), <u32>entry);
+  if (<usize>count < Arena.fillLogEntries) store<u32>(arena(cpu) + Arena.fillLog + (<usize>count << 2), <u32>entry);
   store<u32>(header, count + 1, ArenaHeader.fillCount);
 }
 
@@ -296,13 +296,13 @@ export function flushTlb(cpu: usize, keepGlobal: bool): void {
   const log = arena(cpu) + Arena.fillLog;
   const count = load<u32>(header, ArenaHeader.fillCount);
   let kept: u32 = 0;
-  if (count > Arena.fillLogEntries) {
+  if (<usize>count > Arena.fillLogEntries) {
     // The log overflowed: look at every entry.
     const end = arena(cpu) + Arena.tlb + 3 * Arena.tlbSetBytes;
     for (let entry = arena(cpu) + Arena.tlb; entry < end; entry += 16) {
       if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) continue;
       if (keepGlobal && load<u32>(entry, TlbEntry.flags) & GLOBAL) {
-        if (kept < Arena.fillLogEntries) store<u32>(log + (<usize>kept << 2), <u32>entry);
+        if (<usize>kept < Arena.fillLogEntries) store<u32>(log + (<usize>kept << 2), <u32>entry);
         kept++;
       } else store<u64>(entry, NO_PAGE, TlbEntry.tag);
     }
@@ -479,7 +479,7 @@ export function slowRead(cpu: usize, address: u64, size: u32): usize {
 
 function slowReadAs(cpu: usize, address: u64, size: u32, access: u32): usize {
   const linear = mask(cpu, address);
-  const inPage = 0x1000 - <u32>(linear & 0xfff);
+  const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   if (size <= inPage) {
     const host = translate(cpu, linear, access);
     if (host != 0) return host;
@@ -502,7 +502,7 @@ export function slowWrite(cpu: usize, address: u64, size: u32): usize {
 
 function slowWriteAs(cpu: usize, address: u64, size: u32, access: u32): usize {
   const linear = mask(cpu, address);
-  const inPage = 0x1000 - <u32>(linear & 0xfff);
+  const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   store<u32>(cpu, 0, Vcpu.bounceSize);
   if (size <= inPage) {
     const host = translate(cpu, linear, access);
@@ -549,7 +549,7 @@ export function commitWrite(cpu: usize): void {
   const size = staged & 0xff;
   const access = staged >> 8;
   const linear = load<u64>(cpu, Vcpu.bounceLinear);
-  const inPage = 0x1000 - <u32>(linear & 0xfff);
+  const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   if (size <= inPage) {
     writePiece(cpu, linear, cpu + Vcpu.bounce, size, access);
   } else {

@@ -310,6 +310,9 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
         this.code.get(address.local).i32(0xffff).memory('i32.store16', offset + 8);
         return;
       }
+      case 'x87':
+        this.copyF80(this.read(o), v);
+        return;
       case 'vector': {
         const offset = this.registerAddress(operand);
         this.push_(v);

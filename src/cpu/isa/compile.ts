@@ -35,14 +35,14 @@ export interface Form extends Instruction {
 /** Pseudo-forms of the dispatch loop; real forms follow. */
 export const pseudoForm = { stale: 0, link: 1, undefined: 2, count: 3 } as const;
 
-export const nodeKind = { invalid: 0, leaf: 1, prefix: 2, reg: 3, mod: 4, rm: 5, mode: 6 } as const;
+export const nodeKind = { invalid: 0, leaf: 1, prefix: 2, reg: 3, mod: 4, rm: 5, mode: 6, wide: 7, rexB: 8 } as const;
 export const immediateKind = {
   none: 0, ib: 1, isb: 2, iw: 3, iz: 4, iv: 5, jb: 6, jz: 7, moffs: 8, far: 9, iwib: 10, one: 11,
 } as const;
 export const registerKind = { none: 0, gpr: 1, xmm: 2, mmx: 3, raw: 4, opcode: 5, fixed: 6 } as const;
 export const selectorKind = { normal: 0, string: 1, address: 2 } as const;
 export const entryFlag = {
-  modrm: 1, lock: 2, ends: 4, d64: 8, f64: 16, rmByte: 32, regByte: 64, no16: 128, relative: 256, protectedOnly: 512, segmentOperand: 1024,
+  modrm: 1, lock: 2, ends: 4, d64: 8, f64: 16, rmByte: 32, regByte: 64, no16: 128, relative: 256, protectedOnly: 512, segmentOperand: 1024, anyMod: 2048,
 } as const;
 export const entryBytes = 80;
 
@@ -268,7 +268,7 @@ function instantiate(
     mnemonic: row.mnemonic,
     operands,
     size,
-    stackSize: choice.size,
+    stackSize: sized ? choice.size : 4,
     long: row.modes === 'long' || (row.size64 !== undefined && size === 8),
     condition: encoding.plus === 'cc' ? entry.opcode & 15 : 0,
     general: choice.general,
@@ -316,20 +316,23 @@ export function compileTable(rows: readonly Row[]): CompiledTable {
   return { forms: table.forms, tables: bytes, formPlaces };
 }
 
-const dimensions = ['mode', 'prefix', 'mod', 'reg', 'rm'] as const;
+const dimensions = ['mode', 'prefix', 'wide', 'rexB', 'mod', 'reg', 'rm'] as const;
 
 function constraint(entry: Entry, dimension: (typeof dimensions)[number]): number | undefined {
   const e = entry.encoding;
   switch (dimension) {
     case 'mode': return entry.row.modes === undefined ? undefined : entry.row.modes === 'legacy' ? 0 : 1;
     case 'prefix': return e.prefix === 'any' ? undefined : ['NP', '66', 'F3', 'F2'].indexOf(e.prefix);
+    case 'wide': return entry.row.sizes === undefined ? undefined : entry.row.sizes.includes(8) ? 1 : 0;
+    // 90 is NOP, and XCHG only with REX.B.
+    case 'rexB': return entry.opcode === 0x90 && e.map === 0 ? (e.plus === 'r' ? 1 : 0) : undefined;
     case 'mod': return e.mod === undefined ? undefined : e.mod === 'mem' ? 0 : 1;
     case 'reg': return e.reg;
     case 'rm': return e.rm;
   }
 }
 
-const arity = { mode: 2, prefix: 4, mod: 2, reg: 8, rm: 8 } as const;
+const arity = { mode: 2, prefix: 4, wide: 2, rexB: 2, mod: 2, reg: 8, rm: 8 } as const;
 
 function buildNode(nodes: number[], list: readonly Entry[], from: number): number {
   if (list.length === 0) return 0;
@@ -345,9 +348,11 @@ function buildNode(nodes: number[], list: readonly Entry[], from: number): numbe
     nodes.push(nodeKind[dimension], ...children);
     return nodes.length - 1 - children.length;
   }
-  const [entry, other] = list;
+  // The most specific row stands.
+  const specific = (e: Entry): number => dimensions.filter((d) => constraint(e, d) !== undefined).length;
+  const [entry, other] = [...list].sort((a, b) => specific(b) - specific(a));
   if (!entry) return 0;
-  if (other) throw new Error(`rows "${entry.row.encoding}" and "${other.row.encoding}" overlap`);
+  if (other && specific(other) === specific(entry)) throw new Error(`rows "${entry.row.encoding}" and "${other.row.encoding}" overlap`);
   nodes.push(nodeKind.leaf, entry.index);
   return nodes.length - 2;
 }
@@ -401,6 +406,7 @@ function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number):
     }
     if (s.source === 'reg') {
       if (s.kind === 'segment') flags |= entryFlag.segmentOperand;
+      if (s.kind === 'control' || s.kind === 'debug') flags |= entryFlag.anyMod;
       regKind = registerKindOf(s);
       if (s.letter === 'b' && s.kind === 'register') flags |= entryFlag.regByte;
     }

@@ -53,7 +53,7 @@ export const fpHelpers = {
     reason: 'FADD, FSUB, FMUL, FDIV: no 80-bit format in wasm',
   },
   f80Compare: {
-    parameters: ['i32', 'i32', 'i32', 'i32'],
+    parameters: ['i32', 'i32', 'i32'],
     result: 'i32',
     kind: 'pure',
     reason: 'FCOM, FUCOM: no 80-bit format in wasm',
