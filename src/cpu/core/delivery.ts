@@ -67,15 +67,7 @@ import { pushTo, writeSized } from './stack';
 import { SWITCH_DONE, SWITCH_GATE, switchTask } from './tasks';
 
 /** Enters the handler of `vector`; `flags` is the image to push, `rip` the return address. false: a fault is raised. */
-export function deliver(
-  cpu: usize,
-  vector: u32,
-  source: u32,
-  error: u32,
-  hasError: bool,
-  flags: u32,
-  rip: u64,
-): bool {
+export function deliver(cpu: usize, vector: u32, source: u32, error: u32, hasError: bool, flags: u32, rip: u64): bool {
   if (!protectedMode(cpu)) return deliverReal(cpu, vector, flags, rip);
   if (longMode(cpu)) return deliverLong(cpu, vector, source, error, hasError, flags, rip);
   return deliverProtected(cpu, vector, source, error, hasError, flags, rip);
@@ -150,13 +142,13 @@ function deliverProtected(
   if (offset + 7 > load<u32>(cpu, Vcpu.idtLimit)) return fail(cpu, GP, gateError);
   const gate = readLinear64(cpu, (load<u64>(cpu, Vcpu.idtBase) + offset) & 0xffffffff, SYSTEM);
   if (trouble(cpu)) return false;
-  const access = <u32>(gate >> 40) & 0xff;
+  const access = (<u32>(gate >> 40)) & 0xff;
   const type = access & 0x1f;
   // Task gate, 16-bit interrupt and trap gate, 32-bit ones.
   if (type != 5 && (type & 0x16) != 6) return fail(cpu, GP, gateError);
   if (source == SOURCE_SOFTWARE && dplOf(access) < cpl) return fail(cpu, GP, gateError);
   if (!(access & ATTR_PRESENT)) return fail(cpu, NP, gateError);
-  const selector = <u32>(gate >> 16) & 0xffff;
+  const selector = (<u32>(gate >> 16)) & 0xffff;
   if (type == 5) return switchTask(cpu, selector, SWITCH_GATE, flags, rip, error, hasError, ext) == SWITCH_DONE;
   const size = type & 8 ? 4 : 2;
   const target = size == 4 ? (gate & 0xffff) | ((gate >> 32) & 0xffff0000) : gate & 0xffff;
@@ -236,7 +228,7 @@ export function innerStack(cpu: usize, level: u32, ext: u32): u64 {
   const pointer = wide ? readLinear32(cpu, base, SYSTEM) : readLinear16(cpu, base, SYSTEM);
   if (trouble(cpu)) return 0;
   const selector = readLinear16(cpu, (base + (wide ? 4 : 2)) & 0xffffffff, SYSTEM);
-  return (<u64>selector << 32) | pointer;
+  return ((<u64>selector) << 32) | pointer;
 }
 
 /** Checks the stack segment that a TSS names for `level`; its descriptor. */
@@ -267,15 +259,7 @@ export function longStack(cpu: usize, index: u32, ext: u32): u64 {
   return pointer;
 }
 
-function deliverLong(
-  cpu: usize,
-  vector: u32,
-  source: u32,
-  error: u32,
-  hasError: bool,
-  flags: u32,
-  rip: u64,
-): bool {
+function deliverLong(cpu: usize, vector: u32, source: u32, error: u32, hasError: bool, flags: u32, rip: u64): bool {
   const ext: u32 = source == SOURCE_SOFTWARE ? 0 : 1;
   const offset = vector * 16;
   const gateError = vector * 8 + 2 + ext;
@@ -286,12 +270,12 @@ function deliverLong(
   if (trouble(cpu)) return false;
   const upper = readLinear64(cpu, address + 8, SYSTEM);
   if (trouble(cpu)) return false;
-  const access = <u32>(gate >> 40) & 0xff;
+  const access = (<u32>(gate >> 40)) & 0xff;
   const type = access & 0x1f;
   if ((type & 0x1e) != 0xe) return fail(cpu, GP, gateError);
   if (source == SOURCE_SOFTWARE && dplOf(access) < cpl) return fail(cpu, GP, gateError);
   if (!(access & ATTR_PRESENT)) return fail(cpu, NP, gateError);
-  const selector = <u32>(gate >> 16) & 0xffff;
+  const selector = (<u32>(gate >> 16)) & 0xffff;
   const target = (gate & 0xffff) | ((gate >> 32) & 0xffff0000) | (upper << 32);
 
   const descriptor = gateTarget(cpu, selector, ext);
@@ -302,7 +286,7 @@ function deliverLong(
   const inner = !(attributes & ATTR_CONFORMING) && dplOf(attributes) < cpl;
   const newCpl = inner ? dplOf(attributes) : cpl;
   if (!canonical(target)) return fail(cpu, GP, ext);
-  const ist = <u32>(gate >> 32) & 7;
+  const ist = (<u32>(gate >> 32)) & 7;
   let sp = gpr(cpu, RSP);
   if (ist) sp = longStack(cpu, 3 + ist, ext);
   else if (inner) sp = longStack(cpu, newCpl, ext);

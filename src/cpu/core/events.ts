@@ -164,7 +164,9 @@ function deliverOrEscalate(cpu: usize, first: u32, firstSource: u32, firstError:
         log(LOG_TRIPLE_FAULT, second, rip);
         return;
       }
-      if (contributory(second) ? contributory(vector) || vector == PAGE_FAULT : second == PAGE_FAULT && vector == second) {
+      if (
+        contributory(second) ? contributory(vector) || vector == PAGE_FAULT : second == PAGE_FAULT && vector == second
+      ) {
         vector = DOUBLE_FAULT;
         error = 0;
         hasError = true;
@@ -215,7 +217,7 @@ function matching(cpu: usize, linear: u64, size: u32, kinds: u32): u32 {
     if (!((kinds >> (control & 3)) & 1)) continue;
     const code = (control >> 2) & 3;
     const length: u64 = code == 2 ? 8 : <u64>code + 1;
-    const address = load<u64>(cpu + (<usize>n << 3), Vcpu.dr) & ~(length - 1);
+    const address = load<u64>(cpu + ((<usize>n) << 3), Vcpu.dr) & ~(length - 1);
     if (address < linear + size && linear < address + length) hits |= 1 << n;
   }
   return hits;

@@ -13,10 +13,10 @@ export function arithmeticFlags(cpu: usize): u32 {
   const result = load<i64>(cpu, Vcpu.flagResult);
   const aux = load<u32>(cpu, Vcpu.flagAux);
   let flags = load<u32>(cpu, Vcpu.flagCarry) & 1;
-  if ((popcnt<u32>((<u32>result ^ (aux >> 8)) & 0xff) & 1) == 0) flags |= PF;
+  if ((popcnt<u32>(((<u32>result) ^ (aux >> 8)) & 0xff) & 1) == 0) flags |= PF;
   flags |= aux & AF;
   if (result == 0) flags |= ZF;
-  if ((<u32>(<u64>result >> 63) ^ (aux >> 31)) & 1) flags |= SF;
+  if (((<u32>((<u64>result) >> 63)) ^ (aux >> 31)) & 1) flags |= SF;
   if (load<i64>(cpu, Vcpu.flagOverflow) < 0) flags |= OF;
   return flags;
 }
@@ -47,9 +47,9 @@ export function setFlags(cpu: usize, flags: u32, mask: u32): void {
 /** The flags after a comparison x − y of operands of `size` bytes (zero-extended). */
 export function setCompareFlags(cpu: usize, x: u64, y: u64, size: i32): void {
   const shift = <u64>(64 - 8 * size);
-  const r = <i64>((x - y) << shift) >> shift;
+  const r = (<i64>((x - y) << shift)) >> shift;
   store<i64>(cpu, r, Vcpu.flagResult);
-  store<i64>(cpu, <i64>(((x ^ y) & (x ^ <u64>r)) << shift) >> shift, Vcpu.flagOverflow);
+  store<i64>(cpu, (<i64>(((x ^ y) & (x ^ (<u64>r))) << shift)) >> shift, Vcpu.flagOverflow);
   store<u32>(cpu, x < y ? 1 : 0, Vcpu.flagCarry);
-  store<u32>(cpu, <u32>(x ^ y ^ <u64>r) & AF, Vcpu.flagAux);
+  store<u32>(cpu, (<u32>(x ^ y ^ (<u64>r))) & AF, Vcpu.flagAux);
 }

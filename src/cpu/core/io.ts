@@ -59,7 +59,7 @@ function watchPort(cpu: usize, port: u32, size: u32): void {
 }
 
 export function portIn(cpu: usize, port: i32, size: i32): i32 {
-  const number = <u32>port & 0xffff;
+  const number = (<u32>port) & 0xffff;
   if (!portAllowed(cpu, number, size)) return 0;
   watchPort(cpu, number, size);
   const value = portRead(number, size);
@@ -67,7 +67,7 @@ export function portIn(cpu: usize, port: i32, size: i32): i32 {
 }
 
 export function portOut(cpu: usize, port: i32, size: i32, value: i32): i32 {
-  const number = <u32>port & 0xffff;
+  const number = (<u32>port) & 0xffff;
   if (!portAllowed(cpu, number, size)) return Status.fault;
   watchPort(cpu, number, size);
   portWrite(number, size, size == 4 ? value : value & ((1 << (8 * size)) - 1));

@@ -69,10 +69,10 @@ function fixedRange(index: u32): i32 {
 /** Address of the u64 that simply holds the register, or 0. */
 function plainField(cpu: usize, index: u32): usize {
   if (index >= MTRR_VARIABLE && index < MTRR_VARIABLE + 16) {
-    return cpu + Vcpu.msrMtrrVariable + (<usize>(index - MTRR_VARIABLE) << 3);
+    return cpu + Vcpu.msrMtrrVariable + ((<usize>(index - MTRR_VARIABLE)) << 3);
   }
   const fixed = fixedRange(index);
-  if (fixed >= 0) return cpu + Vcpu.msrMtrrFixed + (<usize>fixed << 3);
+  if (fixed >= 0) return cpu + Vcpu.msrMtrrFixed + ((<usize>fixed) << 3);
   switch (index) {
     case APIC_BASE:
       return cpu + Vcpu.msrApicBase;
@@ -107,9 +107,9 @@ function plainField(cpu: usize, index: u32): usize {
     case SFMASK:
       return cpu + Vcpu.msrSfmask;
     case FS_BASE:
-      return cpu + Vcpu.segBase + (<usize>FS << 3);
+      return cpu + Vcpu.segBase + ((<usize>FS) << 3);
     case GS_BASE:
-      return cpu + Vcpu.segBase + (<usize>GS << 3);
+      return cpu + Vcpu.segBase + ((<usize>GS) << 3);
     case KERNEL_GS_BASE:
       return cpu + Vcpu.msrKernelGsBase;
     case TSC_AUX:
@@ -230,20 +230,20 @@ function writeField(cpu: usize, index: u32, value: u64, field: usize): bool {
       break;
     case PAT:
       for (let n: u64 = 0; n < 64; n += 8) {
-        const type = <u32>(value >> n) & 0xff;
+        const type = (<u32>(value >> n)) & 0xff;
         if (type > 7 || type == 2 || type == 3) return false;
       }
       break;
     case MTRR_DEF_TYPE:
-      if (value & ~0xcff || !memoryType(<u32>value & 0xff)) return false;
+      if (value & ~0xcff || !memoryType((<u32>value) & 0xff)) return false;
       break;
     default:
       if (fixedRange(index) >= 0) {
-        for (let n: u64 = 0; n < 64; n += 8) if (!memoryType(<u32>(value >> n) & 0xff)) return false;
+        for (let n: u64 = 0; n < 64; n += 8) if (!memoryType((<u32>(value >> n)) & 0xff)) return false;
       } else if (index >= MTRR_VARIABLE && index < MTRR_VARIABLE + 16) {
         // Addresses have 40 bits. Base: type in the low byte; mask: valid bit 11.
         if (value >> 40) return false;
-        if (index & 1 ? value & 0x7ff : value & 0xf00 || !memoryType(<u32>value & 0xff)) return false;
+        if (index & 1 ? value & 0x7ff : value & 0xf00 || !memoryType((<u32>value) & 0xff)) return false;
       }
   }
   store<u64>(field, value);

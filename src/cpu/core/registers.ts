@@ -91,18 +91,18 @@ export const PAGE_FAULT: u32 = 14;
 // @ts-ignore: decorator
 @inline
 export function gpr(cpu: usize, n: i32): u64 {
-  return load<u64>(cpu + (<usize>n << 3), Vcpu.gpr);
+  return load<u64>(cpu + ((<usize>n) << 3), Vcpu.gpr);
 }
 
 // @ts-ignore: decorator
 @inline
 export function setGpr(cpu: usize, n: i32, value: u64): void {
-  store<u64>(cpu + (<usize>n << 3), value, Vcpu.gpr);
+  store<u64>(cpu + ((<usize>n) << 3), value, Vcpu.gpr);
 }
 
 /** Writes the low `size` bytes of a general register as an instruction does: 4 clears the upper half, 1 and 2 keep it. */
 export function setGprSized(cpu: usize, n: i32, size: i32, value: u64): void {
-  const at = cpu + (<usize>n << 3);
+  const at = cpu + ((<usize>n) << 3);
   if (size == 8) store<u64>(at, value, Vcpu.gpr);
   else if (size == 4) store<u64>(at, value & 0xffffffff, Vcpu.gpr);
   else if (size == 2) store<u16>(at, <u16>value, Vcpu.gpr);
@@ -112,25 +112,25 @@ export function setGprSized(cpu: usize, n: i32, size: i32, value: u64): void {
 // @ts-ignore: decorator
 @inline
 export function selectorOf(cpu: usize, segment: i32): u32 {
-  return <u32>load<u16>(cpu + (<usize>segment << 1), Vcpu.segSelector);
+  return <u32>load<u16>(cpu + ((<usize>segment) << 1), Vcpu.segSelector);
 }
 
 // @ts-ignore: decorator
 @inline
 export function baseOf(cpu: usize, segment: i32): u64 {
-  return load<u64>(cpu + (<usize>segment << 3), Vcpu.segBase);
+  return load<u64>(cpu + ((<usize>segment) << 3), Vcpu.segBase);
 }
 
 // @ts-ignore: decorator
 @inline
 export function limitOf(cpu: usize, segment: i32): u32 {
-  return load<u32>(cpu + (<usize>segment << 2), Vcpu.segLimit);
+  return load<u32>(cpu + ((<usize>segment) << 2), Vcpu.segLimit);
 }
 
 // @ts-ignore: decorator
 @inline
 export function attributesOf(cpu: usize, segment: i32): u32 {
-  return load<u32>(cpu + (<usize>segment << 2), Vcpu.segAttributes);
+  return load<u32>(cpu + ((<usize>segment) << 2), Vcpu.segAttributes);
 }
 
 // @ts-ignore: decorator
@@ -217,7 +217,7 @@ export function nextRip(cpu: usize): u64 {
 /** Moves the stack pointer; the bits outside of the stack's width stay, but a 32-bit one clears the upper half. */
 export function setStackPointer(cpu: usize, value: u64): void {
   const mask = load<u64>(cpu, Vcpu.stackMask);
-  if (mask == 0xffff) store<u16>(cpu + (<usize>RSP << 3), <u16>value, Vcpu.gpr);
+  if (mask == 0xffff) store<u16>(cpu + ((<usize>RSP) << 3), <u16>value, Vcpu.gpr);
   else setGpr(cpu, RSP, value & mask);
 }
 

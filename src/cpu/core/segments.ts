@@ -66,11 +66,11 @@ export function isNull(selector: u32): bool {
 // @ts-ignore: decorator
 @inline
 export function descriptorAttributes(descriptor: u64): u32 {
-  return (<u32>(descriptor >> 40) & 0xff) | (<u32>(descriptor >> 44) & 0xf00);
+  return ((<u32>(descriptor >> 40)) & 0xff) | ((<u32>(descriptor >> 44)) & 0xf00);
 }
 
 export function descriptorLimit(descriptor: u64): u32 {
-  const limit = (<u32>descriptor & 0xffff) | (<u32>(descriptor >> 32) & 0xf0000);
+  const limit = ((<u32>descriptor) & 0xffff) | ((<u32>(descriptor >> 32)) & 0xf0000);
   return descriptor & 0x80000000000000 ? (limit << 12) | 0xfff : limit;
 }
 
@@ -118,15 +118,15 @@ export function fetchUpperHalf(cpu: usize, selector: u32, vector: u32, error: u3
 export function markAccessed(cpu: usize, selector: u32, descriptor: u64): bool {
   if (descriptor & ACCESSED_BIT) return true;
   const address = descriptorAddress(cpu, selector, 8) + 5;
-  writeLinear8(cpu, address, (<u32>(descriptor >> 40) & 0xff) | 1, SYSTEM | WRITE);
+  writeLinear8(cpu, address, ((<u32>(descriptor >> 40)) & 0xff) | 1, SYSTEM | WRITE);
   return !trouble(cpu);
 }
 
 export function setSegment(cpu: usize, segment: i32, selector: u32, base: u64, limit: u32, attributes: u32): void {
-  store<u16>(cpu + (<usize>segment << 1), <u16>selector, Vcpu.segSelector);
-  store<u64>(cpu + (<usize>segment << 3), base, Vcpu.segBase);
-  store<u32>(cpu + (<usize>segment << 2), limit, Vcpu.segLimit);
-  store<u32>(cpu + (<usize>segment << 2), attributes, Vcpu.segAttributes);
+  store<u16>(cpu + ((<usize>segment) << 1), <u16>selector, Vcpu.segSelector);
+  store<u64>(cpu + ((<usize>segment) << 3), base, Vcpu.segBase);
+  store<u32>(cpu + ((<usize>segment) << 2), limit, Vcpu.segLimit);
+  store<u32>(cpu + ((<usize>segment) << 2), attributes, Vcpu.segAttributes);
 }
 
 export function setFromDescriptor(cpu: usize, segment: i32, selector: u32, descriptor: u64): void {
@@ -138,8 +138,8 @@ export function setFromDescriptor(cpu: usize, segment: i32, selector: u32, descr
 export function setCode(cpu: usize, selector: u32, descriptor: u64, cpl: u32): void {
   setFromDescriptor(cpu, CS, (selector & 0xfffc) | cpl, descriptor);
   if (longMode(cpu) && attributesOf(cpu, CS) & ATTR_LONG) {
-    store<u64>(cpu + (<usize>CS << 3), 0, Vcpu.segBase);
-    store<u32>(cpu + (<usize>CS << 2), 0xffffffff, Vcpu.segLimit);
+    store<u64>(cpu + ((<usize>CS) << 3), 0, Vcpu.segBase);
+    store<u32>(cpu + ((<usize>CS) << 2), 0xffffffff, Vcpu.segLimit);
   }
   store<u32>(cpu, cpl, Vcpu.cpl);
 }
@@ -162,7 +162,7 @@ export function setParagraph(cpu: usize, segment: i32, selector: u32): void {
     limit = 0xffff;
     attributes = 0x93;
   }
-  setSegment(cpu, segment, selector & 0xffff, <u64>(selector & 0xffff) << 4, limit, attributes);
+  setSegment(cpu, segment, selector & 0xffff, (<u64>(selector & 0xffff)) << 4, limit, attributes);
 }
 
 /** Checks and loads SS in protected mode, for code at `cpl`; null only in 64-bit mode below CPL 3. false: fault. */
@@ -228,7 +228,7 @@ function loadDataSegment(cpu: usize, segment: i32, selector: u32): bool {
  * pending. The instruction must end with `sync`, since flatness may have changed.
  */
 export function loadSegmentChecked(cpu: usize, segment: i32, selector: i32): i32 {
-  const value = <u32>selector & 0xffff;
+  const value = (<u32>selector) & 0xffff;
   if (segment == CS || segment > 5) {
     raiseNoError(cpu, UD);
     return 0;
@@ -296,7 +296,7 @@ function segmentLinearSlow(cpu: usize, segment: i32, attributes: u32, offset: u6
  */
 export function loadAccessRights(cpu: usize, selector: i32, kind: i32): u64 {
   const valid: u64 = 0x8000000000000000;
-  const value = <u32>selector & 0xffff;
+  const value = (<u32>selector) & 0xffff;
   if (isNull(value)) return 0;
   const address = descriptorAddress(cpu, value, 8);
   if (address == NO_DESCRIPTOR) return 0;
@@ -322,7 +322,7 @@ export function loadAccessRights(cpu: usize, selector: i32, kind: i32): u64 {
 
 /** LLDT. A null selector makes the LDT unusable. */
 export function loadLdt(cpu: usize, selector: i32): i32 {
-  const value = <u32>selector & 0xffff;
+  const value = (<u32>selector) & 0xffff;
   if (isNull(value)) {
     if (!systemAllowed(cpu)) return Status.fault;
     setNull(cpu, LDTR, value);
@@ -333,7 +333,7 @@ export function loadLdt(cpu: usize, selector: i32): i32 {
 
 /** LTR: an available TSS, which becomes busy. */
 export function loadTask(cpu: usize, selector: i32): i32 {
-  const value = <u32>selector & 0xffff;
+  const value = (<u32>selector) & 0xffff;
   if (isNull(value)) {
     if (systemAllowed(cpu)) raise(cpu, GP, 0);
     return Status.fault;

@@ -4,14 +4,7 @@
  */
 import { Vcpu } from '../../../build/core/layout';
 import { raise } from './events';
-import {
-  readLinear16,
-  readLinear32,
-  readLinear64,
-  writeLinear16,
-  writeLinear32,
-  writeLinear64,
-} from './memory';
+import { readLinear16, readLinear32, readLinear64, writeLinear16, writeLinear32, writeLinear64 } from './memory';
 import { gpr, RSP, SS, STACK_FAULT, trouble } from './registers';
 import { ATTR_BIG, segmentLinear, withinLimit } from './segments';
 
@@ -19,7 +12,7 @@ import { ATTR_BIG, segmentLinear, withinLimit } from './segments';
 export function writeSized(cpu: usize, linear: u64, value: u64, size: i32, access: u32): bool {
   if (size == 8) writeLinear64(cpu, linear, value, access);
   else if (size == 4) writeLinear32(cpu, linear, <u32>value, access);
-  else writeLinear16(cpu, linear, <u32>value & 0xffff, access);
+  else writeLinear16(cpu, linear, (<u32>value) & 0xffff, access);
   return !trouble(cpu);
 }
 

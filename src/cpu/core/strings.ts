@@ -107,15 +107,15 @@ function readElement(cpu: usize, linear: u64, size: i32): u64 {
 }
 
 function writeElement(cpu: usize, linear: u64, value: u64, size: i32): void {
-  if (size == 1) writeLinear8(cpu, linear, <u32>value & 0xff, WRITE);
-  else if (size == 2) writeLinear16(cpu, linear, <u32>value & 0xffff, WRITE);
+  if (size == 1) writeLinear8(cpu, linear, (<u32>value) & 0xff, WRITE);
+  else if (size == 2) writeLinear16(cpu, linear, (<u32>value) & 0xffff, WRITE);
   else if (size == 4) writeLinear32(cpu, linear, <u32>value, WRITE);
   else writeLinear64(cpu, linear, value, WRITE);
 }
 
 /** Whole elements from `offset` in the direction of travel that stay in the page of `linear` and in the segment. */
 function elementsAhead(cpu: usize, segment: i32, offset: u64, linear: u64, size: i32, down: bool): u64 {
-  const place = <u32>linear & 0xfff;
+  const place = (<u32>linear) & 0xfff;
   if (place + size > 0x1000) return 0;
   let room: u64 = down ? place / size + 1 : (0x1000 - place) / size;
   if (code64(cpu)) return room;
@@ -212,7 +212,7 @@ function advance(cpu: usize, op: i32, count: u64, size: i32, down: bool, address
 /** One element by linear addresses: what crosses pages or reaches a device. false: trouble, nothing done. */
 function singleElement(cpu: usize, op: i32, source: u64, destination: u64, size: i32): bool {
   const accumulator = gpr(cpu, RAX) & (0xffffffffffffffff >> (64 - 8 * size));
-  const port = <u32>gpr(cpu, RDX) & 0xffff;
+  const port = (<u32>gpr(cpu, RDX)) & 0xffff;
   switch (op) {
     case STRING_MOVS: {
       const value = readElement(cpu, source, size);

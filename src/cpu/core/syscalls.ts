@@ -52,7 +52,7 @@ function undefinedOpcode(cpu: usize): i32 {
 }
 
 function flatSegment(cpu: usize, segment: i32, selector: u64, attributes: u32): void {
-  setSegment(cpu, segment, <u32>selector & 0xffff, 0, 0xffffffff, attributes);
+  setSegment(cpu, segment, (<u32>selector) & 0xffff, 0, 0xffffffff, attributes);
 }
 
 function enterAt(cpu: usize, cpl: u32, rip: u64): i32 {
@@ -127,7 +127,7 @@ export function sysexit(cpu: usize, size: i32): i32 {
 /** 64-bit code only (the decoder sees to that). */
 export function swapgs(cpu: usize): i32 {
   if (cplOf(cpu) != 0) return fault(cpu, GP, 0);
-  const at = cpu + (<usize>GS << 3);
+  const at = cpu + ((<usize>GS) << 3);
   const base = load<u64>(at, Vcpu.segBase);
   store<u64>(at, load<u64>(cpu, Vcpu.msrKernelGsBase), Vcpu.segBase);
   store<u64>(cpu, base, Vcpu.msrKernelGsBase);

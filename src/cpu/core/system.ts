@@ -229,7 +229,7 @@ function debugRegister(cpu: usize, operand: i32): i32 {
 export function readDebug(cpu: usize, operand: i32): u64 {
   const n = debugRegister(cpu, operand);
   if (n < 0) return 0;
-  const value = load<u64>(cpu + (<usize>n << 3), Vcpu.dr);
+  const value = load<u64>(cpu + ((<usize>n) << 3), Vcpu.dr);
   if (n == 6) return value | 0xffff0ff0;
   if (n == 7) return value | 0x400;
   return value;
@@ -242,7 +242,7 @@ export function writeDebug(cpu: usize, operand: i32, wide: u64): i32 {
   if (n >= 6 && value >> 32) return fault(cpu, GP, 0);
   if (n == 6) value = (value & 0xe00f) | 0xffff0ff0;
   if (n == 7) value = (value & 0xffff23ff) | 0x400;
-  store<u64>(cpu + (<usize>n << 3), value, Vcpu.dr);
+  store<u64>(cpu + ((<usize>n) << 3), value, Vcpu.dr);
   return Status.sync;
 }
 
@@ -303,7 +303,7 @@ export function popFlags(cpu: usize, value: u64, size: i32): i32 {
   if (cpl <= ((old >> 12) & 3)) mask |= IF;
   if (size == 2) mask &= 0xffff;
   else mask |= RF;
-  setFlags(cpu, <u32>value & ~RF, mask | ARITHMETIC);
+  setFlags(cpu, (<u32>value) & ~RF, mask | ARITHMETIC);
   const changed = old ^ load<u32>(cpu, Vcpu.eflags);
   if (changed & AC) updateTlbSet(cpu);
   // Newly enabled interrupts and single steps need the run loop.
@@ -318,7 +318,7 @@ export function enter(cpu: usize, size: i32, allocation: i32, level: i32): i32 {
   const depth = level & 31;
   const mask = load<u64>(cpu, Vcpu.stackMask);
   const frame = gpr(cpu, RSP) - size;
-  const end = frame - (depth ? <u64>depth * size : 0) - <u64>(<u32>allocation & 0xffff);
+  const end = frame - (depth ? <u64>depth * size : 0) - <u64>((<u32>allocation) & 0xffff);
   // The new top of the stack must be writable.
   const top = segmentLinear(cpu, SS, end & mask, size, true);
   if (trouble(cpu) || !probeLinear(cpu, top, size, WRITE)) return Status.fault;

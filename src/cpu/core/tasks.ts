@@ -130,7 +130,8 @@ export function switchTask(
   const oldSelector = selectorOf(cpu, TR);
   const old = baseOf(cpu, TR);
   const base = descriptorBase(descriptor);
-  if (!probeLinear(cpu, old, 0x68, SYSTEM | WRITE) || !probeLinear(cpu, base, 0x68, SYSTEM | WRITE)) return SWITCH_REFUSED;
+  if (!probeLinear(cpu, old, 0x68, SYSTEM | WRITE) || !probeLinear(cpu, base, 0x68, SYSTEM | WRITE))
+    return SWITCH_REFUSED;
   if (!probeLinear(cpu, descriptorAddress(cpu, selector, 8), 8, SYSTEM | WRITE)) return SWITCH_REFUSED;
   if (!probeLinear(cpu, descriptorAddress(cpu, oldSelector, 8), 8, SYSTEM | WRITE)) return SWITCH_REFUSED;
 
@@ -166,7 +167,7 @@ export function switchTask(
   updateMode(cpu);
   if (trouble(cpu)) return SWITCH_BROKEN;
   if (hasError) {
-    const limit = load<u32>(cpu + (<usize>SS << 2), Vcpu.segLimit);
+    const limit = load<u32>(cpu + ((<usize>SS) << 2), Vcpu.segLimit);
     const sp = pushTo(cpu, baseOf(cpu, SS), limit, attributesOf(cpu, SS), gpr(cpu, 4), 4, error, WRITE, ext);
     if (trouble(cpu)) return SWITCH_BROKEN;
     setGpr(cpu, 4, sp);

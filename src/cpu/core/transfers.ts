@@ -147,7 +147,7 @@ function toTask(cpu: usize, selector: u32, descriptor: u64, kind: u32): i32 {
   let target = selector;
   if ((attributes & 0x1f) == 5) {
     if (!(attributes & ATTR_PRESENT)) return fault(cpu, NP, error);
-    target = <u32>(descriptor >> 16) & 0xffff;
+    target = (<u32>(descriptor >> 16)) & 0xffff;
   }
   return endOfSwitch(switchTask(cpu, target, kind, getFlags(cpu), nextRip(cpu), 0, false, 0));
 }
@@ -158,7 +158,7 @@ function endOfSwitch(result: u32): i32 {
 }
 
 export function farJump(cpu: usize, selectorOperand: i32, offsetOperand: u64, size: i32): i32 {
-  const selector = <u32>selectorOperand & 0xffff;
+  const selector = (<u32>selectorOperand) & 0xffff;
   const offset = truncate(offsetOperand, size);
   if (paragraphs(cpu)) {
     if (offset > limitOf(cpu, CS)) return fault(cpu, GP, 0);
@@ -181,7 +181,7 @@ export function farJump(cpu: usize, selectorOperand: i32, offsetOperand: u64, si
 
 /** `next` is the return address. */
 export function farCall(cpu: usize, selectorOperand: i32, offsetOperand: u64, size: i32, next: u64): i32 {
-  const selector = <u32>selectorOperand & 0xffff;
+  const selector = (<u32>selectorOperand) & 0xffff;
   const offset = truncate(offsetOperand, size);
   if (paragraphs(cpu)) {
     if (offset > limitOf(cpu, CS)) return fault(cpu, GP, 0);
@@ -226,7 +226,7 @@ function throughGate(cpu: usize, gateSelector: u32, gate: u64, call: bool): i32 
     offset |= fetchUpperHalf(cpu, gateSelector, GP, gateError) << 32;
     if (trouble(cpu)) return Status.fault;
   }
-  const selector = <u32>(gate >> 16) & 0xffff;
+  const selector = (<u32>(gate >> 16)) & 0xffff;
   const error = selector & 0xfffc;
   if (isNull(selector)) return fault(cpu, GP, 0);
   const descriptor = fetchDescriptor(cpu, selector, GP, error);
@@ -241,7 +241,7 @@ function throughGate(cpu: usize, gateSelector: u32, gate: u64, call: bool): i32 
   if (call && !conforming && dpl < cpl) {
     if (!checkOffset(cpu, descriptor, offset)) return Status.fault;
     if (!markAccessed(cpu, selector, descriptor)) return Status.fault;
-    const entered = long ? pushInnerLong(cpu, dpl) : pushInner(cpu, dpl, size, <u32>(gate >> 32) & 31);
+    const entered = long ? pushInnerLong(cpu, dpl) : pushInner(cpu, dpl, size, (<u32>(gate >> 32)) & 31);
     if (!entered) return Status.fault;
     return enterCode(cpu, selector, descriptor, dpl, offset);
   }
@@ -349,7 +349,7 @@ function leaveStack(cpu: usize, selector: u32, descriptor: u64, pointer: u64, si
 
 export function farReturn(cpu: usize, size: i32, popBytes: i32): i32 {
   const offset = loadStack(cpu, 0, size);
-  const selector = <u32>loadStack(cpu, size, size) & 0xffff;
+  const selector = (<u32>loadStack(cpu, size, size)) & 0xffff;
   if (trouble(cpu)) return Status.fault;
   if (paragraphs(cpu)) {
     if (offset > limitOf(cpu, CS)) return fault(cpu, GP, 0);
@@ -365,7 +365,7 @@ export function farReturn(cpu: usize, size: i32, popBytes: i32): i32 {
     return enterCode(cpu, selector, descriptor, level, offset);
   }
   const pointer = loadStack(cpu, 2 * size + popBytes, size);
-  const stackSelector = <u32>loadStack(cpu, 3 * size + popBytes, size) & 0xffff;
+  const stackSelector = (<u32>loadStack(cpu, 3 * size + popBytes, size)) & 0xffff;
   if (trouble(cpu)) return Status.fault;
   const stack = returnStack(cpu, stackSelector, level, targets64(cpu, descriptorAttributes(descriptor)));
   if (trouble(cpu) || !markAccessed(cpu, selector, descriptor)) return Status.fault;
@@ -399,7 +399,7 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
     } else if (load<u32>(cpu, Vcpu.eflags) & NT) return returnToTask(cpu);
   }
   const offset = loadStack(cpu, 0, size);
-  const selector = <u32>loadStack(cpu, size, size) & 0xffff;
+  const selector = (<u32>loadStack(cpu, size, size)) & 0xffff;
   const flags = <u32>loadStack(cpu, 2 * size, size);
   if (trouble(cpu)) return Status.fault;
   if (paragraphs(cpu)) {
@@ -412,7 +412,8 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
     store<u32>(cpu, 0, Vcpu.nmiBlocked);
     return enterParagraph(cpu, selector, offset);
   }
-  if (!longMode(cpu) && size == 4 && flags & VM && cplOf(cpu) == 0) return returnToVirtual8086(cpu, offset, selector, flags);
+  if (!longMode(cpu) && size == 4 && flags & VM && cplOf(cpu) == 0)
+    return returnToVirtual8086(cpu, offset, selector, flags);
 
   const descriptor = returnTarget(cpu, selector);
   if (trouble(cpu) || !checkOffset(cpu, descriptor, offset)) return Status.fault;
@@ -425,7 +426,7 @@ export function interruptReturn(cpu: usize, size: i32): i32 {
     setStackPointer(cpu, gpr(cpu, RSP) + 3 * size);
   } else {
     const pointer = loadStack(cpu, 3 * size, size);
-    const stackSelector = <u32>loadStack(cpu, 4 * size, size) & 0xffff;
+    const stackSelector = (<u32>loadStack(cpu, 4 * size, size)) & 0xffff;
     if (trouble(cpu)) return Status.fault;
     const stack = returnStack(cpu, stackSelector, level, targets64(cpu, descriptorAttributes(descriptor)));
     if (trouble(cpu) || !markAccessed(cpu, selector, descriptor)) return Status.fault;
