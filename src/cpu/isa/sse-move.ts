@@ -1,7 +1,6 @@
 /** SSE…SSE3 data movement between xmm registers, memory and general registers (SDM vol. 1 §10.4.1, §11.4.1, §12.3). */
 import type { Builder, Semantics, Value } from './builder.ts';
 import { operand } from './common.ts';
-import { row } from './row.ts';
 import type { Row } from './row.ts';
 import { high, immediate, low, lowVector, shuffleLanes, sse, vectorMap, vectorOp, words32 } from './vector.ts';
 import type { VectorFunction } from './vector.ts';
@@ -177,7 +176,6 @@ export const sseMoveRows: readonly Row[] = [
   sse('66 0F E7 /r mem', 'MOVNTDQ', 'Mo,V', MOVE),
   sse('66 0F 38 2A /r mem', 'MOVNTDQA', 'V,Mo', MOVE, { feature: 'sse4_1' }),
   // Not an SSE instruction as far as CR0 and CR4 are concerned.
-  row('NP 0F C3 /r mem', 'MOVNTI', 'My,Gy', MOVE),
   sse('F2 0F F0 /r mem', 'LDDQU', 'V,Mo', MOVE, { aligned: false, ...sse3 }),
   sse('66 0F F7 /r reg', 'MASKMOVDQU', 'V,U', MASKMOVDQU),
 
