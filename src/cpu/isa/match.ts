@@ -91,9 +91,8 @@ function parseEncoding(row: Row): { key: number; span: number; pattern: Pattern 
   const rest = words.slice(bytes.length);
   let map = 0;
   if (bytes[0] === 0x0f && bytes.length > 1) {
-    bytes.shift();
-    map = 1;
-    if (bytes.length > 1 && (bytes[0] === 0x38 || bytes[0] === 0x3a)) map = bytes.shift() === 0x38 ? 2 : 3;
+    map = bytes.length > 2 && bytes[1] === 0x38 ? 2 : bytes.length > 2 && bytes[1] === 0x3a ? 3 : 1;
+    bytes.splice(0, map === 1 ? 1 : 2);
   }
   const [opcode, exact] = bytes;
   if (opcode === undefined) throw new Error(`row "${row.encoding}" has no opcode byte`);

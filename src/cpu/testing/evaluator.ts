@@ -1,0 +1,816 @@
+/**
+ * The evaluator: a Builder that computes at once, in plain TypeScript, with no cleverness. It runs the definitions of
+ * `isa/` on a vCPU that lies in memory (`Vcpu`), and reaches everything else through its environment: a flat memory in
+ * unit tests, the functions of `core.wasm` in the evaluator tier of `cpu-cases`.
+ *
+ * @example
+ * const status = evaluate(environment, resolveMatch(match, ip)); // one instruction at Vcpu.rip
+ *
+ * Integers are bigints, zero-extended; vectors 128-bit bigints; floats their bit patterns; an f80 is the address of its
+ * 16 bytes. A fault leaves by a private exception, which `evaluate` turns into `status.fault`.
+ */
+import type {
+  Builder,
+  FlagName,
+  FlagRule,
+  Instruction,
+  Operand,
+  Segment,
+  Size,
+  SystemRegister,
+  Type,
+  Value,
+  Variable,
+} from '../isa/builder.ts';
+import type { Helper } from '../isa/helpers.ts';
+import { helpers } from '../isa/helpers.ts';
+import type { Row } from '../isa/row.ts';
+import { Vcpu } from '../state.ts';
+import { status } from '../status.ts';
+import type { ArithmeticFlags } from './flags.ts';
+import { conditionHolds, flagBits, flagsAfter, flagsOfWord, loadFlags, storeFlags, wordOfFlags } from './flags.ts';
+import type { FloatType } from './float-ops.ts';
+import { floatOperation, fromInteger, fromNumber, toNumber, truncateSaturating } from './float-ops.ts';
+import { joined, lanes, vectorOperation } from './vector-ops.ts';
+
+type VcpuState = ReturnType<typeof Vcpu.at>;
+
+/** What the evaluator needs beside the vCPU's bytes. Segments by number; offsets within the segment. */
+export interface EvaluatorEnvironment {
+  /** The memory that holds the vCPU, and the vCPU's address there. */
+  readonly buffer: ArrayBufferLike;
+  readonly cpu: number;
+  /**
+   * Reads `size` bytes (1, 2, 4, 8, 16), little-endian. A fault gives undefined, with `Vcpu.exception*`, `exceptionPending`
+   * and `trouble` set, as the core's memory functions do.
+   */
+  read(segment: number, offset: bigint, size: number): bigint | undefined;
+  /** Writes likewise; false is a fault, and nothing was written. */
+  write(segment: number, offset: bigint, size: number, value: bigint): boolean;
+  /** Faults as a write of `size` bytes would. */
+  probe(segment: number, offset: bigint, size: number): boolean;
+  /** May control go to `rip`? false: #GP(0) is pending. */
+  checkTarget(rip: bigint): boolean;
+  /**
+   * Calls a core function by its name in `helpers.ts`: i64 arguments and results are bigints (of any sign). One that
+   * faults sets `Vcpu.trouble`. A status helper that gives `jump` has set `Vcpu.rip`.
+   */
+  call(name: string, args: readonly (number | bigint)[]): number | bigint | undefined;
+}
+
+/** Operands with their registers as byte offsets in Vcpu. */
+export type ResolvedOperand =
+  | { readonly kind: 'register' | 'vector' | 'mmx'; readonly size: number; readonly at: number }
+  | { readonly kind: 'segment' | 'control' | 'debug' | 'x87'; readonly size: number; readonly number: number }
+  | ResolvedMemory
+  | { readonly kind: 'immediate'; readonly size: number; readonly value: bigint };
+
+export interface ResolvedMemory {
+  readonly kind: 'memory';
+  readonly size: number;
+  readonly segment: number;
+  readonly base: number;
+  readonly index: number;
+  readonly scale: number;
+  readonly displacement: bigint;
+}
+
+/** An instruction that is ready to run (made by `resolve.ts` from a match or from a decoded record). */
+export interface ResolvedInstruction extends Instruction {
+  readonly row: Row;
+  readonly operands: readonly ResolvedOperand[];
+  /** Bytes. */
+  readonly length: number;
+  /** Displacement of a relative branch. */
+  readonly relative: bigint;
+  /** Segment of string sources. */
+  readonly sourceSegment: number;
+}
+
+/** The instruction ends early, with a status. */
+class Ended extends Error {
+  readonly status: number;
+
+  constructor(value: number) {
+    super(`status ${value}`);
+    this.status = value;
+  }
+}
+
+interface Computed extends Value {
+  readonly bits: bigint;
+}
+
+interface Cell extends Variable {
+  current: Value;
+}
+
+const widthOf: Readonly<Partial<Record<Type, number>>> = {
+  i8: 8,
+  i16: 16,
+  i32: 32,
+  i64: 64,
+  f32: 32,
+  f64: 64,
+  f80: 32,
+};
+
+function bitsOf(v: Value): bigint {
+  return (v as Computed).bits;
+}
+function truth(v: Value): boolean {
+  return bitsOf(v) !== 0n;
+}
+function width(v: Value): number {
+  const w = widthOf[v.type];
+  if (w === undefined) throw new Error(`expected an integer, got ${v.type}`);
+  return w;
+}
+function signed(v: Value): bigint {
+  return BigInt.asIntN(width(v), bitsOf(v));
+}
+
+/** Runs one instruction at `Vcpu.rip`; advances it, unless the status is `fault` or a helper jumped. */
+export function evaluate(env: EvaluatorEnvironment, i: ResolvedInstruction): number {
+  return new Evaluator(env, i).run();
+}
+
+const exceptionVector = { invalidOpcode: 6, deviceNotAvailable: 7, generalProtection: 13 } as const;
+const segmentNumber: Readonly<Record<Segment, number>> = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 };
+
+class Evaluator implements Builder {
+  private readonly env: EvaluatorEnvironment;
+  private readonly i: ResolvedInstruction;
+  private readonly vcpu: VcpuState;
+  private readonly view: DataView;
+  private temporaries = 0;
+  private target: bigint | undefined;
+  private outcome: number = status.ok;
+
+  constructor(env: EvaluatorEnvironment, i: ResolvedInstruction) {
+    this.env = env;
+    this.i = i;
+    this.vcpu = Vcpu.at(env.buffer, env.cpu);
+    this.view = new DataView(env.buffer, env.cpu, Vcpu.size);
+  }
+
+  run(): number {
+    const next = this.wrapIp(this.vcpu.rip + BigInt(this.i.length));
+    try {
+      this.checkRights();
+      this.i.row.semantics(this, this.i);
+      if (this.i.row.unit === 'mmx') this.enterMmx();
+    } catch (e) {
+      if (!(e instanceof Ended)) throw e;
+      this.outcome = e.status;
+    }
+    if (this.outcome === status.fault) return status.fault;
+    if (this.target !== undefined) {
+      this.vcpu.rip = this.target;
+      return this.outcome === status.ok ? status.jump : this.outcome;
+    }
+    if (this.outcome !== status.jump) this.vcpu.rip = next;
+    return this.outcome;
+  }
+
+  /** What the row's options ask for, in the order of the decoder and the dispatch loop. */
+  private checkRights(): void {
+    const { row } = this.i;
+    const { vcpu } = this;
+    const virtual8086 = (vcpu.eflags & (1 << 17)) !== 0;
+    if (row.protectedOnly && ((vcpu.cr0 & 1n) === 0n || virtual8086)) this.fault(exceptionVector.invalidOpcode);
+    const trap = vcpu.fpuTrap;
+    if (row.unit === 'sse' && trap & 4) this.fault(exceptionVector.invalidOpcode);
+    if (row.unit === 'mmx' && vcpu.cr0 & 4n) this.fault(exceptionVector.invalidOpcode);
+    if (row.unit && trap & (row.unit === 'sse' ? 2 : 1)) this.fault(exceptionVector.deviceNotAvailable);
+    if (row.privileged && vcpu.cpl !== 0) this.fault(exceptionVector.generalProtection, 0);
+  }
+
+  /** TOP = 0 and every register in use; EMMS, which empties them, is a row of unit x87. */
+  private enterMmx(): void {
+    this.vcpu.fpuTop = 0;
+    this.vcpu.fpuTags = 0xff;
+  }
+
+  private fault(vector: number, error?: number): never {
+    this.vcpu.exceptionVector = vector;
+    this.vcpu.exceptionHasError = error === undefined ? 0 : 1;
+    this.vcpu.exceptionError = error ?? 0;
+    this.vcpu.exceptionPending = 1;
+    this.vcpu.trouble = 1;
+    throw new Ended(status.fault);
+  }
+
+  private wrapIp(ip: bigint): bigint {
+    return BigInt.asUintN(this.inLongCode() ? 64 : 32, ip);
+  }
+  private inLongCode(): boolean {
+    const longMode = (this.vcpu.efer & 0x400n) !== 0n;
+    return longMode && ((this.vcpu.segAttributes[1] ?? 0) & 0x200) !== 0;
+  }
+
+  private make(type: Type, bits: bigint): Value {
+    const w = widthOf[type];
+    const v: Computed = { type, bits: w === undefined ? bits : BigInt.asUintN(w, bits) };
+    return v;
+  }
+  private typeOf(size: number): Type {
+    return size === 1 ? 'i8' : size === 2 ? 'i16' : size === 4 ? 'i32' : size === 8 ? 'i64' : 'v128';
+  }
+
+  // Bytes of the vCPU. ----------------------------------------------------------------------------------------------
+
+  private peek(at: number, size: number): bigint {
+    if (size === 16) return this.peek(at, 8) | (this.peek(at + 8, 8) << 64n);
+    if (size === 8) return this.view.getBigUint64(at, true);
+    return BigInt(
+      size === 4 ? this.view.getUint32(at, true) : size === 2 ? this.view.getUint16(at, true) : this.view.getUint8(at),
+    );
+  }
+  private poke(at: number, size: number, bits: bigint): void {
+    if (size === 16) {
+      this.poke(at, 8, bits);
+      this.poke(at + 8, 8, bits >> 64n);
+    } else if (size === 8) this.view.setBigUint64(at, BigInt.asUintN(64, bits), true);
+    else if (size === 4) this.view.setUint32(at, Number(BigInt.asUintN(32, bits)), true);
+    else if (size === 2) this.view.setUint16(at, Number(BigInt.asUintN(16, bits)), true);
+    else this.view.setUint8(at, Number(BigInt.asUintN(8, bits)));
+  }
+
+  // Operands. -------------------------------------------------------------------------------------------------------
+
+  private memoryAt(segment: number, offset: bigint, size: number): Value {
+    const bits = this.env.read(segment, offset, size);
+    if (bits === undefined) throw new Ended(status.fault);
+    return this.make(this.typeOf(size), bits);
+  }
+  private offsetOf(o: ResolvedMemory): bigint {
+    const sum = this.peek(o.base, 8) + (this.peek(o.index, 8) << BigInt(o.scale)) + o.displacement;
+    return BigInt.asUintN(8 * this.i.addressSize, sum);
+  }
+  private checkAligned(o: ResolvedMemory, offset: bigint): void {
+    if (!this.i.row.aligned || o.size !== 16) return;
+    const linear = (this.vcpu.segBase[o.segment] ?? 0n) + offset;
+    if (linear & 15n) this.fault(exceptionVector.generalProtection, 0);
+  }
+
+  read(operand: Operand): Value {
+    const o = operand as ResolvedOperand;
+    switch (o.kind) {
+      case 'register':
+      case 'vector':
+      case 'mmx':
+        return this.make(this.typeOf(o.size), this.peek(o.at, o.size));
+      case 'immediate':
+        return this.make(this.typeOf(o.size), o.value);
+      case 'segment':
+        return this.make('i16', BigInt(this.vcpu.segSelector[o.number] ?? 0));
+      case 'x87':
+        return this.st(o.number);
+      case 'memory': {
+        const offset = this.offsetOf(o);
+        this.checkAligned(o, offset);
+        return this.memoryAt(o.segment, offset, o.size);
+      }
+      default:
+        throw new Error(`${this.i.mnemonic}: cannot read a ${o.kind} operand`);
+    }
+  }
+
+  write(operand: Operand, v: Value): void {
+    const o = operand as ResolvedOperand;
+    switch (o.kind) {
+      case 'register':
+        // A 32-bit write clears the upper half.
+        this.poke(o.at, o.size === 4 ? 8 : o.size, bitsOf(v));
+        return;
+      case 'vector':
+        this.poke(o.at, o.size, bitsOf(v));
+        return;
+      case 'mmx':
+        this.poke(o.at, o.size, bitsOf(v));
+        this.poke(o.at + 8, 2, 0xffffn);
+        return;
+      case 'x87':
+        this.setSt(o.number, v);
+        return;
+      case 'memory': {
+        const offset = this.offsetOf(o);
+        this.checkAligned(o, offset);
+        if (!this.env.write(o.segment, offset, o.size, bitsOf(v))) throw new Ended(status.fault);
+        return;
+      }
+      default:
+        throw new Error(`${this.i.mnemonic}: cannot write a ${o.kind} operand`);
+    }
+  }
+
+  /** A memory operand is probed first: it faults as a write even where the read alone would. */
+  update(o: Operand, change: (old: Value) => Value, then?: (old: Value, result: Value) => void): void {
+    if (o.kind === 'memory') this.probe(o);
+    const old = this.read(o);
+    const result = change(old);
+    this.write(o, result);
+    then?.(old, result);
+  }
+
+  displaced(o: Operand, delta: Value, size: number): Operand {
+    const m = this.memoryOperand(o);
+    const moved: ResolvedMemory = { ...m, size, displacement: m.displacement + signed(delta) };
+    return moved;
+  }
+  private memoryOperand(o: Operand): ResolvedMemory {
+    const m = o as ResolvedOperand;
+    if (m.kind !== 'memory') throw new Error(`${this.i.mnemonic}: expected a memory operand, got ${m.kind}`);
+    return m;
+  }
+
+  register(n: number | 'ah' | 'ch' | 'dh' | 'bh', size: Size): Operand {
+    const high = typeof n === 'string' ? ['ah', 'ch', 'dh', 'bh'].indexOf(n) : -1;
+    const at = typeof n === 'number' ? Vcpu.offsets.gpr + 8 * n : Vcpu.offsets.gpr + 8 * high + 1;
+    const o: ResolvedOperand = { kind: 'register', size, at };
+    return o;
+  }
+  vectorRegister(n: number): Operand {
+    const o: ResolvedOperand = { kind: 'vector', size: 16, at: Vcpu.offsets.xmm + 16 * n };
+    return o;
+  }
+  addressRegister(n: number): Operand {
+    return this.register(n, this.i.addressSize);
+  }
+
+  registerNumber(operand: Operand): Value {
+    const o = operand as ResolvedOperand;
+    if (!('number' in o)) throw new Error(`${this.i.mnemonic}: a ${o.kind} operand has no register number`);
+    return this.make('i32', BigInt(o.number));
+  }
+  stackIndex(o: Operand): Value {
+    return this.registerNumber(o);
+  }
+
+  farPointer(operand: Operand): { offset: Value; selector: Value } {
+    const o = operand as ResolvedOperand;
+    const size = (o.size - 2) as 2 | 4 | 8;
+    if (o.kind === 'immediate') {
+      const offset = this.make(this.typeOf(size), BigInt.asUintN(32, o.value));
+      return { offset, selector: this.make('i16', o.value >> 32n) };
+    }
+    const offset = this.read(this.displaced(operand, this.int(4, 0), size));
+    return { offset, selector: this.read(this.displaced(operand, this.int(4, size), 2)) };
+  }
+
+  // Integers. -------------------------------------------------------------------------------------------------------
+
+  int(size: Size, n: number | bigint): Value {
+    return this.make(this.typeOf(size), BigInt(n));
+  }
+  private same(a: Value, b: Value, bits: bigint): Value {
+    if (a.type !== b.type) throw new Error(`${this.i.mnemonic}: operands of types ${a.type} and ${b.type}`);
+    return this.make(a.type, bits);
+  }
+  add(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) + bitsOf(b));
+  }
+  sub(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) - bitsOf(b));
+  }
+  mul(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) * bitsOf(b));
+  }
+  mulHighU(a: Value, b: Value): Value {
+    return this.same(a, b, (bitsOf(a) * bitsOf(b)) >> BigInt(width(a)));
+  }
+  mulHighS(a: Value, b: Value): Value {
+    return this.same(a, b, (signed(a) * signed(b)) >> BigInt(width(a)));
+  }
+  divU(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) / bitsOf(b));
+  }
+  /** The quotient that does not fit would trap in wasm. */
+  divS(a: Value, b: Value): Value {
+    const q = signed(a) / signed(b);
+    if (BigInt.asIntN(width(a), q) !== q) throw new Error(`${this.i.mnemonic}: signed division overflows`);
+    return this.same(a, b, q);
+  }
+  remU(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) % bitsOf(b));
+  }
+  remS(a: Value, b: Value): Value {
+    return this.same(a, b, signed(a) % signed(b));
+  }
+  and(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) & bitsOf(b));
+  }
+  or(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) | bitsOf(b));
+  }
+  xor(a: Value, b: Value): Value {
+    return this.same(a, b, bitsOf(a) ^ bitsOf(b));
+  }
+  not(a: Value): Value {
+    return this.make(a.type, ~bitsOf(a));
+  }
+  neg(a: Value): Value {
+    return this.make(a.type, -bitsOf(a));
+  }
+  /** Both arms of a select are evaluated, so a count may be out of range where its result is dropped. */
+  private count(a: Value, count: Value): bigint {
+    return bitsOf(count) % BigInt(width(a));
+  }
+  shl(a: Value, count: Value): Value {
+    return this.make(a.type, bitsOf(a) << this.count(a, count));
+  }
+  shr(a: Value, count: Value): Value {
+    return this.make(a.type, bitsOf(a) >> this.count(a, count));
+  }
+  sar(a: Value, count: Value): Value {
+    return this.make(a.type, signed(a) >> this.count(a, count));
+  }
+  rotl(a: Value, count: Value): Value {
+    const n = this.count(a, count);
+    return this.make(a.type, (bitsOf(a) << n) | (bitsOf(a) >> (BigInt(width(a)) - n)));
+  }
+  rotr(a: Value, count: Value): Value {
+    const n = this.count(a, count);
+    return this.make(a.type, (bitsOf(a) >> n) | (bitsOf(a) << (BigInt(width(a)) - n)));
+  }
+  private digits(a: Value): string {
+    return bitsOf(a).toString(2).padStart(width(a), '0');
+  }
+  clz(a: Value): Value {
+    const at = this.digits(a).indexOf('1');
+    return this.make(a.type, BigInt(at < 0 ? width(a) : at));
+  }
+  ctz(a: Value): Value {
+    const digits = this.digits(a);
+    const at = digits.lastIndexOf('1');
+    return this.make(a.type, BigInt(at < 0 ? width(a) : digits.length - 1 - at));
+  }
+  popcnt(a: Value): Value {
+    return this.make(a.type, BigInt(this.digits(a).replaceAll('0', '').length));
+  }
+  zext(size: Size, a: Value): Value {
+    return this.make(this.typeOf(size), bitsOf(a));
+  }
+  sext(size: Size, a: Value): Value {
+    return this.make(this.typeOf(size), signed(a));
+  }
+  trunc(size: Size, a: Value): Value {
+    return this.make(this.typeOf(size), bitsOf(a));
+  }
+  eq(a: Value, b: Value): Value {
+    return this.bool(bitsOf(this.same(a, b, bitsOf(a))) === bitsOf(b));
+  }
+  ne(a: Value, b: Value): Value {
+    return this.negate(this.eq(a, b));
+  }
+  ltU(a: Value, b: Value): Value {
+    return this.bool(bitsOf(a) < bitsOf(b));
+  }
+  ltS(a: Value, b: Value): Value {
+    return this.bool(signed(a) < signed(b));
+  }
+  leU(a: Value, b: Value): Value {
+    return this.bool(bitsOf(a) <= bitsOf(b));
+  }
+  leS(a: Value, b: Value): Value {
+    return this.bool(signed(a) <= signed(b));
+  }
+  isZero(a: Value): Value {
+    return this.bool(bitsOf(a) === 0n);
+  }
+  sign(a: Value): Value {
+    return this.bool(signed(a) < 0n);
+  }
+  bit(a: Value, n: number): Value {
+    return this.bool(((bitsOf(a) >> BigInt(n)) & 1n) === 1n);
+  }
+  bool(b: boolean): Value {
+    return this.make('bool', b ? 1n : 0n);
+  }
+  both(a: Value, b: Value): Value {
+    return this.bool(truth(a) && truth(b));
+  }
+  either(a: Value, b: Value): Value {
+    return this.bool(truth(a) || truth(b));
+  }
+  differ(a: Value, b: Value): Value {
+    return this.bool(truth(a) !== truth(b));
+  }
+  negate(a: Value): Value {
+    return this.bool(!truth(a));
+  }
+  boolToInt(size: Size, a: Value): Value {
+    return this.make(this.typeOf(size), bitsOf(a));
+  }
+  select(c: Value, whenTrue: Value, whenFalse: Value): Value {
+    if (whenTrue.type !== whenFalse.type) {
+      throw new Error(`${this.i.mnemonic}: select of types ${whenTrue.type} and ${whenFalse.type}`);
+    }
+    return truth(c) ? whenTrue : whenFalse;
+  }
+
+  // Control. --------------------------------------------------------------------------------------------------------
+
+  variable(initial: Value): Variable {
+    const cell: Cell = { type: initial.type, current: initial };
+    return cell;
+  }
+  get(v: Variable): Value {
+    return (v as Cell).current;
+  }
+  set(v: Variable, value: Value): void {
+    if (v.type !== value.type) throw new Error(`${this.i.mnemonic}: variable of type ${v.type} set to ${value.type}`);
+    (v as Cell).current = value;
+  }
+  if(c: Value, then: () => void, otherwise?: () => void): void {
+    if (truth(c)) then();
+    else otherwise?.();
+  }
+  raise(vector: number, error?: Value): void {
+    this.fault(vector, error === undefined ? undefined : Number(bitsOf(error)));
+  }
+  raiseIf(c: Value, vector: number, error?: Value): void {
+    if (truth(c)) this.raise(vector, error);
+  }
+
+  // Flags. ----------------------------------------------------------------------------------------------------------
+
+  setFlags(rule: FlagRule, x: Value, y: Value, r: Value, carry?: Value): void {
+    const carryIn = carry !== undefined && truth(carry) ? 1n : 0n;
+    const operands = { width: width(r), x: bitsOf(x), y: bitsOf(y), r: bitsOf(r), carryIn };
+    storeFlags(this.vcpu, flagsAfter(rule, operands, loadFlags(this.vcpu)));
+  }
+  setFlagsFrom(result: Value, carry: Value, overflow: Value, aux?: Value): void {
+    const zsp = flagsAfter(
+      'zsp',
+      { width: width(result), x: 0n, y: 0n, r: bitsOf(result), carryIn: 0n },
+      loadFlags(this.vcpu),
+    );
+    const af = aux !== undefined && truth(aux);
+    storeFlags(this.vcpu, { ...zsp, cf: truth(carry), of: signed(overflow) < 0n, af });
+  }
+  setFlag(name: FlagName, b: Value): void {
+    const changed: ArithmeticFlags = { ...loadFlags(this.vcpu), [name]: truth(b) };
+    storeFlags(this.vcpu, changed);
+  }
+  flag(name: FlagName): Value {
+    return this.bool(loadFlags(this.vcpu)[name]);
+  }
+  condition(cc: number): Value {
+    return this.bool(conditionHolds(cc, loadFlags(this.vcpu)));
+  }
+  systemFlag(bit: number): Value {
+    return this.bool(((this.vcpu.eflags >>> bit) & 1) !== 0);
+  }
+  setSystemFlag(bit: number, b: Value): void {
+    const mask = 1 << bit;
+    this.vcpu.eflags = (truth(b) ? this.vcpu.eflags | mask : this.vcpu.eflags & ~mask) >>> 0;
+  }
+  flagsWord(): Value {
+    return this.make('i32', BigInt((this.vcpu.eflags & ~flagBits) | wordOfFlags(loadFlags(this.vcpu)) | 2));
+  }
+  loadArithmeticFlags(v: Value): void {
+    storeFlags(this.vcpu, flagsOfWord(Number(bitsOf(v) & 0xffffn)));
+  }
+
+  // Memory. ---------------------------------------------------------------------------------------------------------
+
+  address(o: Operand): Value {
+    return this.make(this.typeOf(this.i.addressSize), this.offsetOf(this.memoryOperand(o)));
+  }
+  linearAddress(o: Operand): Value {
+    const m = this.memoryOperand(o);
+    const linear = (this.vcpu.segBase[m.segment] ?? 0n) + this.offsetOf(m);
+    return this.make('i64', this.wrapIp(linear));
+  }
+  load(segment: Segment, offset: Value, size: Size | 16): Value {
+    return this.memoryAt(segmentNumber[segment], bitsOf(offset), size);
+  }
+  store(segment: Segment, offset: Value, v: Value): void {
+    const bytes = v.type === 'v128' ? 16 : width(v) / 8;
+    if (!this.env.write(segmentNumber[segment], bitsOf(offset), bytes, bitsOf(v))) throw new Ended(status.fault);
+  }
+  sourceSegment(): Value {
+    return this.make('i32', BigInt(this.i.sourceSegment));
+  }
+  loadSource(offset: Value, size: Size): Value {
+    return this.memoryAt(this.i.sourceSegment, bitsOf(offset), size);
+  }
+  probe(o: Operand): void {
+    const m = this.memoryOperand(o);
+    const offset = this.offsetOf(m);
+    this.checkAligned(m, offset);
+    if (!this.env.probe(m.segment, offset, m.size)) throw new Ended(status.fault);
+  }
+
+  private underStackMask(sp: bigint): bigint {
+    return sp & this.vcpu.stackMask;
+  }
+  push(v: Value): void {
+    const bytes = width(v) / 8;
+    const sp = this.underStackMask((this.vcpu.gpr[4] ?? 0n) - BigInt(bytes));
+    if (!this.env.write(2, sp, bytes, bitsOf(v))) throw new Ended(status.fault);
+    this.setStackPointer(this.make('i64', sp));
+  }
+  probeStack(bytes: number): void {
+    const sp = this.underStackMask((this.vcpu.gpr[4] ?? 0n) - BigInt(bytes));
+    // In words, because the stack may wrap around in between.
+    for (let k = 0; k < bytes; k += 2) {
+      if (!this.env.probe(2, this.underStackMask(sp + BigInt(k)), 2)) throw new Ended(status.fault);
+    }
+  }
+  pop(size: 2 | 4 | 8, then: (v: Value) => void, extra?: Value): void {
+    const sp = this.stackPointer();
+    then(this.loadStack(sp, size));
+    const released = BigInt(size) + (extra === undefined ? 0n : bitsOf(extra));
+    this.setStackPointer(this.make('i64', bitsOf(sp) + released));
+  }
+  popped(o: Operand, size: 2 | 4 | 8): Operand {
+    const m = this.memoryOperand(o);
+    const onStack = m.base === Vcpu.offsets.gpr + 8 * 4;
+    return onStack ? this.displaced(o, this.int(4, size), m.size) : o;
+  }
+  stackPointer(): Value {
+    return this.make('i64', this.underStackMask(this.vcpu.gpr[4] ?? 0n));
+  }
+  setStackPointer(v: Value): void {
+    const mask = this.vcpu.stackMask;
+    const kept = (this.vcpu.gpr[4] ?? 0n) & ~mask;
+    this.vcpu.gpr[4] = BigInt.asUintN(64, kept) | (bitsOf(v) & mask);
+  }
+  loadStack(offset: Value, size: Size): Value {
+    return this.memoryAt(2, this.underStackMask(bitsOf(offset)), size);
+  }
+
+  // Transfers. ------------------------------------------------------------------------------------------------------
+
+  private next(): bigint {
+    return this.vcpu.rip + BigInt(this.i.length);
+  }
+  nextIp(): Value {
+    return this.make(this.typeOf(this.i.stackSize), this.next());
+  }
+  private transferSize(): number {
+    return this.i.size === 1 ? this.i.stackSize : this.i.size;
+  }
+  private relativeTarget(): bigint {
+    return BigInt.asUintN(8 * this.transferSize(), this.next() + this.i.relative);
+  }
+  private transfer(rip: bigint): void {
+    if (!this.env.checkTarget(rip)) throw new Ended(status.fault);
+    this.target = rip;
+  }
+  jump(target: Value): void {
+    this.transfer(BigInt.asUintN(8 * this.transferSize(), bitsOf(target)));
+  }
+  branch(c?: Value): void {
+    if (c === undefined || truth(c)) this.transfer(this.relativeTarget());
+  }
+  checkTarget(target?: Value): void {
+    const rip = target ? BigInt.asUintN(8 * this.transferSize(), bitsOf(target)) : this.relativeTarget();
+    if (!this.env.checkTarget(rip)) throw new Ended(status.fault);
+  }
+  sync(): void {
+    this.outcome = status.sync;
+  }
+
+  // Processor registers. --------------------------------------------------------------------------------------------
+
+  private systemField(name: SystemRegister): { at: number; stored: number; seen: Size } {
+    if (name === 'ldtrSelector') return { at: Vcpu.offsets.segSelector + 2 * 6, stored: 2, seen: 4 };
+    if (name === 'trSelector') return { at: Vcpu.offsets.segSelector + 2 * 7, stored: 2, seen: 4 };
+    const type = Vcpu.fields[name];
+    const stored = type === 'u16' ? 2 : type === 'u32' ? 4 : 8;
+    const wide = name === 'fpuIp' || name === 'fpuDp' || name === 'gdtBase' || name === 'idtBase';
+    return { at: Vcpu.offsets[name], stored, seen: wide ? 8 : 4 };
+  }
+  getSystem(name: SystemRegister): Value {
+    const { at, stored, seen } = this.systemField(name);
+    return this.make(this.typeOf(seen), this.peek(at, stored));
+  }
+  setSystem(name: SystemRegister, v: Value): void {
+    const { at, stored } = this.systemField(name);
+    this.poke(at, stored, bitsOf(v));
+  }
+
+  // Vectors and floating point. -------------------------------------------------------------------------------------
+
+  vector(op: string, ...args: Value[]): Value {
+    const r = vectorOperation(op, args.map(bitsOf));
+    if (typeof r === 'boolean') return this.bool(r);
+    return this.make(op.endsWith('.bitmask') ? 'i32' : 'v128', r);
+  }
+  vectorConst(low: bigint, high: bigint): Value {
+    return this.make('v128', BigInt.asUintN(64, low) | (BigInt.asUintN(64, high) << 64n));
+  }
+  shuffle(a: Value, b: Value, places: readonly number[]): Value {
+    const source = [...lanes(bitsOf(a), 8), ...lanes(bitsOf(b), 8)];
+    return this.make(
+      'v128',
+      joined(
+        places.map((k) => source[k] ?? 0n),
+        8,
+      ),
+    );
+  }
+  extractLane(v: Value, laneBytes: Size, lane: number): Value {
+    return this.make(this.typeOf(laneBytes), bitsOf(v) >> BigInt(8 * laneBytes * lane));
+  }
+  replaceLane(v: Value, lane: number, x: Value): Value {
+    const at = BigInt(width(x) * lane);
+    const mask = ((1n << BigInt(width(x))) - 1n) << at;
+    return this.make('v128', (bitsOf(v) & ~mask) | (bitsOf(x) << at));
+  }
+  splat(laneBytes: Size, x: Value): Value {
+    return this.make('v128', joined(Array<bigint>(16 / laneBytes).fill(bitsOf(x)), 8 * laneBytes));
+  }
+  floatConst(type: 'f32' | 'f64', bits: bigint): Value {
+    return this.make(type, bits);
+  }
+  float(op: string, ...args: Value[]): Value {
+    const [type = '', name = ''] = op.split('.');
+    const [x = this.bool(false)] = args;
+    const source = x.type as FloatType;
+    const truncation = /^trunc_sat_f\d\d_([su])$/.exec(name);
+    if (truncation) {
+      const bits = type === 'i64' ? 64 : 32;
+      const r = truncateSaturating(toNumber(source, bitsOf(x)), bits, truncation[1] === 's');
+      return this.make(bits === 64 ? 'i64' : 'i32', r);
+    }
+    const to = type as FloatType;
+    if (/^convert_/.test(name)) return this.make(to, fromInteger(to, name.endsWith('_s') ? signed(x) : bitsOf(x)));
+    if (name === 'promote_f32' || name === 'demote_f64')
+      return this.make(to, fromNumber(to, toNumber(source, bitsOf(x))));
+    const r = floatOperation(to, name, args.map(bitsOf));
+    return typeof r === 'boolean' ? this.bool(r) : this.make(to, r);
+  }
+  reinterpret(type: Type, v: Value): Value {
+    return this.make(type, bitsOf(v));
+  }
+
+  // Helpers and x87. ------------------------------------------------------------------------------------------------
+
+  helper(name: string, ...args: Value[]): Value {
+    const helper: Helper | undefined = (helpers as Readonly<Record<string, Helper>>)[name];
+    if (!helper) throw new Error(`${this.i.mnemonic}: no helper "${name}" in helpers.ts`);
+    if (args.length !== helper.parameters.length) {
+      throw new Error(`${this.i.mnemonic}: ${name} takes ${helper.parameters.length} arguments, got ${args.length}`);
+    }
+    const passed = args.map((a, k) =>
+      helper.parameters[k] === 'i64' ? BigInt.asIntN(64, bitsOf(a)) : Number(BigInt.asIntN(32, bitsOf(a))),
+    );
+    const r = this.env.call(name, passed) ?? 0;
+    if (helper.kind === 'status') throw new Ended(Number(r));
+    if (helper.kind === 'fault' && this.vcpu.trouble !== 0) throw new Ended(status.fault);
+    return this.make(helper.result === 'i64' ? 'i64' : 'i32', BigInt(r));
+  }
+
+  private physical(n: number): number {
+    return Vcpu.offsets.st + 16 * ((this.vcpu.fpuTop + n) & 7);
+  }
+  st(n: number): Value {
+    return this.make('f80', BigInt(this.env.cpu + this.physical(n)));
+  }
+  setSt(n: number, v: Value): void {
+    const [significand, signExponent] = [bitsOf(this.significand(v)), bitsOf(this.signExponent(v))];
+    const at = this.physical(n);
+    this.poke(at, 8, significand);
+    this.poke(at + 8, 8, signExponent);
+  }
+  temporary(): Value {
+    const at = Vcpu.offsets.scratch + 16 * this.temporaries++;
+    if (at + 16 > Vcpu.offsets.scratch + 8 * 64)
+      throw new Error(`${this.i.mnemonic}: more temporaries than Vcpu.scratch`);
+    return this.make('f80', BigInt(this.env.cpu + at));
+  }
+  private inVcpu(address: Value): number {
+    return Number(bitsOf(address)) - this.env.cpu;
+  }
+  significand(v: Value): Value {
+    return this.make('i64', this.peek(this.inVcpu(v), 8));
+  }
+  signExponent(v: Value): Value {
+    return this.make('i16', this.peek(this.inVcpu(v) + 8, 2));
+  }
+  f80(significand: Value, signExponent: Value): Value {
+    const t = this.temporary();
+    this.poke(this.inVcpu(t), 8, bitsOf(significand));
+    this.poke(this.inVcpu(t) + 8, 8, bitsOf(signExponent));
+    return t;
+  }
+  copyF80(temporary: Value, v: Value): void {
+    const at = this.inVcpu(temporary);
+    const [significand, signExponent] = [bitsOf(this.significand(v)), bitsOf(this.signExponent(v))];
+    this.poke(at, 8, significand);
+    this.poke(at + 8, 8, signExponent);
+  }
+  spill(v: Value): Value {
+    const t = this.temporary();
+    this.poke(this.inVcpu(t), 16, bitsOf(v));
+    return t;
+  }
+  fill(temporary: Value): Value {
+    return this.make('v128', this.peek(this.inVcpu(temporary), 16));
+  }
+}
