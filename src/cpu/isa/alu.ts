@@ -118,13 +118,27 @@ const XADD: Semantics = (b, i) => {
   );
 };
 
-/** The destination is written in either case (SDM: "the processor never produces a locked read without a write"). */
+/**
+ * A memory destination is written in either case (SDM: "the processor never produces a locked read without also
+ * producing a locked write"); a register is left alone where the comparison fails, its upper half too.
+ */
 const CMPXCHG: Semantics = (b, i) => {
+  const destination = operand(i, 0);
   const source = b.read(operand(i, 1));
-  const accumulator = b.register(gpr.ax, integerSize(operand(i, 0)));
+  const accumulator = b.register(gpr.ax, integerSize(destination));
   const expected = b.read(accumulator);
+  if (destination.kind === 'register') {
+    const old = b.read(destination);
+    b.setFlags('sub', expected, old, b.sub(expected, old));
+    b.if(
+      b.eq(expected, old),
+      () => b.write(destination, source),
+      () => b.write(accumulator, old),
+    );
+    return;
+  }
   b.update(
-    operand(i, 0),
+    destination,
     (old) => b.select(b.eq(expected, old), source, old),
     (old) => {
       b.setFlags('sub', expected, old, b.sub(expected, old));

@@ -14,8 +14,12 @@ import { resolveMatch } from './resolve.ts';
 
 type VcpuState = ReturnType<typeof Vcpu.at>;
 
-/** Bits of EFLAGS that POPF changes in user mode (IOPL 3, so IF is one of them). */
-const poppable = 0x244300 | (1 << 9);
+/** Bits of EFLAGS that POPF changes beside the arithmetic ones, with IOPL 0: ID AC NT DF TF. */
+const poppable = 0x244500;
+
+function isCanonical(address: bigint): boolean {
+  return BigInt.asIntN(48, address) === BigInt.asIntN(64, address);
+}
 
 export class FlatEnvironment implements EvaluatorEnvironment {
   readonly buffer: ArrayBuffer = new ArrayBuffer(Vcpu.size);
@@ -23,8 +27,10 @@ export class FlatEnvironment implements EvaluatorEnvironment {
   readonly vcpu: VcpuState = Vcpu.at(this.buffer, this.cpu);
   /** Bytes by linear address. Absent ones read 0. */
   readonly memory = new Map<bigint, number>();
-  /** Linear addresses that fault: everything for which this gives true. */
-  faults: (linear: bigint, write: boolean) => boolean = () => false;
+  /** The error code of the page fault that an access takes, if any. */
+  pageFault: (linear: bigint, write: boolean) => number | undefined = () => undefined;
+  /** Protected mode: code segments cannot be written. */
+  writableCode = true;
   private readonly mode: CodeMode;
   private readonly match: ReturnType<typeof createMatcher>;
   private running: Match | undefined;
@@ -81,13 +87,23 @@ export class FlatEnvironment implements EvaluatorEnvironment {
   }
 
   private allowed(segment: number, offset: bigint, size: number, write: boolean): boolean {
-    const bad = Array.from({ length: size }, (_, k) => this.linear(segment, offset + BigInt(k))).find((a) =>
-      this.faults(a, write),
-    );
-    if (bad === undefined) return true;
-    this.pend(14, write ? 6 : 4);
-    this.vcpu.exceptionCr2 = bad;
-    return false;
+    if (write && segment === 1 && !this.writableCode) {
+      this.pend(13, 0);
+      return false;
+    }
+    for (let k = 0; k < size; k++) {
+      const linear = this.linear(segment, offset + BigInt(k));
+      if (this.mode === 64 && !isCanonical(linear)) {
+        this.pend(segment === 2 ? 12 : 13, 0);
+        return false;
+      }
+      const error = this.pageFault(linear, write);
+      if (error === undefined) continue;
+      this.pend(14, error);
+      this.vcpu.exceptionCr2 = linear;
+      return false;
+    }
+    return true;
   }
 
   read(segment: number, offset: bigint, size: number): bigint | undefined {
@@ -112,7 +128,7 @@ export class FlatEnvironment implements EvaluatorEnvironment {
   }
 
   checkTarget(rip: bigint): boolean {
-    if (this.mode !== 64 || BigInt.asIntN(48, rip) === BigInt.asIntN(64, rip)) return true;
+    if (this.mode !== 64 || isCanonical(rip)) return true;
     this.pend(13, 0);
     return false;
   }
