@@ -37,7 +37,7 @@ import {
   f80_yl2x,
   f80_yl2xp1,
 } from './fpu/index';
-import { C2, DE, IE, TOP_BIT, ZE, isNaN80, put, putIndefinite, seAt, sigAt, stopsAtDenormal } from './fpu/f80';
+import { C0, C2, C3, DE, IE, TOP_BIT, ZE, isNaN80, put, putIndefinite, seAt, sigAt, stopsAtDenormal } from './fpu/f80';
 
 // @ts-ignore: decorator
 @inline
@@ -123,11 +123,18 @@ export function f80Unary(cpu: usize, op: u32, dst: usize, a: usize): u32 {
   return flags;
 }
 
+/** Without a quotient (a NaN comes out, or nothing) its bits in C0 and C3 stay as they were. */
+function remainder(cpu: usize, dst: usize, a: usize, b: usize, cw: u32, nearest: bool): u32 {
+  const flags = f80_rem(dst, a, b, cw, nearest);
+  const quotient = !(flags & IE) && !stopsAtDenormal(flags, cw) && !isNaN80(seAt(dst), sigAt(dst));
+  return quotient ? flags : flags | ((<u32>load<u16>(cpu, Vcpu.fpuStatus)) & (C0 | C3));
+}
+
 /** Operations of ST(0) and ST(1), by the low six bits of the opcode's second byte. */
 export function f80Binary(cpu: usize, op: u32, dst: usize, st0: usize, st1: usize): u32 {
   const cw = controlWord(cpu);
-  if (op == 0x38) return f80_rem(dst, st0, st1, cw, false);
-  if (op == 0x35) return f80_rem(dst, st0, st1, cw, true);
+  if (op == 0x38) return remainder(cpu, dst, st0, st1, cw, false);
+  if (op == 0x35) return remainder(cpu, dst, st0, st1, cw, true);
   if (op == 0x3d) return f80_scale(dst, st0, st1, cw);
   if (op == 0x31) return f80_yl2x(dst, st1, st0, cw);
   if (op == 0x33) return f80_patan(dst, st1, st0, cw);

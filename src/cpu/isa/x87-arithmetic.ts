@@ -159,16 +159,16 @@ function compareRegister(quiet: boolean, pops: number): Semantics {
   };
 }
 
-/** FCOMI and FUCOMI: into ZF PF CF, which stay as they are with an unmasked exception (SDM vol. 2A). */
+/** FCOMI and FUCOMI: into ZF PF CF, which processors set also with an unmasked exception; only the pop is omitted. */
 function compareToFlags(quiet: boolean, pops: boolean): Semantics {
   return (b, i) => {
     const other = operand(i, 1);
     const y = (): Unpacked => ({ value: b.read(other), flags: b.int(4, 0) });
     const result = relation(b, bothInUse(b, other), quiet, y);
     const codes = b.and(b.shr(result, b.int(4, 8)), b.int(4, UNORDERED >> 8));
+    // C0 C2 C3 lie above CF PF ZF by 8 bits.
+    b.loadArithmeticFlags(codes);
     conclude(b, b.and(result, b.int(4, 0xff)), () => {
-      // C0 C2 C3 lie above CF PF ZF by 8 bits.
-      b.loadArithmeticFlags(codes);
       if (pops) pop(b);
     });
   };
@@ -238,12 +238,15 @@ const split = { FPTAN: 0x32, FXTRACT: 0x34, FSINCOS: 0x3b } as const;
 function binaryOp(op: keyof typeof binary, codes = 0x200): Semantics {
   return (b) => {
     const result = b.temporary();
-    const flags = guarded(b, b.both(inUse(b, 0), inUse(b, 1)), result, () =>
+    const filled = b.both(inUse(b, 0), inUse(b, 1));
+    const flags = guarded(b, filled, result, () =>
       b.helper('f80Binary', b.int(4, binary[op]), result, b.st(0), b.st(1)),
     );
+    // Without a quotient C0 and C3 stay as they were.
+    const kept = b.and(b.getSystem('fpuStatus'), b.int(4, codes & 0x4100));
     conclude(
       b,
-      flags,
+      b.or(flags, b.select(filled, b.int(4, 0), kept)),
       () => {
         b.setSt(0, result);
         occupy(b, 0);

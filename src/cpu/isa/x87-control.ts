@@ -191,6 +191,11 @@ const LDMXCSR: Semantics = (b, i) => {
 };
 const STMXCSR: Semantics = (b, i) => b.write(operand(i, 0), b.getSystem('mxcsr'));
 
+/** The area of FXSAVE must be 16-byte aligned, also where a single field of it would not need to be. */
+function checkAlignment(b: Builder, area: Operand): void {
+  b.raiseIf(b.ne(b.and(b.trunc(1, b.address(area)), b.int(1, 15)), b.int(1, 0)), 13, b.int(4, 0));
+}
+
 /** Outside of 64-bit code only xmm0…7 are saved; the rest of the area is not touched. */
 function registerCount(wide: boolean): number {
   return wide ? 16 : 8;
@@ -200,6 +205,7 @@ const FXSAVE =
   (wide: boolean): Semantics =>
   (b, i) => {
     const area = operand(i, 0);
+    checkAlignment(b, area);
     b.probe(area);
     writeField(b, area, 0, b.getSystem('fpuControl'), 2);
     writeField(b, area, 2, statusWord(b), 2);
@@ -222,6 +228,7 @@ const FXRSTOR =
   (wide: boolean): Semantics =>
   (b, i) => {
     const area = operand(i, 0);
+    checkAlignment(b, area);
     probeRead(b, area, 512);
     const mxcsr = readField(b, area, 24, 4);
     checkMxcsr(b, mxcsr);
@@ -242,7 +249,7 @@ const FXRSTOR =
     }
   };
 
-const fxsr = { aligned: true, feature: 'fxsr' };
+const fxsr = { feature: 'fxsr' };
 
 export const x87ControlRows: readonly Row[] = [
   control('D9 /7 mem', 'FNSTCW', 'Mw', FNSTCW),
