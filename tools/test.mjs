@@ -22,7 +22,7 @@ function run(program, args, options = {}) {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       shell: process.platform === 'win32',
-      env: { ...process.env, FORCE_COLOR: '0', ...options.env },
+      env: { ...process.env, NO_COLOR: '1', ...options.env },
     });
     let output = '';
     const keep = (chunk) => {

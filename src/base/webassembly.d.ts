@@ -71,5 +71,9 @@ declare namespace WebAssembly {
 
   function validate(bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): boolean;
   function compile(bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>): Promise<Module>;
+  function instantiate(
+    bytes: ArrayBuffer | ArrayBufferView<ArrayBuffer>,
+    imports?: Imports,
+  ): Promise<{ module: Module; instance: Instance }>;
   function instantiate(module: Module, imports?: Imports): Promise<Instance>;
 }

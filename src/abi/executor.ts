@@ -1,0 +1,99 @@
+/**
+ * What the coordinator (main thread) and an executor (worker) say to each other by message: only what words in shared
+ * memory cannot carry. Everything else goes through the control page (`control.ts`) and the rings (`ring.ts`).
+ *
+ * One executor is one worker. Its life, as the coordinator drives it (type 2, hosted):
+ *
+ *     start(options) → lays the machine out in the memory (unless it is there already), loads the kernel, wires devices;
+ *                      does not run the guest
+ *     run()          → blocks the worker and runs the guest until it ends, is asked to stop, or has mail
+ *                      (requests, input and pauses go through the control page and do not end it)
+ *
+ * Nothing throws across: a rejected promise or an `error` event of the worker is a defect, and the coordinator treats it
+ * as the death of the executor.
+ */
+import type { GuestState } from './control.ts';
+
+/** Bytes of a guest's memory in front of its RAM: control page, machine state, rings, arena. At most 64 MiB. */
+export const guestOverheadBytes = 48 << 20;
+
+/** A wasm32 memory ends here (65,536 pages of 64 KiB). */
+export const guestMemoryLimitBytes = 2 ** 32;
+
+/** The RAM that a guest may be given: what fits beside {@link guestOverheadBytes}, in whole MiB. */
+export const guestRamLimitBytes = guestMemoryLimitBytes - guestOverheadBytes;
+
+/** The least RAM that a guest is started with. */
+export const guestRamMinimumBytes = 16 << 20;
+
+/** What a guest is, apart from the bytes that it boots: plain data. */
+export interface GuestDefinition {
+  /** Name for people. */
+  readonly name: string;
+  /** RAM in bytes: a multiple of 1 MiB. */
+  readonly ramBytes: number;
+  /** Kernel command line. */
+  readonly commandLine: string;
+  /** `virtual`: time is the count of retired instructions (`-icount`); the boot is deterministic. */
+  readonly clock: 'real' | 'virtual';
+  /** A reset that the guest asks for stops it in state `resetStopped`. */
+  readonly noReboot: boolean;
+}
+
+export interface StartOptions {
+  /**
+   * Shared; at least {@link guestOverheadBytes} at first, all of it 0 where `fresh`. Its maximum is at least
+   * `guestOverheadBytes + definition.ramBytes`; the executor grows it as the guest touches its RAM, or at once.
+   */
+  readonly memory: WebAssembly.Memory;
+  /** `core.wasm`. */
+  readonly module: WebAssembly.Module;
+  readonly definition: GuestDefinition;
+  /** bzImage, multiboot 1 or ELF. */
+  readonly kernel: ArrayBuffer;
+  readonly initrd?: ArrayBuffer;
+  /** False: the memory holds a guest at an exit (its last executor is gone), which goes on where it was. */
+  readonly fresh: boolean;
+}
+
+/** Where the rings lie in the guest's memory (see `ByteRing`), below {@link guestOverheadBytes}. */
+export interface GuestRings {
+  /** Bytes from the guest's first serial port. The executor produces. */
+  readonly consoleOutput: number;
+  /** Bytes to the guest's first serial port. The coordinator produces, and rings the doorbell. */
+  readonly consoleInput: number;
+  /** Lines about the guest for the developer (unknown opcodes, unknown MSRs), each ended by `\n`. */
+  readonly log: number;
+}
+
+/** Why a guest could not be started. `message` is a whole sentence for people. */
+export interface StartError {
+  readonly kind: 'badKernel' | 'badInitrd' | 'memoryTooSmall' | 'hostRefused' | 'badState' | 'internal';
+  readonly message: string;
+}
+
+export type StartResult =
+  { readonly ok: true; readonly rings: GuestRings } | { readonly ok: false; readonly error: StartError };
+
+/** Why {@link ExecutorApi.run} came back. */
+export type RunResult =
+  /** `requestBit.mail`: messages wait in the event loop. The coordinator calls `run` again after them. */
+  | { readonly kind: 'mail' }
+  /** `requestBit.park`: everything is in the memory; another executor may take over. */
+  | { readonly kind: 'parked' }
+  /** The guest is over, or was stopped: `state` is one of the final states, as in the control page. */
+  | {
+      readonly kind: 'ended';
+      readonly state: FinalState;
+      readonly exitCode: number;
+      /** For a crash: what happened, and where (register dump), for people. */
+      readonly message?: string;
+    };
+
+export type FinalState = Extract<GuestState, 'stopped' | 'poweredOff' | 'debugExit' | 'crashed' | 'resetStopped'>;
+
+/** What an executor worker exposes through Comlink. */
+export interface ExecutorApi {
+  start(options: StartOptions): Promise<StartResult>;
+  run(): Promise<RunResult>;
+}

@@ -1,0 +1,81 @@
+/** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
+import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
+import coreUrl from '../../build/core/core.wasm?url';
+import type { ExecutorApi, RunResult, StartOptions, StartResult } from '../abi/executor.ts';
+import type { ExecutorHandle, Host } from './host.ts';
+import type { ScrubberApi } from './scrubber.ts';
+
+export interface BrowserHostOptions {
+  readonly confirmForeign: Host['confirmForeign'];
+}
+
+export function browserHost(options: BrowserHostOptions): Host {
+  const scrubber = lazyScrubber();
+  return {
+    obstacle: obstacle(),
+    pageUrl: document.baseURI,
+    catalogueUrl: new URL('guests/manifest.json', document.baseURI).href,
+    fetch: (...parameters) => fetch(...parameters),
+    loadCore: async () => {
+      const response = await fetch(coreUrl);
+      if (!response.ok) throw new Error(`HTTP ${response.status} for ${coreUrl}`);
+      return WebAssembly.compile(await response.arrayBuffer());
+    },
+    createExecutor,
+    scrub: (memory) => scrubber().scrub(memory),
+    now: () => performance.now(),
+    confirmForeign: options.confirmForeign,
+  };
+}
+
+function obstacle(): string | undefined {
+  if (typeof WebAssembly !== 'object' || typeof SharedArrayBuffer === 'undefined' || !crossOriginIsolated) {
+    return (
+      'This page is not cross-origin isolated, so the browser gives it no shared memory, which guests live in. ' +
+      'Serve it with the headers "Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: ' +
+      'require-corp", over https or from localhost; "npm start" does so.'
+    );
+  }
+  return undefined;
+}
+
+function createExecutor(name: string): ExecutorHandle {
+  const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
+  const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
+  const died = new Promise<string>((resolve) => {
+    worker.addEventListener('error', (event) => {
+      event.preventDefault();
+      resolve(event.message || 'its script could not be loaded');
+    });
+    worker.addEventListener('messageerror', () => resolve('a message could not be read'));
+  });
+  // A call whose worker is gone never returns by itself.
+  const orDeath = <T>(call: Promise<T>): Promise<T> =>
+    Promise.race([call, died.then((message) => Promise.reject(new Error(message)))]);
+  return {
+    api: {
+      start: (start: StartOptions) => {
+        const buffers = start.initrd === undefined ? [start.kernel] : [start.kernel, start.initrd];
+        return orDeath<StartResult>(remote.start(transfer(start, buffers)));
+      },
+      run: () => orDeath<RunResult>(remote.run()),
+    },
+    died,
+    terminate: () => {
+      remote[releaseProxy]();
+      worker.terminate();
+    },
+  };
+}
+
+/** One worker cleans the memories of a page, made when the first comes back. */
+function lazyScrubber(): () => ScrubberApi {
+  let scrubber: Remote<ScrubberApi> | undefined;
+  return () => {
+    scrubber ??= wrap<ScrubberApi>(
+      new Worker(new URL('./scrubber.ts', import.meta.url), { type: 'module', name: 'scrubber' }),
+    );
+    const remote = scrubber;
+    return { scrub: (memory) => remote.scrub(memory) };
+  };
+}

@@ -1,0 +1,323 @@
+/** A guest as the coordinator keeps it: what it is, the state it is in, and its present or last life. */
+import { exitCounter, requestBit, type ExitCounter } from '../abi/control.ts';
+import type { GuestDefinition } from '../abi/executor.ts';
+import type { GuestSource } from './catalogue.ts';
+import { GuestConsole } from './console.ts';
+import { messageOf, VmmError, type VmmErrorCode } from './errors.ts';
+import { GuestLife, type Ending } from './guest-life.ts';
+import type { Host } from './host.ts';
+import { fetchImage } from './images.ts';
+import type { MemoryPool } from './memory-pool.ts';
+
+/** Why a guest is no longer running, though nothing went wrong. */
+export type StopCause =
+  | { readonly kind: 'poweredOff' }
+  | { readonly kind: 'killed' }
+  /** Through isa-debug-exit. */
+  | { readonly kind: 'debugExit'; readonly exitCode: number }
+  /** It asked for a reset, and was started with `noReboot`. */
+  | { readonly kind: 'resetStopped' };
+
+export type CrashCause =
+  | { readonly kind: 'tripleFault'; readonly message: string }
+  /** The worker died, and with it what it was doing. */
+  | { readonly kind: 'executorDied'; readonly message: string };
+
+/** The state of a guest: a closed union, with the cause where there is one. */
+export type GuestStatus =
+  | { readonly state: 'defined' }
+  /** `step` says what is being done, for people. */
+  | { readonly state: 'starting'; readonly step: string }
+  | { readonly state: 'running' }
+  | { readonly state: 'paused' }
+  | { readonly state: 'stopped'; readonly cause: StopCause }
+  | { readonly state: 'crashed'; readonly cause: CrashCause }
+  /** It could not be started. */
+  | { readonly state: 'failed'; readonly code: VmmErrorCode; readonly message: string };
+
+export interface GuestStats {
+  /** Guest time since power-on, in seconds; stands still while paused. */
+  readonly uptimeSeconds: number;
+  /** Instructions retired since power-on. */
+  readonly instructions: number;
+  /** Million instructions a second of wall clock, over the last half second or more. */
+  readonly millionInstructionsPerSecond: number;
+  /** Share of wall clock spent running guest instructions over the same time, 0…1. */
+  readonly load: number;
+  /** Host seconds spent running, and asleep in HLT, since power-on. */
+  readonly busySeconds: number;
+  readonly idleSeconds: number;
+  /** VM exits since power-on, by reason. */
+  readonly exits: Readonly<Record<ExitCounter, number>>;
+  /** Present size of the guest's memory, overhead included. */
+  readonly memoryBytes: number;
+  /** RAM that the guest sees. */
+  readonly ramBytes: number;
+  readonly resets: number;
+  /** Console bytes that nobody read. */
+  readonly consoleLostBytes: number;
+}
+
+const noExits = Object.fromEntries(Object.keys(exitCounter).map((name) => [name, 0])) as Record<ExitCounter, number>;
+
+interface Sample {
+  readonly atMs: number;
+  readonly retired: number;
+  readonly busyNs: number;
+}
+
+/** Rates are taken over at least this long. */
+const sampleMs = 500;
+
+export class Guest {
+  readonly id: string;
+  readonly source: GuestSource;
+  readonly console = new GuestConsole();
+  readonly #host: Host;
+  readonly #pool: MemoryPool;
+  readonly #core: () => Promise<WebAssembly.Module>;
+  readonly #changed: () => void;
+  #status: GuestStatus = { state: 'defined' };
+  #life: GuestLife | undefined;
+  #starting: AbortController | undefined;
+  #ramBytes = 0;
+  #last: GuestStats | undefined;
+  #sample: Sample | undefined;
+  #rate = { mips: 0, load: 0 };
+
+  constructor(
+    id: string,
+    source: GuestSource,
+    around: { host: Host; pool: MemoryPool; core: () => Promise<WebAssembly.Module>; changed: () => void },
+  ) {
+    this.id = id;
+    this.source = source;
+    this.#host = around.host;
+    this.#pool = around.pool;
+    this.#core = around.core;
+    this.#changed = around.changed;
+  }
+
+  get status(): GuestStatus {
+    return this.#status;
+  }
+
+  /** It holds a memory or is about to. */
+  get alive(): boolean {
+    return ['starting', 'running', 'paused'].includes(this.#status.state);
+  }
+
+  /** Boots it. @throws VmmError; the same is then its status (`failed`). */
+  async start(): Promise<void> {
+    if (this.alive) throw new VmmError('wrongState', `${this.source.name} is ${this.#status.state} already.`);
+    const starting = new AbortController();
+    this.#starting = starting;
+    this.#step('Preparing');
+    try {
+      const life = await this.#makeLife(starting.signal);
+      this.#life = life;
+      this.#step('Loading the kernel');
+      this.#last = undefined;
+      this.#sample = undefined;
+      this.#rate = { mips: 0, load: 0 };
+      this.console.clear();
+      await life.start();
+      this.#setStatus({ state: 'running' });
+      void life.ended.then((ending) => this.#onEnded(life, ending));
+    } catch (error) {
+      this.#life = undefined;
+      const failure = error instanceof VmmError ? error : new VmmError('hostRefused', messageOf(error));
+      if (starting.signal.aborted) this.#setStatus({ state: 'stopped', cause: { kind: 'killed' } });
+      else this.#setStatus({ state: 'failed', code: failure.code, message: failure.message });
+      this.console.rejectWaiters(failure.message);
+      throw failure;
+    } finally {
+      this.#starting = undefined;
+    }
+  }
+
+  async #makeLife(signal: AbortSignal): Promise<GuestLife> {
+    if (this.#host.obstacle !== undefined) throw new VmmError('notIsolated', this.#host.obstacle);
+    await this.#askConsent();
+    // Before anything is downloaded: a refusal should not take a minute to come.
+    const lease = this.#pool.acquire(this.source.memoryMiB * 2 ** 20);
+    try {
+      const [module, kernel, initrd] = await this.#fetchAll(signal);
+      if (signal.aborted) throw new VmmError('wrongState', 'The guest was stopped while it started.');
+      this.#ramBytes = lease.ramBytes;
+      const definition: GuestDefinition = {
+        name: this.source.name,
+        ramBytes: lease.ramBytes,
+        commandLine: this.source.commandLine,
+        clock: this.source.clock ?? 'real',
+        noReboot: false,
+      };
+      const executor = this.#host.createExecutor(`guest ${this.id}`);
+      return new GuestLife({ lease, executor, module, definition, kernel, initrd, console: this.console });
+    } catch (error) {
+      // No executor has seen the memory: it is as clean as it was, and scrubbing it again costs little.
+      void lease.release({ quiet: true });
+      throw error;
+    }
+  }
+
+  async #askConsent(): Promise<void> {
+    const origin = new URL(this.#host.pageUrl).origin;
+    const urls = [this.source.kernelUrl, this.source.initrdUrl].filter((url) => url !== undefined);
+    const foreign = urls.filter((url) => /^https?:/.test(url) && new URL(url).origin !== origin);
+    if (foreign.length === 0 || (await this.#host.confirmForeign(foreign))) return;
+    throw new VmmError(
+      'notAllowed',
+      'It was not booted, because you did not agree to boot something from another site.',
+    );
+  }
+
+  async #fetchAll(signal: AbortSignal): Promise<[WebAssembly.Module, ArrayBuffer, ArrayBuffer | undefined]> {
+    const progress = new Map<string, { received: number; total: number | undefined }>();
+    const fetchOne = (what: string, url: string, expectedBytes: number | undefined) =>
+      fetchImage({
+        what,
+        url,
+        expectedBytes,
+        signal,
+        fetcher: this.#host.fetch,
+        progress: (received, total) => {
+          progress.set(what, { received, total });
+          this.#step(`Fetching ${progressText(progress)}`);
+        },
+      });
+    const { kernelUrl, kernelBytes, initrdUrl, initrdBytes } = this.source;
+    this.#step('Fetching the kernel');
+    return Promise.all([
+      this.#core(),
+      fetchOne('kernel', kernelUrl, kernelBytes),
+      initrdUrl === undefined ? undefined : fetchOne('initrd', initrdUrl, initrdBytes),
+    ]);
+  }
+
+  /** Resolves when the guest stands still. */
+  async pause(): Promise<void> {
+    const life = this.#requireLife('paused', 'running');
+    await life.level(requestBit.pause, 'set');
+    if (this.#status.state === 'running') this.#setStatus({ state: 'paused' });
+  }
+
+  async resume(): Promise<void> {
+    const life = this.#requireLife('resumed', 'paused');
+    await life.level(requestBit.pause, 'clear');
+    this.#sample = undefined;
+    if (this.#status.state === 'paused') this.#setStatus({ state: 'running' });
+  }
+
+  /** Presses the reset button. */
+  reset(): void {
+    this.#requireLife('reset', 'running').pulse(requestBit.reset);
+  }
+
+  /** Presses the power button: the guest is asked to shut down, and may take its time. */
+  powerOff(): void {
+    this.#requireLife('powered off', 'running').pulse(requestBit.powerButton);
+  }
+
+  /** Ends it at once; nothing is written back. */
+  async kill(): Promise<void> {
+    this.#starting?.abort();
+    await this.#life?.kill();
+  }
+
+  get stats(): GuestStats {
+    const life = this.#life;
+    if (life === undefined) {
+      return this.#last ?? this.#statsOf(undefined);
+    }
+    const { retired, busyNs } = life.control.fields;
+    const atMs = this.#host.now();
+    const before = this.#sample;
+    if (before === undefined) {
+      this.#sample = { atMs, retired, busyNs };
+    } else if (atMs - before.atMs >= sampleMs) {
+      const elapsedMs = atMs - before.atMs;
+      this.#rate = {
+        mips: (retired - before.retired) / elapsedMs / 1000,
+        load: Math.min(1, (busyNs - before.busyNs) / (elapsedMs * 1e6)),
+      };
+      this.#sample = { atMs, retired, busyNs };
+    }
+    return this.#statsOf(life);
+  }
+
+  #statsOf(life: GuestLife | undefined): GuestStats {
+    const fields = life?.control.fields;
+    const exits = { ...noExits };
+    for (const [name, at] of Object.entries(exitCounter)) exits[name as ExitCounter] = fields?.exitCounts[at] ?? 0;
+    const running = life !== undefined && this.#status.state === 'running';
+    return {
+      uptimeSeconds: (fields?.uptimeNs ?? 0) / 1e9,
+      instructions: fields?.retired ?? 0,
+      millionInstructionsPerSecond: running ? Math.max(0, this.#rate.mips) : 0,
+      load: running ? Math.max(0, this.#rate.load) : 0,
+      busySeconds: (fields?.busyNs ?? 0) / 1e9,
+      idleSeconds: (fields?.idleNs ?? 0) / 1e9,
+      exits,
+      memoryBytes: life?.memoryBytes ?? 0,
+      ramBytes: this.#ramBytes,
+      resets: fields?.resets ?? 0,
+      consoleLostBytes: this.console.lostBytes,
+    };
+  }
+
+  #onEnded(life: GuestLife, ending: Ending): void {
+    if (this.#life !== life) return;
+    this.#last = { ...this.#statsOf(life), millionInstructionsPerSecond: 0, load: 0, memoryBytes: 0 };
+    this.#life = undefined;
+    this.#setStatus(statusOf(ending));
+    this.console.rejectWaiters(`${this.source.name} has ended: nothing more will be printed.`);
+  }
+
+  #requireLife(what: string, ...states: readonly GuestStatus['state'][]): GuestLife {
+    if (this.#life === undefined || !states.includes(this.#status.state)) {
+      throw new VmmError(
+        'wrongState',
+        `${this.source.name} is ${this.#status.state}: only a guest that is ${states.join(' or ')} can be ${what}.`,
+      );
+    }
+    return this.#life;
+  }
+
+  #step(step: string): void {
+    this.#setStatus({ state: 'starting', step });
+  }
+
+  #setStatus(status: GuestStatus): void {
+    this.#status = status;
+    this.#changed();
+  }
+}
+
+function statusOf(ending: Ending): GuestStatus {
+  if (ending.kind === 'killed') return { state: 'stopped', cause: { kind: 'killed' } };
+  if (ending.kind === 'executorDied') {
+    return { state: 'crashed', cause: { kind: 'executorDied', message: ending.message } };
+  }
+  switch (ending.state) {
+    case 'stopped':
+      return { state: 'stopped', cause: { kind: 'killed' } };
+    case 'poweredOff':
+      return { state: 'stopped', cause: { kind: 'poweredOff' } };
+    case 'debugExit':
+      return { state: 'stopped', cause: { kind: 'debugExit', exitCode: ending.exitCode } };
+    case 'resetStopped':
+      return { state: 'stopped', cause: { kind: 'resetStopped' } };
+    case 'crashed':
+      return { state: 'crashed', cause: { kind: 'tripleFault', message: ending.message ?? '' } };
+  }
+}
+
+function progressText(progress: ReadonlyMap<string, { received: number; total: number | undefined }>): string {
+  const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+  return [...progress]
+    .map(([what, { received, total }]) =>
+      total === undefined ? `${what} ${mib(received)} MiB` : `${what} ${mib(received)} of ${mib(total)} MiB`,
+    )
+    .join(', ');
+}

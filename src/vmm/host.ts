@@ -1,0 +1,31 @@
+/** What the coordinator needs of its surroundings. The page gives the browser's (`browser.ts`), tests their own. */
+import type { ExecutorApi } from '../abi/executor.ts';
+import type { MemoryPoolOptions } from './memory-pool.ts';
+
+/** An executor worker, from outside. */
+export interface ExecutorHandle {
+  readonly api: ExecutorApi;
+  /** Resolves with what is known when the worker died of itself; never after {@link terminate}. */
+  readonly died: Promise<string>;
+  /** Ends the worker without notice. It may still run for a moment. */
+  terminate(): void;
+}
+
+export interface Host {
+  /** Undefined if guests can run here, else what is missing and what to do. */
+  readonly obstacle: string | undefined;
+  /** Address of the page, for relative addresses and to know what another origin is. */
+  readonly pageUrl: string;
+  readonly catalogueUrl: string;
+  readonly fetch: typeof fetch;
+  /** Compiles `core.wasm`; asked for once. */
+  readonly loadCore: () => Promise<WebAssembly.Module>;
+  readonly createExecutor: (name: string) => ExecutorHandle;
+  readonly scrub: MemoryPoolOptions['scrub'];
+  /** Makes a guest memory; absent: the host's own constructor. */
+  readonly allocate?: MemoryPoolOptions['allocate'];
+  /** Milliseconds, monotonic. */
+  readonly now: () => number;
+  /** Asks the user whether to boot what lies at other origins. */
+  readonly confirmForeign: (urls: readonly string[]) => Promise<boolean>;
+}

@@ -1,0 +1,14 @@
+/** The public interface of the coordinator: all that pages and tests see of the layers below them. */
+export { Coordinator, type CoordinatorOptions, type GuestSummary, type VmmEvent } from './coordinator.ts';
+export {
+  parseMemoryMiB,
+  type CatalogueEntry,
+  type GuestRequest,
+  type GuestSource,
+  type SourceOverrides,
+} from './catalogue.ts';
+export type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
+export { messageOf, sizeText, VmmError, type VmmErrorCode } from './errors.ts';
+export type { CrashCause, GuestStats, GuestStatus, StopCause } from './guest.ts';
+export type { Host, ExecutorHandle } from './host.ts';
+export type { MemoryPoolUsage } from './memory-pool.ts';

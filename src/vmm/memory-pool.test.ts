@@ -1,0 +1,115 @@
+import { describe, expect, it } from 'vitest';
+import { guestOverheadBytes } from '../abi/executor.ts';
+import { VmmError } from './errors.ts';
+import { MemoryPool, sizeClass } from './memory-pool.ts';
+
+const MiB = 2 ** 20;
+
+/** A memory that takes no room: tests count, they do not touch. */
+function fakeAllocator(refuseAbovePages = Infinity) {
+  const made: number[] = [];
+  return {
+    made,
+    allocate: (initial: number, maximum: number) => {
+      if (maximum > refuseAbovePages) throw new RangeError('could not allocate memory');
+      made.push(maximum);
+      return { buffer: { byteLength: initial * 65536 } } as unknown as WebAssembly.Memory;
+    },
+  };
+}
+
+function pool(options: { limitMiB?: number; maximumMemories?: number; refuseAbovePages?: number } = {}) {
+  const { made, allocate } = fakeAllocator(options.refuseAbovePages);
+  const scrubbed: WebAssembly.Memory[] = [];
+  const memoryPool = new MemoryPool({
+    limitBytes: (options.limitMiB ?? 2048) * MiB,
+    maximumMemories: options.maximumMemories ?? 64,
+    allocate,
+    scrub: (memory) => {
+      scrubbed.push(memory);
+      return Promise.resolve();
+    },
+  });
+  return { pool: memoryPool, made, scrubbed };
+}
+
+describe('memory pool', () => {
+  it('rounds RAM up to classes', () => {
+    expect([1, 16, 17, 200, 256, 300].map((mib) => sizeClass(mib * MiB) / MiB)).toEqual([16, 16, 32, 256, 256, 512]);
+    expect(sizeClass(4000 * MiB)).toBeLessThan(4096 * MiB);
+  });
+
+  it('recycles a memory of the same class after it was scrubbed', async () => {
+    const { pool: p, made, scrubbed } = pool();
+    const first = p.acquire(256 * MiB);
+    await first.release({ quiet: true });
+    expect(scrubbed).toEqual([first.memory]);
+    const second = p.acquire(200 * MiB);
+    expect(second.memory).toBe(first.memory);
+    expect(second.ramBytes).toBe(200 * MiB);
+    expect(made).toHaveLength(1);
+  });
+
+  it('never lends again what an executor may still write to', async () => {
+    const { pool: p, scrubbed } = pool();
+    const first = p.acquire(64 * MiB);
+    await first.release({ quiet: false });
+    expect(scrubbed).toEqual([]);
+    expect(p.acquire(64 * MiB).memory).not.toBe(first.memory);
+  });
+
+  it('lends a memory only once it is clean', async () => {
+    let finish = () => {};
+    const p = new MemoryPool({
+      limitBytes: 2048 * MiB,
+      allocate: fakeAllocator().allocate,
+      scrub: () => new Promise((resolve) => (finish = resolve)),
+    });
+    const first = p.acquire(64 * MiB);
+    const released = first.release({ quiet: true });
+    const second = p.acquire(64 * MiB);
+    expect(second.memory).not.toBe(first.memory);
+    finish();
+    await released;
+    expect(p.acquire(64 * MiB).memory).toBe(first.memory);
+  });
+
+  it('refuses what does not fit, and says so', () => {
+    const { pool: p } = pool({ limitMiB: 512 });
+    p.acquire(256 * MiB);
+    expect(() => p.acquire(256 * MiB)).toThrow(
+      /needs 304 MiB \(256 MiB of RAM and 48 MiB around it\), but only 208 MiB of the limit of 512 MiB are free/,
+    );
+    p.setLimit(1024 * MiB);
+    expect(p.acquire(256 * MiB).chargedBytes).toBe(256 * MiB + guestOverheadBytes);
+  });
+
+  it('gives up kept memories for the limit and for the cap', async () => {
+    const { pool: p } = pool({ limitMiB: 200, maximumMemories: 2 });
+    const small = p.acquire(16 * MiB);
+    await small.release({ quiet: true });
+    expect(p.usage.keptBytes).toBe(guestOverheadBytes);
+    p.acquire(120 * MiB);
+    expect(p.usage.keptBytes).toBe(0);
+    p.setLimit(4096 * MiB);
+    p.acquire(16 * MiB);
+    expect(() => p.acquire(16 * MiB)).toThrow(/no more than 2/);
+  });
+
+  it('halves the memory where the browser refuses', () => {
+    const { pool: p, made } = pool({ limitMiB: 4096, refuseAbovePages: (600 * MiB) / 65536 });
+    expect(p.acquire(1024 * MiB).ramBytes).toBe(512 * MiB);
+    expect(made).toHaveLength(1);
+    const none = pool({ refuseAbovePages: 0 });
+    expect(() => none.pool.acquire(64 * MiB)).toThrow(VmmError);
+    expect(none.pool.usage.usedBytes).toBe(0);
+  });
+
+  it('counts a release once', async () => {
+    const { pool: p } = pool();
+    const lease = p.acquire(64 * MiB);
+    await lease.release({ quiet: false });
+    await lease.release({ quiet: true });
+    expect(p.usage).toMatchObject({ usedBytes: 0, memories: 0 });
+  });
+});

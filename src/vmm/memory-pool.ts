@@ -1,0 +1,222 @@
+/**
+ * The memories of guests. They are scarce and never shrink (DESIGN §1: about 124 to a renderer process, and a dropped
+ * one comes back seconds later), so the pool recycles them by size class, cleaned off the main thread, under a limit
+ * that the user sets and a cap on their number.
+ *
+ * Invariants
+ * - A memory is given out only when all of it is zero: fresh from the host, or scrubbed after its former guest.
+ * - A memory whose executor may still be running (it was terminated without an answer) is never given out again.
+ * - What is lent and what is kept for reuse stays within the limit together; what is kept is dropped when in the way.
+ *
+ * @example
+ * const lease = pool.acquire(256 << 20); // throws a VmmError that says what to do
+ * …
+ * await lease.release({ quiet: true });
+ */
+import {
+  guestMemoryLimitBytes,
+  guestOverheadBytes,
+  guestRamLimitBytes,
+  guestRamMinimumBytes,
+} from '../abi/executor.ts';
+import { sizeText, VmmError } from './errors.ts';
+
+const pageBytes = 65536;
+
+export interface MemoryPoolOptions {
+  /** Bytes that guests may take together, overhead included. */
+  readonly limitBytes: number;
+  /** Fills a memory with zeros, away from the main thread; rejects if that failed. */
+  readonly scrub: (memory: WebAssembly.Memory) => Promise<void>;
+  /** Memories that may live at a time, in use or kept. */
+  readonly maximumMemories?: number;
+  /** Makes a memory; throws a RangeError where the host refuses. For tests. */
+  readonly allocate?: (initialPages: number, maximumPages: number) => WebAssembly.Memory;
+}
+
+export interface MemoryLease {
+  readonly memory: WebAssembly.Memory;
+  /** RAM that the guest may have: less than was asked for where the browser refused so large a memory. */
+  readonly ramBytes: number;
+  /** Bytes that count against the limit. */
+  readonly chargedBytes: number;
+  /**
+   * Gives the memory back. `quiet`: no executor runs on it any more, so it can be cleaned and lent again. Resolves when
+   * it is clean or dropped; the charge against the limit ends at once.
+   */
+  release(how: { readonly quiet: boolean }): Promise<void>;
+}
+
+export interface MemoryPoolUsage {
+  readonly limitBytes: number;
+  /** Charged to guests. */
+  readonly usedBytes: number;
+  /** Kept for reuse; given up when a guest needs the room. */
+  readonly keptBytes: number;
+  /** Memories that live, in use, being cleaned or kept, and how many may. */
+  readonly memories: number;
+  readonly maximumMemories: number;
+}
+
+interface Kept {
+  readonly memory: WebAssembly.Memory;
+  readonly classBytes: number;
+}
+
+/** RAM of the size class that serves `ramBytes`: the next power of two, or all that a wasm32 memory can hold. */
+export function sizeClass(ramBytes: number): number {
+  let size = guestRamMinimumBytes;
+  while (size < ramBytes) size *= 2;
+  return Math.min(size, guestRamLimitBytes);
+}
+
+export class MemoryPool {
+  readonly #scrub: (memory: WebAssembly.Memory) => Promise<void>;
+  readonly #allocate: (initialPages: number, maximumPages: number) => WebAssembly.Memory;
+  readonly #maximumMemories: number;
+  readonly #changed: () => void;
+  #limitBytes: number;
+  #usedBytes = 0;
+  #lent = 0;
+  #cleaning = 0;
+  #cleaningBytes = 0;
+  /** Least recently returned first. */
+  #kept: Kept[] = [];
+
+  /** @param changed called whenever {@link usage} changes. */
+  constructor(options: MemoryPoolOptions, changed: () => void = () => {}) {
+    this.#limitBytes = options.limitBytes;
+    this.#scrub = options.scrub;
+    this.#maximumMemories = options.maximumMemories ?? 64;
+    this.#allocate =
+      options.allocate ?? ((initial, maximum) => new WebAssembly.Memory({ initial, maximum, shared: true }));
+    this.#changed = changed;
+  }
+
+  get usage(): MemoryPoolUsage {
+    return {
+      limitBytes: this.#limitBytes,
+      usedBytes: this.#usedBytes,
+      keptBytes: this.#kept.reduce((sum, kept) => sum + kept.memory.buffer.byteLength, this.#cleaningBytes),
+      memories: this.#lent + this.#cleaning + this.#kept.length,
+      maximumMemories: this.#maximumMemories,
+    };
+  }
+
+  /** Guests that run keep what they have, even above a lower limit; it counts for the next. */
+  setLimit(limitBytes: number): void {
+    if (!Number.isFinite(limitBytes) || limitBytes < 0) {
+      throw new VmmError('badArgument', `The memory limit must be a number of bytes, not ${limitBytes}.`);
+    }
+    this.#limitBytes = Math.floor(limitBytes);
+    this.#dropAbove(this.#limitBytes - this.#usedBytes);
+    this.#changed();
+  }
+
+  /** @throws VmmError `badArgument`, `outOfMemory` or `hostRefused`, with what to do. */
+  acquire(ramBytes: number): MemoryLease {
+    this.#admit(ramBytes);
+    const classBytes = sizeClass(ramBytes);
+    // Searched from the youngest: its pages are the likeliest to be warm.
+    const at = this.#kept.findLastIndex((kept) => kept.classBytes === classBytes);
+    const recycled = at < 0 ? undefined : this.#kept.splice(at, 1)[0];
+    // What is kept shares the limit with what is lent, and makes room.
+    this.#dropAbove(this.#limitBytes - this.#usedBytes - (ramBytes + guestOverheadBytes));
+    while (this.#kept.length > 0 && this.usage.memories >= this.#maximumMemories) this.#kept.shift();
+    const got = recycled ?? this.#allocateHalving(classBytes);
+    return this.#lend(got, Math.min(ramBytes, got.classBytes));
+  }
+
+  #admit(ramBytes: number): void {
+    if (!Number.isInteger(ramBytes) || ramBytes < guestRamMinimumBytes || ramBytes > guestRamLimitBytes) {
+      throw new VmmError(
+        'badArgument',
+        `A guest can have between ${sizeText(guestRamMinimumBytes)} and ${sizeText(guestRamLimitBytes)} of memory, ` +
+          `not ${Number.isFinite(ramBytes) ? sizeText(ramBytes) : String(ramBytes)}.`,
+      );
+    }
+    const needed = ramBytes + guestOverheadBytes;
+    const free = Math.max(0, this.#limitBytes - this.#usedBytes);
+    if (needed > free) {
+      throw new VmmError(
+        'outOfMemory',
+        `This guest needs ${sizeText(needed)} (${sizeText(ramBytes)} of RAM and ${sizeText(guestOverheadBytes)} around ` +
+          `it), but only ${sizeText(free)} of the limit of ${sizeText(this.#limitBytes)} are free. ` +
+          'Stop a guest, give this one less memory, or raise the limit.',
+      );
+    }
+    if (this.#lent + this.#cleaning >= this.#maximumMemories) {
+      throw new VmmError(
+        'outOfMemory',
+        `${this.#lent + this.#cleaning} guests hold a memory, and a page can have no more than ` +
+          `${this.#maximumMemories}. Stop one first.`,
+      );
+    }
+  }
+
+  /** A browser may refuse a large maximum though little of it would be used: then half of it is tried, and so on. */
+  #allocateHalving(classBytes: number): Kept {
+    const initialPages = guestOverheadBytes / pageBytes;
+    for (let size = classBytes; ; size /= 2) {
+      const maximumBytes = Math.min(size + guestOverheadBytes, guestMemoryLimitBytes);
+      try {
+        return { memory: this.#allocate(initialPages, Math.floor(maximumBytes / pageBytes)), classBytes: size };
+      } catch (error) {
+        if (size / 2 >= guestRamMinimumBytes) continue;
+        throw new VmmError(
+          'hostRefused',
+          `The browser refused even ${sizeText(maximumBytes)} of shared memory (${String(error)}). ` +
+            'Close other tabs or guests, and try again.',
+        );
+      }
+    }
+  }
+
+  #lend({ memory, classBytes }: Kept, ramBytes: number): MemoryLease {
+    const chargedBytes = ramBytes + guestOverheadBytes;
+    this.#usedBytes += chargedBytes;
+    this.#lent++;
+    this.#changed();
+    let lent = true;
+    return {
+      memory,
+      ramBytes,
+      chargedBytes,
+      release: async ({ quiet }) => {
+        if (!lent) return;
+        lent = false;
+        this.#usedBytes -= chargedBytes;
+        this.#lent--;
+        if (quiet) await this.#clean({ memory, classBytes });
+        this.#changed();
+      },
+    };
+  }
+
+  async #clean(kept: Kept): Promise<void> {
+    const bytes = kept.memory.buffer.byteLength;
+    this.#cleaning++;
+    this.#cleaningBytes += bytes;
+    this.#changed();
+    try {
+      await this.#scrub(kept.memory);
+      this.#kept.push(kept);
+    } catch {
+      // It could not be cleaned, so nobody may have it: the garbage collector takes it.
+    } finally {
+      this.#cleaning--;
+      this.#cleaningBytes -= bytes;
+    }
+    this.#dropAbove(this.#limitBytes - this.#usedBytes);
+  }
+
+  /** Drops kept memories, the oldest first, until they take at most `room` bytes. */
+  #dropAbove(room: number): void {
+    let total = this.#kept.reduce((sum, kept) => sum + kept.memory.buffer.byteLength, 0);
+    while (total > Math.max(0, room)) {
+      const dropped = this.#kept.shift();
+      if (dropped === undefined) return;
+      total -= dropped.memory.buffer.byteLength;
+    }
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * An executor that runs no processor: it keeps the contract of `abi/executor.ts` and pretends to be a guest with a
+ * shell, for tests of the coordinator and for work on the page. It never blocks, so it can live in any thread.
+ *
+ * What is typed is echoed; `uname -m`, `poweroff`, `crash` (triple fault), `die` (the worker's death), `flood` (prints
+ * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `flood` and `spin`.
+ */
+import { ControlPage, controlBytes, requestBit } from '../../abi/control.ts';
+import type { ExecutorApi, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
+import { ByteRing, initializeRing, ringBytes } from '../../abi/ring.ts';
+
+const rings = {
+  consoleOutput: controlBytes,
+  consoleInput: controlBytes + ringBytes(),
+  log: controlBytes + 2 * ringBytes(),
+};
+
+const encoder = new TextEncoder();
+
+export class FakeExecutor implements ExecutorApi {
+  #control: ControlPage | undefined;
+  #output: ByteRing | undefined;
+  #input: ByteRing | undefined;
+  #definition: StartOptions['definition'] | undefined;
+  #line = '';
+  #mode: 'shell' | 'flood' | 'spin' = 'shell';
+  #pending = '';
+  /** What came of the last line that was typed. */
+  #verdict: RunResult | undefined;
+
+  start(options: StartOptions): Promise<StartResult> {
+    const head = new Uint8Array(options.kernel);
+    const magic = String.fromCharCode(...head.subarray(0x202, 0x206));
+    if (magic !== 'HdrS') {
+      const message = 'This is no kernel that can be booted: neither a bzImage nor multiboot nor ELF.';
+      return Promise.resolve({ ok: false, error: { kind: 'badKernel', message } });
+    }
+    if (options.initrd !== undefined && options.initrd.byteLength < 1000) {
+      const message = 'The initrd is truncated: its compressed data ends early.';
+      return Promise.resolve({ ok: false, error: { kind: 'badInitrd', message } });
+    }
+    const { buffer } = options.memory;
+    this.#control = new ControlPage(buffer);
+    this.#control.initialize();
+    for (const address of Object.values(rings)) initializeRing(buffer, address);
+    this.#output = new ByteRing(buffer, rings.consoleOutput);
+    this.#input = new ByteRing(buffer, rings.consoleInput);
+    this.#definition = options.definition;
+    this.#boot();
+    return Promise.resolve({ ok: true, rings });
+  }
+
+  async run(): Promise<RunResult> {
+    const control = this.#control;
+    if (control === undefined) throw new Error('run before start');
+    for (;;) {
+      const seen = control.doorbellValue();
+      const serial = control.load('requestSerial');
+      const request = control.load('request');
+      const level = request & (requestBit.stop | requestBit.pause);
+      const pulses = control.take(requestBit.mail | requestBit.reset | requestBit.powerButton | requestBit.nmi);
+      control.setState(this.#stateFor(request));
+      control.acknowledge(level, serial);
+      if ((request & requestBit.stop) !== 0) return { kind: 'ended', state: 'stopped', exitCode: 0 };
+      if ((pulses & requestBit.reset) !== 0) this.#boot();
+      if ((pulses & requestBit.powerButton) !== 0) return this.#end('poweredOff', 'reboot: Power down\r\n');
+      if ((pulses & requestBit.mail) !== 0) return { kind: 'mail' };
+      if ((request & requestBit.pause) === 0) {
+        this.#work(control);
+        if (this.#verdict !== undefined) return this.#verdict;
+      }
+      const asleep = (request & requestBit.pause) !== 0 || (this.#mode === 'shell' && this.#pending === '');
+      if (asleep) await control.changed('doorbell', seen, 1000);
+      else await new Promise<void>((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  #stateFor(request: number): 'stopped' | 'paused' | 'halted' | 'running' {
+    if ((request & requestBit.stop) !== 0) return 'stopped';
+    if ((request & requestBit.pause) !== 0) return 'paused';
+    return this.#mode === 'shell' ? 'halted' : 'running';
+  }
+
+  #boot(): void {
+    this.#mode = 'shell';
+    this.#line = '';
+    this.#pending +=
+      `[    0.000000] Linux version 6.1.0 (fake) ${this.#definition?.name ?? ''}\r\n` +
+      `[    0.000000] Command line: ${this.#definition?.commandLine ?? ''}\r\n` +
+      '[    0.412345] Run /init as init process\r\ntabvisor: guest ready\r\n~ # ';
+  }
+
+  #end(state: 'poweredOff' | 'crashed', text: string, message?: string): RunResult {
+    this.#output?.write(encoder.encode(text));
+    this.#control?.setState(state);
+    return { kind: 'ended', state, exitCode: 0, ...(message === undefined ? {} : { message }) };
+  }
+
+  #work(control: ControlPage): void {
+    const { fields } = control;
+    const ms = this.#mode === 'spin' ? 1 : 0.01;
+    fields.retired += ms * 150_000;
+    fields.busyNs += ms * 1e6;
+    fields.uptimeNs += 1e6;
+    control.count(1, 0);
+    for (const byte of this.#input?.read() ?? []) this.#typed(String.fromCharCode(byte));
+    if (this.#mode === 'flood') this.#pending += 'the quick brown fox jumps over the lazy dog\r\n'.repeat(200);
+    const bytes = encoder.encode(this.#pending.slice(0, 60_000));
+    const written = this.#output?.write(bytes) ?? 0;
+    this.#pending = this.#mode === 'flood' ? '' : this.#pending.slice(written);
+  }
+
+  #typed(character: string): void {
+    if (character === '\x03') {
+      this.#mode = 'shell';
+      this.#line = '';
+      this.#pending += '^C\r\n~ # ';
+      return;
+    }
+    if (character !== '\r' && character !== '\n') {
+      this.#line += character;
+      this.#pending += character;
+      return;
+    }
+    const command = this.#line.trim();
+    this.#line = '';
+    this.#pending += '\r\n';
+    this.#command(command);
+    if (this.#mode === 'shell') this.#pending += '~ # ';
+  }
+
+  #command(command: string): void {
+    const name = this.#definition?.name ?? '';
+    if (command === 'uname -m')
+      this.#pending += name.includes('32') || name.includes('386') ? 'i686\r\n' : 'x86_64\r\n';
+    else if (command.startsWith('echo c >')) this.#verdict = this.#end('crashed', 'Kernel panic\r\n', 'Triple fault.');
+    else if (command.startsWith('echo ')) this.#pending += `${command.slice(5).replaceAll(/["']/g, '')}\r\n`;
+    else if (command === 'poweroff') this.#verdict = this.#end('poweredOff', 'reboot: Power down\r\n');
+    else if (command === 'crash') this.#verdict = this.#end('crashed', '', 'Triple fault at RIP 0xffffffff81000000.');
+    else if (command === 'die') throw new Error('the executor ran into a defect');
+    else if (command === 'flood' || command.startsWith('yes')) this.#mode = 'flood';
+    else if (command === 'spin' || command.startsWith('while ')) this.#mode = 'spin';
+    else if (command !== '') this.#pending += `sh: ${command}: not found\r\n`;
+  }
+}
