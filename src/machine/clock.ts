@@ -1,0 +1,151 @@
+/**
+ * Guest time. One clock feeds the TSC and every device; it never goes back, and stands still while the guest does not
+ * run (paused, parked, saved).
+ *
+ * Between two synchronizations, time = base + instructions retired since × scale. The *real* clock synchronizes at
+ * the start of each slice with the host's clock, and takes for the scale what recent slices needed per instruction;
+ * when interpolation ran ahead, time waits for the host. The *virtual* clock has a fixed scale of 2^shift nanoseconds
+ * and never looks at the host; while the guest halts, {@link Clock.skipTo} moves it to the next deadline.
+ *
+ * The TSC runs at 1 GHz: one tick is one nanosecond. What the guest wrote to it is an offset that stays.
+ */
+import { struct } from '../base/struct.ts';
+import { Vcpu } from '../cpu/state.ts';
+import type { TscClock } from '../devices/capabilities.ts';
+
+export const tscHz = 1_000_000_000;
+
+export const ClockState = struct('Clock', 1, {
+  /** 0 real, 1 virtual. */
+  virtual: 'u32',
+  /** Virtual: an instruction takes 2^shift nanoseconds. */
+  shift: 'u32',
+  /** Guest time when `baseRetired` instructions had retired. */
+  baseNs: 'f64',
+  baseRetired: 'f64',
+  /** Nanoseconds per instruction since then. */
+  scaleNs: 'f64',
+});
+
+export type ClockMode = { readonly mode: 'real' } | { readonly mode: 'virtual'; readonly shift: number };
+
+/** Default shift of the virtual clock: 4 ns per instruction, about what the interpreter needs. */
+export const defaultShift = 2;
+
+/** Instructions that a slice must have for its speed to count. */
+const measurableInstructions = 2000;
+
+export class Clock implements TscClock {
+  readonly tscHz = tscHz;
+  readonly #s: ReturnType<typeof ClockState.at>;
+  readonly #vcpu: ReturnType<typeof Vcpu.at>;
+  /** Low and high half of `Vcpu.retired`, which spares a bigint. */
+  readonly #retired: Uint32Array;
+  readonly #hostNowNs: () => number;
+  // Derived from the host's clock by this executor; another one begins anew, and guest time goes on where it stood.
+  #hostOffsetNs: number;
+  #sliceStartNs = 0;
+  #sliceStartRetired = 0;
+
+  /** @param hostNowNs monotonic host time in nanoseconds */
+  constructor(buffer: ArrayBufferLike, address: number, vcpuAddress: number, hostNowNs: () => number) {
+    this.#s = ClockState.at(buffer, address);
+    this.#vcpu = Vcpu.at(buffer, vcpuAddress);
+    this.#retired = new Uint32Array(buffer, vcpuAddress + Vcpu.offsets.retired, 2);
+    this.#hostNowNs = hostNowNs;
+    this.#hostOffsetNs = hostNowNs() - this.nowNs();
+  }
+
+  /** At power-on: guest time 0. */
+  initialize(mode: ClockMode): void {
+    const s = this.#s;
+    s.virtual = mode.mode === 'virtual' ? 1 : 0;
+    s.shift = mode.mode === 'virtual' ? mode.shift : 0;
+    s.baseNs = 0;
+    s.baseRetired = this.#retiredNow();
+    this.#vcpu.tscBase = 0n;
+    this.#vcpu.tscRetired = this.#vcpu.retired;
+    this.#setScale(mode.mode === 'virtual' ? 2 ** mode.shift : 1);
+    this.resume();
+  }
+
+  get isVirtual(): boolean {
+    return this.#s.virtual !== 0;
+  }
+
+  #retiredNow(): number {
+    return (this.#retired[0] ?? 0) + (this.#retired[1] ?? 0) * 0x100000000;
+  }
+
+  #setScale(scaleNs: number): void {
+    const fixed = Math.round(scaleNs * 0x100000000);
+    this.#s.scaleNs = fixed / 0x100000000;
+    this.#vcpu.tscScale = BigInt(fixed);
+  }
+
+  nowNs(): number {
+    const s = this.#s;
+    return s.baseNs + Math.floor((this.#retiredNow() - s.baseRetired) * s.scaleNs);
+  }
+
+  tscNow(): bigint {
+    const v = this.#vcpu;
+    return BigInt.asUintN(64, v.tscBase + (((v.retired - v.tscRetired) * v.tscScale) >> 32n));
+  }
+
+  tscToNs(tsc: bigint): number {
+    // What is far off counts as never within the range of safe integers.
+    const ahead = Number(BigInt.asIntN(64, tsc - this.tscNow()));
+    return Math.min(this.nowNs() + ahead, Number.MAX_SAFE_INTEGER);
+  }
+
+  /** Makes `ns` (not before now) the time at this instruction. */
+  #rebase(ns: number): void {
+    const s = this.#s;
+    const v = this.#vcpu;
+    const ahead = ns - this.nowNs();
+    v.tscBase = BigInt.asUintN(64, this.tscNow() + BigInt(ahead));
+    v.tscRetired = v.retired;
+    s.baseNs = ns;
+    s.baseRetired = this.#retiredNow();
+  }
+
+  /** Start of a slice, and after every sleep: the real clock catches up with the host. */
+  synchronize(): void {
+    if (this.isVirtual) return;
+    const host = this.#hostNowNs();
+    this.#rebase(Math.max(Math.floor(host - this.#hostOffsetNs), this.nowNs()));
+    this.#sliceStartNs = host;
+    this.#sliceStartRetired = this.#retiredNow();
+  }
+
+  /** End of a slice: learns how long an instruction takes. */
+  endSlice(): void {
+    if (this.isVirtual) return;
+    const count = this.#retiredNow() - this.#sliceStartRetired;
+    if (count < measurableInstructions) return;
+    const s = this.#s;
+    const host = this.#hostNowNs();
+    const now = this.nowNs();
+    const measured = Math.min((host - this.#sliceStartNs) / count, 1000);
+    // Time that ran ahead of the host is given back by a slower scale.
+    const ahead = now > host - this.#hostOffsetNs;
+    this.#rebase(now);
+    this.#setScale(s.scaleNs * 0.75 + measured * (ahead ? 0.5 : 0.95) * 0.25);
+  }
+
+  /** The guest goes on after a pause that it must not notice: host time that passed meanwhile does not count. */
+  resume(): void {
+    this.#hostOffsetNs = this.#hostNowNs() - this.nowNs();
+  }
+
+  /** Virtual clock, vCPU halted: time moves to `ns`. */
+  skipTo(ns: number): void {
+    if (this.isVirtual && ns > this.nowNs()) this.#rebase(Math.ceil(ns));
+  }
+
+  /** Instructions after which guest time reaches `ns`: exact under the virtual clock, an estimate else. At least 1. */
+  instructionsUntil(ns: number): number {
+    return Math.max(Math.ceil((ns - this.nowNs()) / this.#s.scaleNs), 1);
+  }
+}
