@@ -2,9 +2,7 @@
  * The simplest environment of the evaluator: sparse flat memory behind the segment bases, no paging, no limits and no
  * privilege. It implements the helpers that user-mode integer instructions need; for unit tests of definitions.
  */
-import { createMatcher } from '../isa/match.ts';
-import type { CodeMode, Match } from '../isa/match.ts';
-import type { Row } from '../isa/row.ts';
+import type { CodeMode, Match, Matcher } from '../isa/match.ts';
 import { Vcpu } from '../state.ts';
 import { status } from '../status.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
@@ -32,12 +30,12 @@ export class FlatEnvironment implements EvaluatorEnvironment {
   /** Protected mode: code segments cannot be written. */
   writableCode = true;
   private readonly mode: CodeMode;
-  private readonly match: ReturnType<typeof createMatcher>;
+  private readonly match: Matcher;
   private running: Match | undefined;
 
-  constructor(rows: readonly Row[], mode: CodeMode) {
+  constructor(match: Matcher, mode: CodeMode) {
     this.mode = mode;
-    this.match = createMatcher(rows);
+    this.match = match;
     const { vcpu } = this;
     vcpu.stackMask = mode === 16 ? 0xffffn : mode === 32 ? 0xffff_ffffn : 0xffff_ffff_ffff_ffffn;
     vcpu.eflags = 2;
