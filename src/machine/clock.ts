@@ -39,8 +39,10 @@ export class Clock implements TscClock {
   readonly tscHz = tscHz;
   readonly #s: ReturnType<typeof ClockState.at>;
   readonly #vcpu: ReturnType<typeof Vcpu.at>;
-  /** Low and high half of `Vcpu.retired`, which spares a bigint. */
+  /** Low and high half of `Vcpu.retired`, which spares a bigint; and the slice that runs, with what is left of it. */
   readonly #retired: Uint32Array;
+  readonly #slice: Uint32Array;
+  readonly #budget: Uint32Array;
   readonly #hostNowNs: () => number;
   // Derived from the host's clock by this executor; another one begins anew, and guest time goes on where it stood.
   #hostOffsetNs: number;
@@ -52,6 +54,8 @@ export class Clock implements TscClock {
     this.#s = ClockState.at(buffer, address);
     this.#vcpu = Vcpu.at(buffer, vcpuAddress);
     this.#retired = new Uint32Array(buffer, vcpuAddress + Vcpu.offsets.retired, 2);
+    this.#slice = new Uint32Array(buffer, vcpuAddress + Vcpu.offsets.slice, 1);
+    this.#budget = new Uint32Array(buffer, vcpuAddress + Vcpu.offsets.budget, 1);
     this.#hostNowNs = hostNowNs;
     this.#hostOffsetNs = hostNowNs() - this.nowNs();
   }
@@ -64,7 +68,7 @@ export class Clock implements TscClock {
     s.baseNs = 0;
     s.baseRetired = this.#retiredNow();
     this.#vcpu.tscBase = 0n;
-    this.#vcpu.tscRetired = this.#vcpu.retired;
+    this.#vcpu.tscRetired = BigInt(s.baseRetired);
     this.#setScale(mode.mode === 'virtual' ? 2 ** mode.shift : 1);
     this.resume();
   }
@@ -73,8 +77,10 @@ export class Clock implements TscClock {
     return this.#s.virtual !== 0;
   }
 
+  /** Instructions retired so far, exact within a slice too (as the core's `retiredNow`). */
   #retiredNow(): number {
-    return (this.#retired[0] ?? 0) + (this.#retired[1] ?? 0) * 0x100000000;
+    const inSlice = (this.#slice[0] ?? 0) - (this.#budget[0] ?? 0);
+    return (this.#retired[0] ?? 0) + (this.#retired[1] ?? 0) * 0x100000000 + inSlice;
   }
 
   #setScale(scaleNs: number): void {
@@ -90,7 +96,7 @@ export class Clock implements TscClock {
 
   tscNow(): bigint {
     const v = this.#vcpu;
-    return BigInt.asUintN(64, v.tscBase + (((v.retired - v.tscRetired) * v.tscScale) >> 32n));
+    return BigInt.asUintN(64, v.tscBase + (((BigInt(this.#retiredNow()) - v.tscRetired) * v.tscScale) >> 32n));
   }
 
   tscToNs(tsc: bigint): number {
@@ -105,9 +111,9 @@ export class Clock implements TscClock {
     const v = this.#vcpu;
     const ahead = ns - this.nowNs();
     v.tscBase = BigInt.asUintN(64, this.tscNow() + BigInt(ahead));
-    v.tscRetired = v.retired;
     s.baseNs = ns;
     s.baseRetired = this.#retiredNow();
+    v.tscRetired = BigInt(s.baseRetired);
   }
 
   /** Start of a slice, and after every sleep: the real clock catches up with the host. */
@@ -147,5 +153,10 @@ export class Clock implements TscClock {
   /** Instructions after which guest time reaches `ns`: exact under the virtual clock, an estimate else. At least 1. */
   instructionsUntil(ns: number): number {
     return Math.max(Math.ceil((ns - this.nowNs()) / this.#s.scaleNs), 1);
+  }
+
+  /** Guest time after `count` more instructions. */
+  nsAfter(count: number): number {
+    return this.nowNs() + count * this.#s.scaleNs;
   }
 }

@@ -11,15 +11,19 @@
  * pc.powerOn();                                       // reset values; then bootKernel(pc, …)
  *
  * @example the executor's loop, in short
- * pc.clock.synchronize();
- * pc.runDeadlines();
- * core.run(vcpu, min(sliceLength, pc.clock.instructionsUntil(pc.nextDeadlineNs())));
+ * const seen = pc.control.doorbellValue();            // then requests, and pc.pollConsole() when it has changed
+ * const reason = core.run(pc.map.vcpu, pc.beginSlice(sliceLength));
  * pc.clock.endSlice();                                // then look at pc.control.fields.powerRequest
+ * if (reason === exitReason.halt) {                   // asleep up to pc.nextDeadlineNs()
+ *   if (pc.clock.isVirtual) pc.clock.skipTo(pc.nextDeadlineNs());
+ *   else pc.control.wait(seen, (pc.nextDeadlineNs() - pc.clock.nowNs()) / 1e6);
+ * }
  */
 import { ControlPage, exitCounter, powerRequest } from '../abi/control.ts';
 import { ByteRing, initializeRing } from '../abi/ring.ts';
 import type { StructDeclaration } from '../base/struct.ts';
 import { Vcpu } from '../cpu/state.ts';
+import { exitReason } from '../cpu/status.ts';
 import { AcpiPm } from '../devices/acpi-pm/device.ts';
 import { portCount as acpiPortCount } from '../devices/acpi-pm/registers.ts';
 import { AcpiPmState } from '../devices/acpi-pm/state.ts';
@@ -185,6 +189,8 @@ export class Pc {
   readonly #timed: readonly Timed[];
   readonly #resettable: readonly Resettable[];
   readonly #msrs: readonly Msrs[];
+  /** Guest time at which the slice that runs ends; derived. */
+  #sliceEndNs = 0;
 
   constructor(buffer: ArrayBufferLike, definition: MachineDefinition, host: MachineHost) {
     const map = memoryMap(definition.ramBytes);
@@ -211,9 +217,11 @@ export class Pc {
       deliver: ({ mode, vector, level, destination, logical }) =>
         this.localApic.matches(destination, logical) && this.localApic.accept(mode, vector, level),
     });
+    const apicBase = new Uint32Array(buffer, map.vcpu + Vcpu.offsets.msrApicBase, 1);
     this.localApic = new LocalApic(buffer, at.localApic, {
       clock,
       memory,
+      baseFlags: () => (apicBase[0] ?? 0) & 0xfff,
       changed,
       nmi: () => {
         this.raiseNmi();
@@ -336,8 +344,12 @@ export class Pc {
     const f = this.control.fields;
     f.powerRequest = request;
     f.exitCode = exitCode;
-    // Leave the slice at the next boundary.
-    this.vcpu.exitReason = 3;
+    this.#endSlice();
+  }
+
+  /** Makes the core return to its executor at the next instruction boundary. */
+  #endSlice(): void {
+    this.vcpu.exitReason = exitReason.request;
     this.vcpu.attention = 1;
   }
 
@@ -351,6 +363,25 @@ export class Pc {
   }
 
   // Time.
+
+  /**
+   * Start of a slice of at most `limit` instructions: catches up with the host's time, does what is due, and returns
+   * how many instructions may run: up to the next deadline. An access that sets an earlier one ends the slice.
+   */
+  beginSlice(limit: number): number {
+    this.clock.synchronize();
+    this.runDeadlines();
+    const count = Math.min(limit, this.clock.instructionsUntil(this.nextDeadlineNs()));
+    this.#sliceEndNs = this.clock.nsAfter(count);
+    return count;
+  }
+
+  /** After a write to a device. */
+  #noteDeadline(): void {
+    if (this.nextDeadlineNs() >= this.#sliceEndNs) return;
+    this.#sliceEndNs = 0;
+    this.#endSlice();
+  }
 
   /** Guest time of the earliest device deadline; Infinity if there is none. */
   nextDeadlineNs(): number {
@@ -408,6 +439,8 @@ export class Pc {
   portWrite(port: number, size: number, value: number): void {
     this.control.count(exitCounter.portWrite, 0);
     this.ports.write(port, size, value);
+    this.#noteDeadline();
+    if (this.waitsForConsole) this.#endSlice();
   }
 
   mmioRead(gpa: bigint, size: number): number {
@@ -418,6 +451,7 @@ export class Pc {
   mmioWrite(gpa: bigint, size: number, value: number): void {
     this.control.count(exitCounter.mmioWrite, 0);
     this.mmio.write(Number(BigInt.asUintN(64, gpa)), size, value);
+    this.#noteDeadline();
   }
 
   msrRead(index: number, resultAddress: number): number {
@@ -440,7 +474,9 @@ export class Pc {
     this.control.count(exitCounter.msrWrite, 0);
     for (const device of this.#msrs) {
       const done = device.writeMsr(index >>> 0, BigInt.asUintN(64, value));
-      if (done !== undefined) return done ? 1 : 0;
+      if (done === undefined) continue;
+      this.#noteDeadline();
+      return done ? 1 : 0;
     }
     // Writes to read-only MSRs of the model are ignored where hardware would ignore or microcode would load.
     return this.#cpuModel.msrs[index >>> 0] === undefined ? 0 : 1;

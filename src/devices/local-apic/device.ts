@@ -14,6 +14,8 @@ import { LocalApicState } from './state.ts';
 export interface LocalApicWires {
   readonly clock: TscClock;
   readonly memory: GuestMemory;
+  /** Bits 0–11 of IA32_APIC_BASE, which is a register of the vCPU; the address is fixed. */
+  baseFlags(): number;
   /** The output to the vCPU may have changed. */
   changed(): void;
   nmi(): void;
@@ -38,7 +40,6 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
   reset(): void {
     const s = this.#s;
     s.id = 0;
-    s.baseFlags = r.apicBase.enabled | r.apicBase.bootstrap;
     s.pvEoiAddress = 0;
     this.#resetRegisters();
     this.#wires.changed();
@@ -66,12 +67,12 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
   }
 
   get #x2apic(): boolean {
-    return (this.#s.baseFlags & r.apicBase.x2apic) !== 0;
+    return (this.#wires.baseFlags() & r.apicBase.x2apic) !== 0;
   }
 
   /** Enabled in IA32_APIC_BASE and by software (SVR). */
   get enabled(): boolean {
-    return (this.#s.baseFlags & r.apicBase.enabled) !== 0 && (this.#s.spurious & r.spuriousBit.enabled) !== 0;
+    return (this.#wires.baseFlags() & r.apicBase.enabled) !== 0 && (this.#s.spurious & r.spuriousBit.enabled) !== 0;
   }
 
   /** True when interrupts of the 8259 pair go to the vCPU: APIC off, or LINT0 unmasked in ExtINT mode. */
@@ -293,7 +294,7 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
   }
 
   get #mmioEnabled(): boolean {
-    return (this.#s.baseFlags & r.apicBase.enabled) !== 0 && !this.#x2apic;
+    return (this.#wires.baseFlags() & r.apicBase.enabled) !== 0 && !this.#x2apic;
   }
 
   #read(number: number): number {
@@ -447,7 +448,6 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
 
   readMsr(index: number): bigint | undefined {
     const s = this.#s;
-    if (index === r.apicBaseMsr) return BigInt(r.defaultBase + s.baseFlags);
     if (index === r.tscDeadlineMsr) {
       return this.#timerMode === r.timerMode.tscDeadline && s.deadlineNs !== 0 ? s.tscDeadline : 0n;
     }
@@ -462,7 +462,6 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
 
   writeMsr(index: number, value: bigint): boolean | undefined {
     const s = this.#s;
-    if (index === r.apicBaseMsr) return this.#writeBase(Number(value & 0xffffffffn), value >> 32n);
     if (index === r.tscDeadlineMsr) {
       this.#setTscDeadline(BigInt.asUintN(64, value));
       return true;
@@ -499,20 +498,6 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
         if (number < r.register.lvtTimer || number > r.register.lvtError) return false;
     }
     this.#write(number, low);
-    return true;
-  }
-
-  #writeBase(low: number, high: bigint): boolean {
-    const s = this.#s;
-    const flags = low & (r.apicBase.enabled | r.apicBase.x2apic);
-    if (flags === r.apicBase.x2apic) return false;
-    const wasX2 = this.#x2apic;
-    // From x2APIC the only way is off (§10.12.5); a move of the registers is not supported.
-    if (wasX2 && flags === r.apicBase.enabled) return false;
-    if (high !== 0n || (low & 0xfffff000) >>> 0 !== r.defaultBase) return false;
-    if (flags === 0) this.#resetRegisters();
-    s.baseFlags = flags | (s.baseFlags & r.apicBase.bootstrap);
-    this.#wires.changed();
     return true;
   }
 }

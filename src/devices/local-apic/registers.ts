@@ -50,10 +50,8 @@ export const delivery = { fixed: 0, lowestPriority: 1, smi: 2, nmi: 4, init: 5, 
 export const spuriousBit = { enabled: 0x100 } as const;
 export const errorBit = { illegalSent: 0x20, illegalReceived: 0x40, illegalRegister: 0x80 } as const;
 
-/** IA32_APIC_BASE (§10.4.4, §10.12.1). */
-export const apicBaseMsr = 0x1b;
-export const apicBase = { bootstrap: 0x100, x2apic: 0x400, enabled: 0x800 } as const;
-export const defaultBase = 0xfee00000;
+/** Flags of IA32_APIC_BASE (§10.4.4, §10.12.1). */
+export const apicBase = { x2apic: 0x400, enabled: 0x800 } as const;
 export const tscDeadlineMsr = 0x6e0;
 export const x2apicFirstMsr = 0x800;
 export const x2apicLastMsr = 0x8ff;

@@ -14,8 +14,6 @@ export const LocalApicState = struct('LocalApic', 1, {
   commandHigh: 'u32',
   initialCount: 'u32',
   divide: 'u32',
-  /** Flags of IA32_APIC_BASE (bits 0–11); the address is fixed. */
-  baseFlags: 'u32',
   inService: array('u32', 8),
   triggerMode: array('u32', 8),
   interruptRequest: array('u32', 8),

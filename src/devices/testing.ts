@@ -1,0 +1,62 @@
+/** What the devices' unit tests share: a memory, a clock that is set by hand, lines that remember. */
+import type { ByteSink, ByteSource, GuestMemory, InterruptLine, TscClock } from './capabilities.ts';
+
+export class ManualClock implements TscClock {
+  readonly tscHz = 1e9;
+  now = 0;
+
+  nowNs(): number {
+    return this.now;
+  }
+
+  tscNow(): bigint {
+    return BigInt(this.now);
+  }
+
+  tscToNs(tsc: bigint): number {
+    return Number(tsc);
+  }
+}
+
+export class RecordedLine implements InterruptLine {
+  level = 0;
+  /** Rising edges so far. */
+  edges = 0;
+
+  set(level: number): void {
+    if (level !== 0 && this.level === 0) this.edges++;
+    this.level = level;
+  }
+}
+
+export class Bytes implements ByteSource, ByteSink {
+  readonly taken: number[] = [];
+  queue: number[] = [];
+  full = false;
+
+  get readable(): number {
+    return this.queue.length;
+  }
+
+  readByte(): number {
+    return this.queue.shift() ?? -1;
+  }
+
+  writeByte(byte: number): boolean {
+    if (this.full) return false;
+    this.taken.push(byte);
+    return true;
+  }
+}
+
+export class FlatMemory implements GuestMemory {
+  readonly bytes = new Uint8Array(0x1000);
+
+  read(gpa: number, length: number): Uint8Array {
+    return this.bytes.slice(gpa, gpa + length);
+  }
+
+  write(gpa: number, bytes: Uint8Array): void {
+    this.bytes.set(bytes, gpa);
+  }
+}
