@@ -43,6 +43,6 @@ export function messageOf(error: unknown): string {
 /** A size for people: `288 MiB`, `1.5 GiB`. */
 export function sizeText(bytes: number): string {
   const mib = bytes / 2 ** 20;
-  if (mib < 1) return `${Math.ceil(bytes / 1024)} KiB`;
+  if (mib > 0 && mib < 1) return `${Math.ceil(bytes / 1024)} KiB`;
   return mib < 1024 ? `${Math.ceil(mib)} MiB` : `${Number((mib / 1024).toFixed(1))} GiB`;
 }

@@ -22,6 +22,7 @@ export class FakeExecutor implements ExecutorApi {
   #output: ByteRing | undefined;
   #input: ByteRing | undefined;
   #definition: StartOptions['definition'] | undefined;
+  #bootedMs = 0;
   #line = '';
   #mode: 'shell' | 'flood' | 'spin' = 'shell';
   #pending = '';
@@ -83,6 +84,7 @@ export class FakeExecutor implements ExecutorApi {
 
   #boot(): void {
     this.#mode = 'shell';
+    this.#bootedMs = performance.now();
     this.#line = '';
     this.#pending +=
       `[    0.000000] Linux version 6.1.0 (fake) ${this.#definition?.name ?? ''}\r\n` +
@@ -101,7 +103,7 @@ export class FakeExecutor implements ExecutorApi {
     const ms = this.#mode === 'spin' ? 1 : 0.01;
     fields.retired += ms * 150_000;
     fields.busyNs += ms * 1e6;
-    fields.uptimeNs += 1e6;
+    fields.uptimeNs = (performance.now() - this.#bootedMs) * 1e6;
     control.count(1, 0);
     for (const byte of this.#input?.read() ?? []) this.#typed(String.fromCharCode(byte));
     if (this.#mode === 'flood') this.#pending += 'the quick brown fox jumps over the lazy dog\r\n'.repeat(200);

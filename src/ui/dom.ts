@@ -1,0 +1,72 @@
+/** Makes DOM trees without a framework. */
+
+export type Child = Node | string | undefined;
+
+export interface Attributes {
+  readonly class?: string;
+  readonly onclick?: (event: MouseEvent) => void;
+  readonly [attribute: string]: string | boolean | ((event: MouseEvent) => void) | undefined;
+}
+
+/** An element with attributes (`true` is present, `false` and undefined are not) and children. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: readonly Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === 'function') element.addEventListener('click', value as EventListener);
+    else if (value === true) element.setAttribute(name, '');
+    else if (value !== undefined && value !== false) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child !== undefined));
+  return element;
+}
+
+/** Sets text only where it changes, so that screen readers and selections are left in peace. */
+export function setText(element: Element, text: string): void {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** Paths on a 16 × 16 grid, drawn with the text's colour. */
+const iconPaths = {
+  start: 'M5 3.200v9.600L12.5 8z',
+  pause: 'M4.5 3h2.500v10H4.500zM9 3h2.500v10H9z',
+  reset: 'M12.9 8a4.9 4.9 0 1 1-1.5-3.500M12.9 2.200v2.900H10',
+  power: 'M8 2v5.500M4.7 4.200a5 5 0 1 0 6.6 0',
+  kill: 'M4 4l8 8M12 4l-8 8',
+  add: 'M8 3.200v9.600M3.2 8h9.6',
+  tiles: 'M2.5 3.500h5v9h-5zM8.5 3.500h5v9h-5z',
+  tabs: 'M2.5 5.500h11v7.500h-11zM2.5 5.500v-2.500h4.500v2.5',
+  theme: 'M8 2.500a5.5 5.5 0 1 0 0 11zM8 2.500a5.5 5.5 0 0 1 0 11',
+} as const;
+
+export type IconName = keyof typeof iconPaths;
+
+export function icon(name: IconName): SVGSVGElement {
+  const namespace = 'http://www.w3.org/2000/svg';
+  const svg = document.createElementNS(namespace, 'svg');
+  const path = document.createElementNS(namespace, 'path');
+  svg.setAttribute('viewBox', '0 0 16 16');
+  svg.setAttribute('class', `icon icon-${name}`);
+  svg.setAttribute('aria-hidden', 'true');
+  path.setAttribute('d', iconPaths[name]);
+  svg.append(path);
+  return svg;
+}
+
+/** A button with an icon and a label. */
+export function button(
+  label: string,
+  iconName: IconName | undefined,
+  act: () => void,
+  title?: string,
+): HTMLButtonElement {
+  return h(
+    'button',
+    { type: 'button', class: 'button', title, onclick: act },
+    iconName === undefined ? undefined : icon(iconName),
+    h('span', { class: 'label' }, label),
+  );
+}

@@ -1,0 +1,19 @@
+import { describe, expect, it } from 'vitest';
+import { durationText, noticeOf, speedText, stateText } from './format.ts';
+
+describe('format', () => {
+  it('writes durations', () => {
+    expect([0, 7.9, 754, 3723].map(durationText)).toEqual(['0:00', '0:07', '12:34', '1:02:03']);
+  });
+
+  it('writes speeds', () => {
+    expect([0, 0.3, 9.96, 231.4].map(speedText)).toEqual(['idle', '0.3 M instr/s', '10.0 M instr/s', '231 M instr/s']);
+  });
+
+  it('has a notice for everything but a running guest', () => {
+    expect(noticeOf({ state: 'running' })).toBeUndefined();
+    expect(noticeOf({ state: 'crashed', cause: { kind: 'executorDied', message: 'x' } })?.tone).toBe('error');
+    expect(noticeOf({ state: 'stopped', cause: { kind: 'debugExit', exitCode: 3 } })?.text).toContain('3');
+    expect(stateText({ state: 'stopped', cause: { kind: 'poweredOff' } })).toBe('powered off');
+  });
+});

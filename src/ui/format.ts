@@ -1,0 +1,80 @@
+/** Words and numbers for people. */
+import type { GuestStatus } from '../vmm/index.ts';
+
+/** `0:07`, `12:34`, `1:02:03`. */
+export function durationText(seconds: number): string {
+  const whole = Math.floor(seconds);
+  const two = (value: number) => String(value).padStart(2, '0');
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60];
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
+}
+
+/** Million instructions a second, with as many digits as mean something. */
+export function speedText(millions: number): string {
+  if (millions < 0.05) return 'idle';
+  return `${millions < 10 ? millions.toFixed(1) : Math.round(millions)} M instr/s`;
+}
+
+/** One word for a badge. */
+export function stateText(status: GuestStatus): string {
+  switch (status.state) {
+    case 'defined':
+      return 'not started';
+    case 'stopped':
+      return status.cause.kind === 'poweredOff' ? 'powered off' : 'stopped';
+    case 'failed':
+      return 'not booted';
+    default:
+      return status.state;
+  }
+}
+
+export interface Notice {
+  readonly tone: 'neutral' | 'progress' | 'error';
+  readonly title: string;
+  readonly text: string;
+}
+
+/** What the page says above the console of a guest that does not simply run. */
+export function noticeOf(status: GuestStatus): Notice | undefined {
+  switch (status.state) {
+    case 'running':
+      return undefined;
+    case 'paused':
+      return { tone: 'neutral', title: 'Paused', text: 'Guest time stands still. Resume to go on.' };
+    case 'defined':
+      return { tone: 'neutral', title: 'Not started', text: 'Start boots it.' };
+    case 'starting':
+      return { tone: 'progress', title: 'Starting', text: `${status.step} …` };
+    case 'failed':
+      return { tone: 'error', title: 'It could not be started', text: status.message };
+    case 'crashed':
+      return status.cause.kind === 'tripleFault'
+        ? {
+            tone: 'error',
+            title: 'The guest crashed',
+            text: status.cause.message || 'A triple fault shut its processor down.',
+          }
+        : {
+            tone: 'error',
+            title: 'The guest crashed',
+            text: `The worker that ran it died: ${status.cause.message}. Start boots it again.`,
+          };
+    case 'stopped':
+      return stoppedNotice(status.cause);
+  }
+}
+
+function stoppedNotice(cause: Extract<GuestStatus, { state: 'stopped' }>['cause']): Notice {
+  const again = 'Start boots it again.';
+  switch (cause.kind) {
+    case 'poweredOff':
+      return { tone: 'neutral', title: 'Powered off', text: `The guest shut itself down. ${again}` };
+    case 'killed':
+      return { tone: 'neutral', title: 'Stopped', text: `It was killed. ${again}` };
+    case 'resetStopped':
+      return { tone: 'neutral', title: 'Stopped', text: `It asked for a reset, and was not to reboot. ${again}` };
+    case 'debugExit':
+      return { tone: 'neutral', title: 'Stopped', text: `It ended with exit code ${cause.exitCode}. ${again}` };
+  }
+}
