@@ -1,0 +1,241 @@
+/**
+ * A machine without a page: one guest memory, one executor worker on it, its console as text. What the command line,
+ * the benchmarks and the tests run.
+ *
+ * @example
+ * const machine = await startHeadless({ kernel, initrd, commandLine: 'console=ttyS0', ramBytes: 256 << 20 });
+ * const result = machine.run();                   // a promise of why the executor returned
+ * await machine.console.waitForText('guest ready');
+ * await machine.console.type('poweroff\n');
+ * await result;                                   // { kind: 'ended', state: 'poweredOff', … }
+ * await machine.close();
+ */
+import { readFileSync } from 'node:fs';
+import { Worker } from 'node:worker_threads';
+import { ControlPage, exitCounter, requestBit, type ExitCounter } from '../abi/control.ts';
+import type { GuestDefinition, GuestRings, StartOptions, StartResult } from '../abi/executor.ts';
+import { Arena, ArenaHeader } from '../cpu/arena.ts';
+import type { ExecutorResult } from '../executor/executor.ts';
+import type { MachineExtras, SessionLimits } from '../executor/session.ts';
+import { memoryMap } from '../machine/memory-map.ts';
+import { GuestConsole } from '../vmm/console.ts';
+import type { WorkerRequest } from './node-worker.ts';
+
+const wasmPageBytes = 65536;
+const coreFile = new URL('../../build/core/core.wasm', import.meta.url);
+
+export interface HeadlessOptions extends MachineExtras {
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array | undefined;
+  readonly commandLine: string;
+  readonly ramBytes: number;
+  /** Default: real. */
+  readonly clock?: GuestDefinition['clock'];
+  readonly noReboot?: boolean;
+}
+
+/** The machine could not be started: the guest's fault or the host's, in words for people. */
+export class StartFailure extends Error {
+  override readonly name = 'StartFailure';
+}
+
+export interface MachineStats {
+  readonly instructions: number;
+  readonly millionInstructionsPerSecond: number;
+  readonly busySeconds: number;
+  readonly idleSeconds: number;
+  readonly guestSeconds: number;
+  readonly resets: number;
+  readonly exits: Readonly<Record<ExitCounter, { readonly count: number; readonly milliseconds: number }>>;
+  /** What the core counted since this executor took the guest over. */
+  readonly core: Readonly<Record<string, number>>;
+  readonly memory: { readonly ramBytes: number; readonly totalBytes: number };
+}
+
+/** Compiles the core that `npm run build:core` has made. */
+export async function loadCore(): Promise<WebAssembly.Module> {
+  return WebAssembly.compile(readFileSync(coreFile));
+}
+
+/** Lays out a machine and loads its kernel; it does not run yet. @throws StartFailure */
+export async function startHeadless(options: HeadlessOptions): Promise<HeadlessMachine> {
+  const map = memoryMap(options.ramBytes);
+  const pages = map.totalBytes / wasmPageBytes;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const machine = new HeadlessMachine(memory, await loadCore(), options);
+  await machine.attach(true);
+  return machine;
+}
+
+export class HeadlessMachine {
+  readonly control: ControlPage;
+  readonly console = new GuestConsole();
+  /** Lines about the guest for the developer. */
+  readonly log: string[] = [];
+  readonly #memory: WebAssembly.Memory;
+  readonly #module: WebAssembly.Module;
+  readonly #options: HeadlessOptions;
+  #executor: NodeExecutor | undefined;
+  #pump: { detach: () => Promise<void> } | undefined;
+
+  constructor(memory: WebAssembly.Memory, module: WebAssembly.Module, options: HeadlessOptions) {
+    this.#memory = memory;
+    this.#module = module;
+    this.#options = options;
+    this.control = new ControlPage(memory.buffer);
+    this.console.onLog = (line) => {
+      this.log.push(line);
+    };
+  }
+
+  /** Makes an executor for the memory: on a fresh one, or on a guest that {@link kill} left. @throws StartFailure */
+  async attach(fresh = false): Promise<void> {
+    if (this.#executor !== undefined) throw new Error('the machine has an executor: kill it first');
+    const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, ...extras } = this.#options;
+    const executor = new NodeExecutor();
+    this.#executor = executor;
+    const options: StartOptions = {
+      memory: this.#memory,
+      module: this.#module,
+      definition: { name: 'headless', ramBytes, commandLine, clock, noReboot },
+      kernel: bufferOf(kernel),
+      ...(initrd === undefined ? {} : { initrd: bufferOf(initrd) }),
+      fresh,
+    };
+    const result = (await executor.call({ call: 'start', options, extras })) as StartResult;
+    if (!result.ok) {
+      await this.close();
+      throw new StartFailure(result.error.message);
+    }
+    this.#pump ??= this.#attachConsole(result.rings);
+  }
+
+  #attachConsole(rings: GuestRings): { detach: () => Promise<void> } {
+    return this.console.attach(this.#memory.buffer, rings, this.control);
+  }
+
+  /** Runs the guest until it ends, is parked, or meets a limit. Rejects when the executor dies or is killed. */
+  run(limits: SessionLimits = {}): Promise<ExecutorResult> {
+    if (this.#executor === undefined) throw new Error('the machine has no executor: attach one first');
+    return this.#executor.call({ call: 'run', limits }) as Promise<ExecutorResult>;
+  }
+
+  /** Resolves when the guest stands still. */
+  pause(): Promise<void> {
+    return this.#settled(this.control.request(requestBit.pause));
+  }
+
+  resume(): Promise<void> {
+    return this.#settled(this.control.release(requestBit.pause));
+  }
+
+  /** Asks the executor to return with everything in memory: {@link run} resolves with `parked`. */
+  async park(): Promise<void> {
+    await this.#settled(this.control.request(requestBit.park));
+    this.control.release(requestBit.park);
+  }
+
+  /** Ends the run: {@link run} resolves with state `stopped`. */
+  stop(): void {
+    this.control.request(requestBit.stop);
+  }
+
+  pressPowerButton(): void {
+    this.control.request(requestBit.powerButton);
+  }
+
+  async #settled(serial: number): Promise<void> {
+    while (!this.control.acknowledged(serial)) {
+      await this.control.changed('acknowledgeSerial', this.control.load('acknowledgeSerial'), 1000);
+    }
+  }
+
+  /** Terminates the executor without notice. The guest can go on in another one if it was parked or paused. */
+  async kill(): Promise<void> {
+    const executor = this.#executor;
+    this.#executor = undefined;
+    await executor?.terminate();
+  }
+
+  /** Ends the executor and gives the last of the console's output to its listeners. */
+  async close(): Promise<void> {
+    await this.kill();
+    const pump = this.#pump;
+    this.#pump = undefined;
+    await pump?.detach();
+  }
+
+  get stats(): MachineStats {
+    const { fields } = this.control;
+    const map = memoryMap(this.#options.ramBytes);
+    const header = ArenaHeader.at(this.#memory.buffer, map.arena + Arena.header);
+    const exits: Partial<Record<ExitCounter, { count: number; milliseconds: number }>> = {};
+    for (const [name, at] of Object.entries(exitCounter) as [ExitCounter, number][]) {
+      exits[name] = { count: fields.exitCounts[at] ?? 0, milliseconds: (fields.exitTimeNs[at] ?? 0) / 1e6 };
+    }
+    const { decoded, blocks, tlbMisses, tlbFlushes, invalidations, lookups, arenaFlushes, next, recordsStart } = header;
+    return {
+      instructions: fields.retired,
+      millionInstructionsPerSecond: fields.busyNs === 0 ? 0 : (fields.retired / fields.busyNs) * 1000,
+      busySeconds: fields.busyNs / 1e9,
+      idleSeconds: fields.idleNs / 1e9,
+      guestSeconds: fields.uptimeNs / 1e9,
+      resets: fields.resets,
+      exits: exits as MachineStats['exits'],
+      core: {
+        decoded,
+        blocks,
+        tlbMisses,
+        tlbFlushes,
+        invalidations,
+        lookups,
+        arenaFlushes,
+        recordBytes: next - recordsStart,
+      },
+      memory: { ramBytes: map.ramBytes, totalBytes: map.totalBytes },
+    };
+  }
+}
+
+/** A worker that answers one call after the other. */
+class NodeExecutor {
+  readonly #worker: Worker;
+  #settle: { resolve: (value: unknown) => void; reject: (error: Error) => void } | undefined;
+
+  constructor() {
+    this.#worker = new Worker(new URL('./node-worker.mjs', import.meta.url), { execArgv: [] });
+    this.#worker.on('message', (value) => {
+      const settle = this.#settle;
+      this.#settle = undefined;
+      settle?.resolve(value);
+    });
+    this.#worker.on('error', (error) => {
+      this.#fail(error instanceof Error ? error : new Error(String(error)));
+    });
+    this.#worker.on('exit', () => {
+      this.#fail(new Error('the executor was terminated'));
+    });
+  }
+
+  #fail(error: Error): void {
+    const settle = this.#settle;
+    this.#settle = undefined;
+    settle?.reject(error);
+  }
+
+  call(request: WorkerRequest): Promise<unknown> {
+    if (this.#settle !== undefined) throw new Error('the executor is busy: it answers one call at a time');
+    return new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      this.#worker.postMessage(request);
+    });
+  }
+
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+function bufferOf(bytes: Uint8Array): ArrayBuffer {
+  return bytes.slice().buffer;
+}

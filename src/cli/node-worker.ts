@@ -1,0 +1,28 @@
+/** The headless machine's executor worker: a {@link Session} behind plain messages. See `headless.ts`. */
+import { randomBytes } from 'node:crypto';
+import { parentPort } from 'node:worker_threads';
+import type { StartOptions } from '../abi/executor.ts';
+import { Session, type MachineExtras, type SessionLimits } from '../executor/session.ts';
+
+export type WorkerRequest =
+  | { readonly call: 'start'; readonly options: StartOptions; readonly extras: MachineExtras }
+  | { readonly call: 'run'; readonly limits: SessionLimits };
+
+const session = new Session({
+  nowNs: () => performance.now() * 1e6,
+  calendarSeconds: () => Math.floor(Date.now() / 1000),
+  randomSeed: () => randomBytes(8).readBigUInt64LE(),
+});
+
+async function answer(request: WorkerRequest): Promise<unknown> {
+  return request.call === 'start'
+    ? session.start(request.options, request.extras)
+    : session.runUntil(request.limits);
+}
+
+parentPort?.on('message', (request: WorkerRequest) => {
+  // A rejection is a defect: it ends the worker, and the machine's calls fail with its message.
+  void answer(request).then((result) => {
+    parentPort?.postMessage(result);
+  });
+});

@@ -1,0 +1,240 @@
+/**
+ * The command line of the headless machine: QEMU's options where QEMU has one (with one dash or two), and a few of our
+ * own. What cannot be honoured is refused with a sentence that says why; nothing is silently ignored but options that
+ * ask for the absence of what this machine does not have.
+ */
+import { cpuModelNames, defaultCpuModel } from '../machine/cpu-model.ts';
+
+export interface VmOptions {
+  readonly ramBytes: number;
+  readonly kernel: string;
+  readonly initrd: string | undefined;
+  readonly commandLine: string;
+  readonly serial: SerialTarget;
+  readonly noReboot: boolean;
+  /** Virtual clock with 2^shift ns an instruction; absent: real time. */
+  readonly icount: { readonly shift: number | undefined } | undefined;
+  readonly debugExitPort: number | undefined;
+  readonly cpuModel: string;
+  readonly until: RegExp | undefined;
+  readonly timeoutSeconds: number | undefined;
+  readonly stats: string | undefined;
+}
+
+export type SerialTarget = { readonly kind: 'stdio' | 'none' } | { readonly kind: 'file'; readonly path: string };
+
+/** The command line is wrong; the message says how to mend it. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
+
+  -kernel FILE          bzImage, multiboot 1 image or ELF file
+  -initrd FILE          initial RAM disk
+  -append TEXT          kernel command line
+  -m SIZE               RAM: 256, 256M, 1G (default 256M)
+  -smp 1, -cpu MODEL    one processor; models: ${cpuModelNames().join(', ')}
+  -serial TARGET        stdio (default; Ctrl-A X leaves), file:PATH, none
+  -nographic            accepted: there is no other console than the serial port
+  -no-reboot            a reset or triple fault ends the machine
+  -icount [shift=N]     virtual clock: 2^N ns an instruction; runs repeat exactly
+  -device isa-debug-exit,iobase=0xf4,iosize=0x4
+                        a write of v to the port ends the machine with exit code (v << 1) | 1
+  --until REGEX         end with exit code 0 when the serial output matches
+  --timeout SECONDS     end with exit code 124 after this time
+  --stats FILE.json     write what was counted
+  --tier TIER           interpreter or auto`;
+
+const mib = 2 ** 20;
+
+/** Options of QEMU that ask for the absence of things, with the values that do. */
+const absences: Readonly<Record<string, readonly string[]>> = {
+  display: ['none'],
+  monitor: ['none'],
+  vga: ['none'],
+  net: ['none'],
+  nic: ['none'],
+  parallel: ['none'],
+};
+
+/** Options of the design that no build has yet. */
+const notYet = new Set(['hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'drive', 'boot', 'bios', 'screendump']);
+
+interface Draft {
+  ramBytes: number;
+  kernel: string | undefined;
+  initrd: string | undefined;
+  commandLine: string;
+  serial: SerialTarget;
+  noReboot: boolean;
+  icount: VmOptions['icount'];
+  debugExitPort: number | undefined;
+  cpuModel: string;
+  until: RegExp | undefined;
+  timeoutSeconds: number | undefined;
+  stats: string | undefined;
+}
+
+type Setter = (draft: Draft, value: string) => void;
+
+const flags: Readonly<Record<string, (draft: Draft) => void>> = {
+  nographic: () => {},
+  nodefaults: () => {},
+  'no-reboot': (draft) => {
+    draft.noReboot = true;
+  },
+};
+
+const valued: Readonly<Record<string, Setter>> = {
+  m: (draft, value) => {
+    draft.ramBytes = parseSize(value);
+  },
+  kernel: (draft, value) => {
+    draft.kernel = value;
+  },
+  initrd: (draft, value) => {
+    draft.initrd = value;
+  },
+  append: (draft, value) => {
+    draft.commandLine = value;
+  },
+  serial: (draft, value) => {
+    draft.serial = parseSerial(value);
+  },
+  device: (draft, value) => {
+    draft.debugExitPort = parseDevice(value);
+  },
+  smp: (_draft, value) => {
+    if (!/^(cpus=)?1$/.test(value)) throw new UsageError(`-smp ${value}: this build has one processor, -smp 1`);
+  },
+  cpu: (draft, value) => {
+    draft.cpuModel = value === 'max' ? defaultCpuModel : value;
+    if (!cpuModelNames().includes(draft.cpuModel)) {
+      throw new UsageError(`-cpu ${value}: there are ${cpuModelNames().join(', ')}`);
+    }
+  },
+  until: (draft, value) => {
+    draft.until = parsePattern(value);
+  },
+  timeout: (draft, value) => {
+    const seconds = Number(value);
+    if (!(seconds > 0)) throw new UsageError(`--timeout ${value}: a positive number of seconds is needed`);
+    draft.timeoutSeconds = seconds;
+  },
+  stats: (draft, value) => {
+    draft.stats = value;
+  },
+  tier: (_draft, value) => {
+    if (value === 'jit') {
+      throw new UsageError('--tier jit: this build has only the interpreter; use --tier interpreter or auto');
+    }
+    if (value !== 'interpreter' && value !== 'auto') {
+      throw new UsageError(`--tier ${value}: there are interpreter and auto`);
+    }
+  },
+};
+
+/** @throws UsageError */
+export function parseOptions(args: readonly string[]): VmOptions {
+  const draft: Draft = {
+    ramBytes: 256 * mib,
+    kernel: undefined,
+    initrd: undefined,
+    commandLine: '',
+    serial: { kind: 'stdio' },
+    noReboot: false,
+    icount: undefined,
+    debugExitPort: undefined,
+    cpuModel: defaultCpuModel,
+    until: undefined,
+    timeoutSeconds: undefined,
+    stats: undefined,
+  };
+  for (let at = 0; at < args.length; ) at = parseOne(draft, args, at);
+  const { kernel } = draft;
+  if (kernel === undefined) throw new UsageError('-kernel FILE is needed: there is no firmware to boot from a disk');
+  return { ...draft, kernel };
+}
+
+/** Takes the option at `at`; returns where the next one begins. */
+function parseOne(draft: Draft, args: readonly string[], at: number): number {
+  const text = args[at] ?? '';
+  const match = /^--?([a-z][a-z-]*)(?:=(.*))?$/s.exec(text);
+  const name = match?.[1];
+  if (name === undefined) throw new UsageError(`unexpected argument "${text}"`);
+  const inline = match?.[2];
+  const flag = flags[name];
+  if (flag !== undefined) {
+    if (inline !== undefined) throw new UsageError(`-${name} takes no value`);
+    flag(draft);
+    return at + 1;
+  }
+  if (notYet.has(name)) throw new UsageError(`-${name}: this build has no disks, firmware or screen yet`);
+  const following = inline ?? args[at + 1];
+  if (name === 'icount') {
+    const value = following !== undefined && (inline !== undefined || !following.startsWith('-')) ? following : undefined;
+    draft.icount = { shift: value === undefined ? undefined : parseShift(value) };
+    return at + (value === undefined || inline !== undefined ? 1 : 2);
+  }
+  const absence = absences[name];
+  const setter = valued[name];
+  if (absence === undefined && setter === undefined) throw new UsageError(`unknown option ${text}`);
+  if (following === undefined) throw new UsageError(`${text} needs a value`);
+  if (absence !== undefined && !absence.includes(following)) {
+    throw new UsageError(`-${name} ${following}: this machine has none; only -${name} none is accepted`);
+  }
+  setter?.(draft, following);
+  return at + (inline === undefined ? 2 : 1);
+}
+
+function parseSize(value: string): number {
+  const match = /^(?:size=)?(\d+)([KMGkmg]?)$/.exec(value);
+  const factor = { K: 1024, M: mib, G: 1024 * mib }[(match?.[2] || 'M').toUpperCase()];
+  if (match?.[1] === undefined || factor === undefined) {
+    throw new UsageError(`-m ${value}: a size like 256, 256M or 1G is needed`);
+  }
+  return Number(match[1]) * factor;
+}
+
+function parseSerial(value: string): SerialTarget {
+  if (value === 'stdio' || value === 'mon:stdio') return { kind: 'stdio' };
+  if (value === 'none' || value === 'null') return { kind: 'none' };
+  if (value.startsWith('file:') && value.length > 5) return { kind: 'file', path: value.slice(5) };
+  throw new UsageError(`-serial ${value}: there are stdio, file:PATH and none`);
+}
+
+/** -icount: `N` or QEMU's `shift=N`, with `sleep=off`, which is how this machine is. */
+function parseShift(value: string): number | undefined {
+  let shift: number | undefined;
+  for (const part of value.split(',')) {
+    const number = /^(?:shift=)?(\d+)$/.exec(part)?.[1];
+    if (number !== undefined && Number(number) <= 10) shift = Number(number);
+    else if (part !== 'sleep=off') throw new UsageError(`-icount ${value}: shift=N with N from 0 to 10 is needed`);
+  }
+  return shift;
+}
+
+function parseDevice(value: string): number {
+  const [name, ...properties] = value.split(',');
+  if (name !== 'isa-debug-exit') throw new UsageError(`-device ${name}: there is isa-debug-exit`);
+  let port = 0x501;
+  for (const property of properties) {
+    const [key, text = ''] = property.split('=');
+    const number = Number(text);
+    const valid = text !== '' && Number.isInteger(number) && number >= 0 && number <= 0xffff;
+    if (key === 'iobase' && valid) port = number;
+    else if (key !== 'iosize' || !valid || number < 1 || number > 4) {
+      throw new UsageError(`-device ${value}: isa-debug-exit,iobase=PORT,iosize=1…4 is needed`);
+    }
+  }
+  return port;
+}
+
+function parsePattern(value: string): RegExp {
+  try {
+    return new RegExp(value);
+  } catch (error) {
+    throw new UsageError(`--until ${value}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}

@@ -1,0 +1,312 @@
+/**
+ * The executor: runs a guest on the core, slice by slice, until something outside wants otherwise.
+ *
+ *     for each round: requests of the coordinator → what is due on the clock → a slice of instructions → why it ended
+ *
+ * A slice lasts a few milliseconds of host time at most, so that requests are honoured quickly, and never goes beyond
+ * the next device deadline. When an exit within the slice changes what is due (a timer is programmed, the machine is
+ * switched off, the coordinator asks for something), the slice ends there. Under the virtual clock all of this is
+ * invisible to the guest: where slices end for the host's sake depends on the host's speed, but what happens between
+ * two instructions depends on their count alone.
+ *
+ * The executor has no state that matters: all of the guest is in its memory at every return of {@link Executor.run},
+ * and another executor may go on there.
+ */
+import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
+import type { FinalState, RunResult } from '../abi/executor.ts';
+import { ByteRing } from '../abi/ring.ts';
+import { Vcpu } from '../cpu/state.ts';
+import { exitReason } from '../cpu/status.ts';
+import type { Pc } from '../machine/pc.ts';
+import { instantiateCore, type Core } from './core.ts';
+import type { OutputWatch } from './output-watch.ts';
+import { publish, registerDump } from './published.ts';
+
+/** Host time that a slice should take. */
+const sliceNs = 3e6;
+/** Bounds of a slice in instructions, and what the first one has. */
+const minSlice = 10_000;
+const maxSlice = 20_000_000;
+const firstSlice = 100_000;
+/** The real clock's estimate of a deadline is off by more than this many instructions anyway. */
+const minRealSlice = 64;
+/** How often the registers are published while the guest computes. */
+const publishNs = 20e6;
+
+export interface ExecutorOptions {
+  readonly memory: WebAssembly.Memory;
+  /** `core.wasm`. */
+  readonly module: WebAssembly.Module;
+  readonly pc: Pc;
+  /** Monotonic host time in nanoseconds. */
+  readonly nowNs: () => number;
+  /** Loads the boot image anew after the machine was reset. */
+  readonly boot: () => void;
+}
+
+export interface RunLimits {
+  /** Park when exactly this many instructions have retired since power-on. */
+  readonly parkAtRetired?: number;
+  /** Return right after the exit at which the console's output matches. */
+  readonly watch?: OutputWatch | undefined;
+}
+
+export type ExecutorResult = RunResult | { readonly kind: 'matched' };
+
+const goOn = Symbol('goOn');
+type Outcome = ExecutorResult | typeof goOn;
+
+export class Executor {
+  readonly #pc: Pc;
+  readonly #control: ControlPage;
+  readonly #core: Core;
+  readonly #nowNs: () => number;
+  readonly #boot: () => void;
+  readonly #output: ByteRing;
+  /** Words of the control page and of the vCPU that are looked at after every exit. */
+  readonly #controlWords: Int32Array;
+  readonly #retired: Uint32Array;
+  #limits: RunLimits = {};
+  /** Guest time up to which the slice that runs was planned. */
+  #plannedUntilNs = Infinity;
+  #requestsSeen = 0;
+  #matched = false;
+  /** Instructions that take about {@link sliceNs}. */
+  #sliceLength = firstSlice;
+  #publishedAtNs = -Infinity;
+
+  /** Takes over the vCPU that the memory holds. */
+  constructor(options: ExecutorOptions) {
+    const { pc, memory, module, nowNs, boot } = options;
+    this.#pc = pc;
+    this.#control = pc.control;
+    this.#nowNs = nowNs;
+    this.#boot = boot;
+    this.#output = new ByteRing(memory.buffer, pc.map.consoleOut);
+    this.#controlWords = new Int32Array(memory.buffer, pc.map.control, Control.size >> 2);
+    this.#retired = new Uint32Array(memory.buffer, pc.map.vcpu + Vcpu.offsets.retired, 2);
+    this.#core = instantiateCore(memory, module, pc, {
+      nowNs,
+      afterExit: () => {
+        this.#afterExit();
+      },
+    });
+    this.#core.attach(pc.map.vcpu);
+  }
+
+  /** Instructions retired since power-on. */
+  get retired(): number {
+    return (this.#retired[0] ?? 0) + (this.#retired[1] ?? 0) * 0x100000000;
+  }
+
+  /** Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks. */
+  run(limits: RunLimits = {}): ExecutorResult {
+    this.#limits = limits;
+    this.#matched = false;
+    // Host time that passed while nobody ran the guest is not guest time.
+    this.#pc.clock.resume();
+    for (;;) {
+      const outcome = this.#round();
+      if (outcome === goOn) continue;
+      this.#publish();
+      return outcome;
+    }
+  }
+
+  #round(): Outcome {
+    const { clock } = this.#pc;
+    const doorbell = this.#control.doorbellValue();
+    const ordered = this.#serve(doorbell);
+    if (ordered !== goOn) return ordered;
+    const { parkAtRetired = Infinity } = this.#limits;
+    const left = parkAtRetired - this.retired;
+    if (left <= 0) return this.#park();
+    clock.synchronize();
+    this.#pc.pollConsole();
+    if (this.#pc.waitsForConsole) {
+      this.#waitForConsole(doorbell);
+      return goOn;
+    }
+    this.#runDeadlines();
+    this.#control.setState('running');
+    const reason = this.#slice(left);
+    return this.#act(reason, doorbell);
+  }
+
+  #runDeadlines(): void {
+    const { clock } = this.#pc;
+    if (this.#pc.nextDeadlineNs() > clock.nowNs()) return;
+    this.#control.count(exitCounter.deadline, 0);
+    this.#pc.runDeadlines();
+  }
+
+  /** One slice; the reason why the core returned. */
+  #slice(left: number): number {
+    const { clock, map } = this.#pc;
+    const deadline = this.#pc.nextDeadlineNs();
+    let length = Math.min(this.#sliceLength, left);
+    if (deadline !== Infinity) {
+      const until = clock.instructionsUntil(deadline);
+      length = Math.min(length, clock.isVirtual ? until : Math.max(until, minRealSlice));
+    }
+    this.#plannedUntilNs = deadline;
+    this.#requestsSeen = this.#control.load('requestSerial');
+    const before = this.retired;
+    const start = this.#nowNs();
+    const reason = this.#core.run(map.vcpu, length);
+    const end = this.#nowNs();
+    clock.endSlice();
+    const { fields } = this.#control;
+    fields.busyNs += end - start;
+    fields.retired = this.retired;
+    this.#adapt(this.retired - before, end - start);
+    if (end - this.#publishedAtNs > publishNs) this.#publish();
+    this.#control.count(reason, 0);
+    return reason;
+  }
+
+  /** Learns how many instructions fit into {@link sliceNs}; falls at once, rises slowly. */
+  #adapt(count: number, ns: number): void {
+    if (count < minSlice && ns < sliceNs) return;
+    const fitting = (count / Math.max(ns, 1)) * sliceNs;
+    const next = fitting < this.#sliceLength ? fitting : this.#sliceLength + (fitting - this.#sliceLength) / 4;
+    this.#sliceLength = Math.floor(Math.min(Math.max(next, minSlice), maxSlice));
+  }
+
+  /** After each exit: ends the slice where the plan no longer holds. */
+  #afterExit(): void {
+    const power = this.#controlWords[Control.offsets.powerRequest >> 2] !== powerRequest.none;
+    const asked = this.#controlWords[Control.offsets.requestSerial >> 2] !== this.#requestsSeen;
+    if (this.#limits.watch?.matches() === true) this.#matched = true;
+    if (power || asked || this.#matched || this.#pc.waitsForConsole || this.#pc.nextDeadlineNs() < this.#plannedUntilNs) {
+      this.#pc.vcpu.exitReason = exitReason.request;
+      this.#pc.vcpu.attention = 1;
+    }
+  }
+
+  #act(reason: number, doorbell: number): Outcome {
+    if (this.#control.fields.powerRequest !== powerRequest.none) return this.#actOnPower();
+    if (reason === exitReason.shutdown) return this.#shutdown();
+    if (this.#matched) return { kind: 'matched' };
+    if (reason === exitReason.halt) this.#idle(doorbell);
+    return goOn;
+  }
+
+  // Ends.
+
+  #actOnPower(): Outcome {
+    const { fields } = this.#control;
+    const request = fields.powerRequest;
+    fields.powerRequest = powerRequest.none;
+    switch (request) {
+      case powerRequest.powerOff:
+        return this.#end('poweredOff', 0);
+      case powerRequest.debugExit:
+        return this.#end('debugExit', fields.exitCode);
+      default:
+        if (fields.noReboot !== 0) return this.#end('resetStopped', 0);
+        this.#reset();
+        return goOn;
+    }
+  }
+
+  #shutdown(): Outcome {
+    if (this.#control.fields.noReboot !== 0) {
+      return this.#end('crashed', 1, `Triple fault.\n${registerDump(this.#pc.vcpu)}`);
+    }
+    this.#reset();
+    return goOn;
+  }
+
+  #end(state: FinalState, exitCode: number, message?: string): ExecutorResult {
+    this.#publish();
+    this.#control.fields.exitCode = exitCode;
+    this.#control.setState(state);
+    this.#control.acknowledge(0, this.#control.load('requestSerial'));
+    return { kind: 'ended', state, exitCode, ...(message === undefined ? {} : { message }) };
+  }
+
+  #park(): ExecutorResult {
+    this.#publish();
+    this.#control.setState('parked');
+    return { kind: 'parked' };
+  }
+
+  #reset(): void {
+    this.#control.fields.resets++;
+    this.#pc.reset();
+    this.#boot();
+    this.#core.attach(this.#pc.map.vcpu);
+  }
+
+  // Requests of the coordinator.
+
+  /** Acts on what is asked for; pauses here. */
+  #serve(doorbell: number): Outcome {
+    let seen = doorbell;
+    for (;;) {
+      const serial = this.#control.load('requestSerial');
+      const request = this.#control.load('request');
+      if ((request & requestBit.stop) !== 0) return this.#end('stopped', 0);
+      this.#servePulses(request);
+      if ((request & requestBit.park) !== 0) {
+        const result = this.#park();
+        this.#control.acknowledge(requestBit.park, serial);
+        return result;
+      }
+      if (this.#control.take(requestBit.mail) !== 0) {
+        this.#control.acknowledge(0, serial);
+        return { kind: 'mail' };
+      }
+      if ((request & requestBit.pause) === 0) {
+        if (serial !== this.#control.load('acknowledgeSerial')) this.#control.acknowledge(0, serial);
+        return goOn;
+      }
+      this.#publish();
+      this.#control.setState('paused');
+      this.#control.acknowledge(requestBit.pause, serial);
+      this.#control.wait(seen, Infinity);
+      seen = this.#control.doorbellValue();
+      this.#pc.clock.resume();
+    }
+  }
+
+  #servePulses(request: number): void {
+    if ((request & (requestBit.reset | requestBit.powerButton | requestBit.nmi)) === 0) return;
+    const pulses = this.#control.take(requestBit.reset | requestBit.powerButton | requestBit.nmi);
+    if ((pulses & requestBit.reset) !== 0) this.#reset();
+    if ((pulses & requestBit.powerButton) !== 0) this.#pc.pressPowerButton();
+    if ((pulses & requestBit.nmi) !== 0) this.#pc.raiseNmi();
+  }
+
+  // Waiting.
+
+  /** The vCPU halts: until something is due, or somebody rings. */
+  #idle(doorbell: number): void {
+    const { clock } = this.#pc;
+    const deadline = this.#pc.nextDeadlineNs();
+    if (clock.isVirtual && deadline !== Infinity) {
+      clock.skipTo(deadline);
+      return;
+    }
+    clock.synchronize();
+    const timeoutMs = (deadline - clock.nowNs()) / 1e6;
+    if (timeoutMs <= 0) return;
+    this.#publish();
+    this.#control.setState('halted');
+    const start = this.#nowNs();
+    this.#control.wait(doorbell, timeoutMs);
+    this.#control.fields.idleNs += this.#nowNs() - start;
+  }
+
+  /** Virtual clock: the guest does not run while its console is full, so that it cannot notice. */
+  #waitForConsole(doorbell: number): void {
+    this.#output.expectSpace();
+    if (this.#output.writable === 0) this.#control.wait(doorbell, Infinity);
+  }
+
+  #publish(): void {
+    this.#publishedAtNs = this.#nowNs();
+    publish(this.#control, this.#pc);
+  }
+}

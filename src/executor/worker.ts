@@ -1,0 +1,17 @@
+/** The browser's executor worker: {@link ExecutorApi} through Comlink. */
+import { expose } from 'comlink';
+import { Session } from './session.ts';
+
+const seed = new BigUint64Array(1);
+
+const session = new Session({
+  nowNs: () => performance.now() * 1e6,
+  calendarSeconds: () => Math.floor(Date.now() / 1000),
+  randomSeed: () => crypto.getRandomValues(seed)[0] ?? 0n,
+});
+
+// Comlink sees an object's own interface only where it is plain.
+expose({
+  start: (options: Parameters<Session['start']>[0]) => session.start(options),
+  run: () => session.run(),
+});
