@@ -65,7 +65,7 @@ function hex(v: bigint): string {
 
 function addressText(m: Match, o: MemoryMatch): string {
   if (o.base === 'rip') {
-    return `rip${o.displacement < 0n ? '' : '+'}${hex(o.displacement)}`;
+    return `${m.addressSize === 4 ? 'eip' : 'rip'}${o.displacement < 0n ? '' : '+'}${hex(o.displacement)}`;
   }
   const parts: string[] = [];
   if (o.base !== undefined) parts.push(generalRegister(o.base, m.addressSize));
