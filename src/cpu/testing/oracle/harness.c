@@ -215,6 +215,7 @@ static void map(uintptr_t base, size_t size, int protection) {
 int main(void) {
   map(DATA_BASE, DATA_SIZE, PROT_READ | PROT_WRITE);
   map(READONLY_BASE, 0x1000, PROT_READ);
+  (void)*(volatile uint8_t *)READONLY_BASE; /* a page that was never read isn't present, and faults say so */
   map(LOW_BASE, LOW_SIZE, PROT_READ | PROT_WRITE);
   map(CODE_BASE, CODE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC);
   for (unsigned g = 0; g < REGION_COUNT; g++) shadow[g] = malloc(regions[g].size);
