@@ -241,7 +241,7 @@ export interface AcpiImage {
 export function acpiTables(map: MemoryMap): AcpiImage {
   const base = physical.tables;
   // The RSDP takes 36 bytes; FACS must be on 64.
-  const image: number[] = new Array<number>(64).fill(0);
+  const image: number[] = Array.from({ length: 64 }, () => 0);
   const append = (bytes: ArrayLike<number>, alignment = 16): number => {
     while (image.length % alignment !== 0) image.push(0);
     const address = base + image.length;

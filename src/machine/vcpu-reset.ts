@@ -2,7 +2,7 @@
  * Values of the vCPU's registers after reset (SDM vol. 3 §9.1, table 9-1), and the flat modes in which boot protocols
  * enter a kernel.
  */
-import { Vcpu } from '../cpu/state.ts';
+import type { Vcpu } from '../cpu/state.ts';
 import { physical } from './memory-map.ts';
 
 export type VcpuAccess = ReturnType<typeof Vcpu.at>;

@@ -7,9 +7,8 @@
 import type { Dma } from '../dma.ts';
 import { type MemoryMap, pageBytes, physical, physicalRanges } from '../memory-map.ts';
 import { bootGdt, enterFlat32, enterLong, type VcpuAccess } from '../vcpu-reset.ts';
-import { BootError, type ImageReader } from './image.ts';
+import { BootError, type ImageReader, type KernelBoot } from './image.ts';
 import { storeIdentityTables } from './identity-tables.ts';
-import type { KernelBoot } from './kernel.ts';
 
 const place = { gdt: 0x1000, startInfo: 0x2000, memoryMap: 0x3000, modules: 0x4000, pageTables: 0x8000 } as const;
 const commandLineAddress = 0x10000;
@@ -104,6 +103,9 @@ export function loadSegments(reader: ImageReader, image: ElfImage, dma: Dma, map
   let end = 0;
   for (const segment of image.segments) {
     if (segment.type !== programType.load || segment.memoryBytes === 0) continue;
+    if (segment.fileBytes > segment.memoryBytes) {
+      throw new BootError('the ELF file is damaged: a segment has more bytes in the file than in memory');
+    }
     if (!dma.isRam(segment.physicalAddress, segment.memoryBytes)) {
       throw new BootError(
         `the kernel wants memory at 0x${segment.physicalAddress.toString(16)} (${segment.memoryBytes} bytes), which the ` +

@@ -56,3 +56,10 @@ export class ImageReader {
     return this.bytes.subarray(offset, offset + length);
   }
 }
+
+/** What the user gives to boot. */
+export interface KernelBoot {
+  readonly kernel: Uint8Array;
+  readonly initrd?: Uint8Array | undefined;
+  readonly commandLine: string;
+}

@@ -2,15 +2,11 @@
 import { physical } from '../memory-map.ts';
 import type { Pc } from '../pc.ts';
 import { bootElf, isElf } from './elf.ts';
-import { BootError, ImageReader } from './image.ts';
+import { BootError, ImageReader, type KernelBoot } from './image.ts';
 import { bootLinux, isLinux, parseLinux } from './linux.ts';
 import { bootMultiboot, isMultiboot } from './multiboot.ts';
 
-export interface KernelBoot {
-  readonly kernel: Uint8Array;
-  readonly initrd?: Uint8Array | undefined;
-  readonly commandLine: string;
-}
+export { BootError, type KernelBoot } from './image.ts';
 
 /** What was booted, for the log. */
 export interface BootReport {

@@ -7,8 +7,7 @@ import type { Dma } from '../dma.ts';
 import { type MemoryMap, physical, physicalRanges } from '../memory-map.ts';
 import { bootGdt, enterFlat32, type VcpuAccess } from '../vcpu-reset.ts';
 import { isElf, loadSegments, parseElf, placeModule } from './elf.ts';
-import { BootError, type ImageReader } from './image.ts';
-import type { KernelBoot } from './kernel.ts';
+import { BootError, type ImageReader, type KernelBoot } from './image.ts';
 
 const place = { gdt: 0x1000, info: 0x2000, memoryMap: 0x3000, modules: 0x4000, loaderName: 0x4100 } as const;
 const commandLineAddress = 0x10000;
@@ -95,6 +94,8 @@ function loadImage(
   }
   const fileStart = header.offset - (header.headerAddress - header.loadAddress);
   const length = header.loadEnd === 0 ? reader.length - fileStart : header.loadEnd - header.loadAddress;
+  if (fileStart < 0 || length <= 0)
+    throw new BootError("the kernel's multiboot header gives impossible load addresses");
   const bss = Math.max(header.bssEnd - (header.loadAddress + length), 0);
   if (!dma.isRam(header.loadAddress, length + bss)) {
     throw new BootError(
