@@ -6,7 +6,7 @@
  * Prints a line for each failing case, then the exclusion rules with their counts, then `N passed, N failed`. Exits 0
  * only if nothing failed.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Exclusions } from '../cpu/testing/exclusions.ts';
 import { readCases } from '../cpu/testing/load-node.ts';
@@ -15,6 +15,7 @@ import type { CaseMachine, Tier } from '../cpu/testing/machine.ts';
 import { describeFailure, runCase } from '../cpu/testing/runner.ts';
 import type { Tally } from '../cpu/testing/runner.ts';
 
+const CORE = new URL('../../build/core/core.wasm', import.meta.url);
 const USAGE = 'usage: cpu-cases [--tier interpreter|jit|evaluator|all] [--report FILE.json] FILE.jsonl[.gz] …';
 
 interface Failure {
@@ -76,8 +77,9 @@ async function main(): Promise<number> {
     options: { tier: { type: 'string', default: 'interpreter' }, report: { type: 'string' } },
   });
   if (positionals.length === 0) throw new Error(USAGE);
+  const core = await WebAssembly.compile(readFileSync(CORE));
   const machines = new Map<Tier, CaseMachine>();
-  for (const tier of tiersOf(values.tier)) machines.set(tier, await createCaseMachine(tier));
+  for (const tier of tiersOf(values.tier)) machines.set(tier, createCaseMachine(tier, core));
   const exclusions = new Exclusions();
   const failures: Failure[] = [];
   const files: FileReport[] = [];

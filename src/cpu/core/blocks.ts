@@ -3,7 +3,7 @@
  * the frame) and by the mode they were decoded for, never by linear address.
  *
  * A block ends after an unconditional transfer, at the end of its page, or when it is full; it is closed by a `link`
- * pseudo-record unless it cannot fall through. Branches within the page point at records directly: the page that runs
+ * pseudo-record. Branches within the page point at records directly: the page that runs
  * is mapped, so its other code is too. Everything that leaves the page goes through the jump cache, whose entries
  * carry the epoch (bumped by every TLB flush) and the mode. An instruction that crosses into another page is a block
  * of its own, reached only through the jump cache or the look-up that checks its second page.
@@ -211,7 +211,6 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
   const page = host & ~0xfff;
   let count: u32 = 0;
   let second: usize = 0;
-  let ends = false;
   // Outside of a flat code segment the limit counts: one instruction a block, checked at each look-up.
   const most: u32 = modeKey & MODE_CODE_FLAT ? MAX_RECORDS : 1;
   while (count < most && offset < 0x1000) {
@@ -239,7 +238,6 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
       offset += <u32>(length & 0xff);
       record += Record.SIZE;
       count++;
-      ends = (length & ENDS) != 0;
       break;
     }
     if (result == DECODE_TOO_LONG) {
@@ -251,10 +249,7 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
     offset += <u32>(result & 0xff);
     record += Record.SIZE;
     count++;
-    if (result & ENDS) {
-      ends = true;
-      break;
-    }
+    if (result & ENDS) break;
   }
   const length = offset - start;
   if (!(modeKey & MODE_CODE_FLAT) && (modeKey & MODE_CODE_MASK) != 2) {
@@ -266,15 +261,14 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
   }
   store<u32>(header, load<u32>(header, ArenaHeader.decoded) + count, ArenaHeader.decoded);
   store<u32>(header, load<u32>(header, ArenaHeader.blocks) + 1, ArenaHeader.blocks);
-  if (!ends) {
-    store<u16>(record, <u16>DecodeTable.formLink, Record.form);
-    store<u16>(record, <u16>offset, Record.offset);
-    store<u8>(record, 0, Record.length);
-    store<u64>(record, 0, Record.immediate);
-    store<u32>(record, offset >= 0x1000 || !(modeKey & MODE_CODE_FLAT) ? 1 : 0, Record.link);
-    record += Record.SIZE;
-    count++;
-  }
+  // An instruction that ends the block may go on behind it all the same (POPF that changes nothing): always close it.
+  store<u16>(record, <u16>DecodeTable.formLink, Record.form);
+  store<u16>(record, <u16>offset, Record.offset);
+  store<u8>(record, 0, Record.length);
+  store<u64>(record, 0, Record.immediate);
+  store<u32>(record, offset >= 0x1000 || !(modeKey & MODE_CODE_FLAT) ? 1 : 0, Record.link);
+  record += Record.SIZE;
+  count++;
   store<u32>(block, <u32>host, Block.host);
   store<u32>(block, <u32>second, Block.secondPage);
   store<u32>(block, modeKey, Block.modeKey);

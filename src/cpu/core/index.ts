@@ -12,7 +12,7 @@ export { commitWrite, flushTlb, hostOfPhysical, readLinear8, resetTlb, slowRead,
 export { updateMode } from './mode';
 export { rdmsr, wrmsr } from './msr';
 export { operandOffset, probeWrite, segmentBase, undefinedInstruction, wrapIp, wrapOffset } from './operands';
-export { attach, run } from './run';
+export { attach, beginOne, endOne, run, stepOnce } from './run';
 export { loadAccessRights, loadLdt, loadSegment, loadSegmentChecked, loadTask, segmentLinear } from './segments';
 export { crc32, sseApproximate, sseConvert, sseDotProduct, sseF32, sseF64, ssePackedConvert, ssePackedF32, ssePackedF64, sseRound, sseStringCompare } from './sse-glue';
 export { repString } from './strings';

@@ -10,8 +10,8 @@
  * from it (`commitWrite`), after both pages were found writable; so no fault leaves a trace.
  * Sources: SDM vol. 3, chapter 4 (paging), §4.6 (access rights), §4.7 (page-fault error codes), §4.10 (TLBs).
  */
-import { Arena, ArenaHeader, CodeMap, TlbEntry, Vcpu } from '../../../build/core/layout';
-import { raisePageFault } from './events';
+import { Arena, ArenaHeader, CodeMap, Record, TlbEntry, Vcpu } from '../../../build/core/layout';
+import { raise, raisePageFault } from './events';
 import { mmioRead, mmioWrite } from './machine';
 import { invalidateCode } from './blocks';
 
@@ -472,9 +472,27 @@ function readPiece(cpu: usize, to: usize, linear: u64, size: u32, access: u32): 
   return true;
 }
 
+/** Beside the size: the access is to the stack. */
+// @ts-ignore: decorator
+@inline const STACK_ACCESS: u32 = 0x100;
+
+/**
+ * #GP(0), or #SS(0) for the stack segment, when the access of a handler's fast path is not canonical (general paths
+ * have checked before). SDM vol. 3 §6.15, #SS.
+ */
+function canonicalAccess(cpu: usize, address: u64, size: u32): bool {
+  if (!(load<u64>(cpu, Vcpu.efer) & 0x400)) return true;
+  const last = address + (size & 0xff) - 1;
+  if (<i64>(address << 16) >> 16 == <i64>address && <i64>(last << 16) >> 16 == <i64>last) return true;
+  const record = <usize>load<u32>(cpu, Vcpu.record);
+  raise(cpu, size & STACK_ACCESS || load<u8>(record, Record.segment) == 2 ? 12 : 13, 0);
+  return false;
+}
+
 /** Host address to read `size` bytes from, or 0 with trouble. Called when the TLB did not hit. */
 export function slowRead(cpu: usize, address: u64, size: u32): usize {
-  return slowReadAs(cpu, address, size, 0);
+  if (!canonicalAccess(cpu, address, size)) return 0;
+  return slowReadAs(cpu, address, size & 0xff, 0);
 }
 
 function slowReadAs(cpu: usize, address: u64, size: u32, access: u32): usize {
@@ -497,7 +515,8 @@ function slowReadAs(cpu: usize, address: u64, size: u32, access: u32): usize {
  * buffer, which holds the present contents (for read-modify-write). `commitWrite` must follow the store.
  */
 export function slowWrite(cpu: usize, address: u64, size: u32): usize {
-  return slowWriteAs(cpu, address, size, WRITE);
+  if (!canonicalAccess(cpu, address, size)) return 0;
+  return slowWriteAs(cpu, address, size & 0xff, WRITE);
 }
 
 function slowWriteAs(cpu: usize, address: u64, size: u32, access: u32): usize {

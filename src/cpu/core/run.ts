@@ -83,3 +83,34 @@ function slice(cpu: usize, record: usize, count: u32): u32 {
   store<u32>(cpu, 0, Vcpu.budget);
   return retired;
 }
+
+/**
+ * One instruction (one iteration, if it is repeated) at Vcpu.rip, and no event: for tests and debuggers. An exception
+ * that it raises stays pending. Returns the instructions retired.
+ */
+export function stepOnce(cpu: usize): u32 {
+  if (!beginOne(cpu)) return 0;
+  const record = lookup(cpu);
+  if (record == 0) {
+    store<u32>(cpu, 0, Vcpu.trouble);
+    return 0;
+  }
+  const retired = enter(cpu, record, 1);
+  endOne(cpu);
+  return retired;
+}
+
+/** What stands before and after an instruction that another tier runs by itself: 0 when a breakpoint forbids it. */
+export function beginOne(cpu: usize): u32 {
+  if (stepping(cpu)) {
+    if (instructionBreakpoint(cpu)) return 0;
+    beginStep(cpu);
+  }
+  store<u32>(cpu, load<u32>(cpu, Vcpu.shadow) ? 2 : 0, Vcpu.shadowFresh);
+  return 1;
+}
+
+/** Ends the interrupt shadow that stood before beginOne, unless the instruction cast one. */
+export function endOne(cpu: usize): void {
+  if (load<u32>(cpu, Vcpu.shadowFresh) == 2) store<u32>(cpu, 0, Vcpu.shadow);
+}

@@ -63,6 +63,8 @@ const segmentNumber: Readonly<Record<Segment, number>> = { es: 0, cs: 1, ss: 2, 
 const loadOp: Readonly<Record<number, OpcodeName>> = { 1: 'i32.load8_u', 2: 'i32.load16_u', 4: 'i32.load', 8: 'i64.load', 16: 'v128.load' };
 const storeOp: Readonly<Record<number, OpcodeName>> = { 1: 'i32.store8', 2: 'i32.store16', 4: 'i32.store', 8: 'i64.store', 16: 'v128.store' };
 const typeOfSize: Readonly<Record<number, Type>> = { 1: 'i8', 2: 'i16', 4: 'i32', 8: 'i64', 16: 'v128' };
+/** Beside the size that a slow path is given: the access is to the stack (`core/memory.ts`). */
+const stackAccess = 0x100;
 const rsp = Vcpu.offsets.gpr + 4 * 8;
 
 /** Fields behind SystemRegister: offset, bytes in memory, bytes as a value. */
@@ -240,7 +242,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
       case 'memory':
         return this.readMemory(o);
       case 'immediate':
-        return this.immediate(operand.size);
+        return this.immediate(operand.size, operand.number);
       case 'segment': {
         this.code.get(this.cpu);
         if (operand.slot === 'fixed') this.code.memory('i32.load16_u', Vcpu.offsets.segSelector + 2 * operand.number);
@@ -263,10 +265,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     }
   }
 
-  private immediate(size: number): Value {
+  /** `size` bytes of the record's immediate, from byte `at`. */
+  private immediate(size: number, at = 0): Value {
     this.code.get(this.record);
-    if (size === 8) this.code.memory('i64.load', Record.offsets.immediate);
-    else this.code.memory(loadOp[size] ?? 'i32.load', Record.offsets.immediate);
+    this.code.memory(loadOp[size] ?? 'i32.load', Record.offsets.immediate + at);
     return this.take(typeOfSize[size] ?? 'i32');
   }
 
@@ -455,7 +457,14 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
    * Host address of a linear access into local `host`: by the TLB, or by the slow path, after which `staged` is
    * written (nothing for reads, whose staging needs no commit). Faults leave.
    */
-  private tlb(linear: Value, size: number, write: boolean, host: number, staged?: () => void): void {
+  private tlb(
+    linear: Value,
+    size: number,
+    write: boolean,
+    host: number,
+    staged?: () => void,
+    stack = false,
+  ): void {
     const { code } = this;
     const entry = this.allocate('i32');
     code.get(this.cpu).memory('i32.load', Vcpu.offsets.tlb);
@@ -469,28 +478,31 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     this.push_(linear);
     code.op('i32.wrap_i64').get(entry).memory('i32.load', array + TlbEntry.offsets.addend).op('i32.add');
     code.else();
+    // The slow path looks the operand's segment up, to tell #SS from #GP.
+    this.storeField('i32.store', Vcpu.offsets.record, () => code.get(this.record));
     code.get(this.cpu);
     this.push_(linear);
-    code.i32(size).call(write ? this.calls.slowWrite : this.calls.slowRead).tee(host).op('i32.eqz').if();
+    code.i32(stack ? size | stackAccess : size);
+    code.call(write ? this.calls.slowWrite : this.calls.slowRead).tee(host).op('i32.eqz').if();
     this.fault();
     code.end();
     staged?.();
     code.get(host).end().set(host);
   }
 
-  private loadLinear(linear: Value, size: number): Value {
+  private loadLinear(linear: Value, size: number, stack = false): Value {
     const host = this.allocate('i32');
-    this.tlb(linear, size, false, host);
+    this.tlb(linear, size, false, host, undefined, stack);
     this.code.get(host).memory(loadOp[size] ?? 'i32.load', 0);
     return this.take(typeOfSize[size] ?? 'i32');
   }
 
-  private storeLinear(linear: Value, v: Value, size: number): void {
+  private storeLinear(linear: Value, v: Value, size: number, stack = false): void {
     const { code } = this;
     const host = this.allocate('i32');
     const staged = this.allocate('i32');
     code.i32(0).set(staged);
-    this.tlb(linear, size, true, host, () => code.i32(1).set(staged));
+    this.tlb(linear, size, true, host, () => code.i32(1).set(staged), stack);
     code.get(host);
     if (size === 16) this.push_(v);
     else this.pushAs(size === 8 ? 'i64' : 'i32', v);
@@ -583,13 +595,13 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   }
 
   loadStack(offset: Value, size: Size): Value {
-    return this.loadLinear(this.stackLinear(this.maskStack(offset), size, false), size);
+    return this.loadLinear(this.stackLinear(this.maskStack(offset), size, false), size, true);
   }
 
   push(v: Value): void {
     const size = this.sizeOf(v);
     const pointer = this.maskStack(this.sub(this.stackPointer(), this.int(8, size)));
-    this.storeLinear(this.stackLinear(pointer, size, true), v, size);
+    this.storeLinear(this.stackLinear(pointer, size, true), v, size, true);
     this.setStackPointer(pointer);
   }
 
@@ -600,7 +612,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
 
   pop(size: 2 | 4 | 8, then: (v: Value) => void, extra?: Value): void {
     const pointer = this.stackPointer();
-    const v = this.loadLinear(this.stackLinear(pointer, size, false), size);
+    const v = this.loadLinear(this.stackLinear(pointer, size, false), size, true);
     let moved = this.add(pointer, this.int(8, size));
     if (extra) moved = this.add(moved, this.resize(8, extra));
     // With a register as destination nothing can fault any more, and POP rSP keeps what was popped.

@@ -269,6 +269,7 @@ function writeDispatch(m: ModuleBuilder, core: Core, inline: readonly Form[], fu
   code.memory('i64.store', Vcpu.offsets.ripBase);
   code.br(next).end().end();
   code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
+  leaveWhenSpent(f, cpu, budget, result);
   code.get(cpu).call(core.lookup).tee(entry).op('i32.eqz').if();
   code.i32(status.jump).set(result);
   writeExit(f, cpu, budget, result);
@@ -278,6 +279,7 @@ function writeDispatch(m: ModuleBuilder, core: Core, inline: readonly Form[], fu
 
   // link: as go, within the page; the branch learns its target.
   code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
+  leaveWhenSpent(f, cpu, budget, result);
   code.get(cpu).get(record).call(core.linkTo).tee(entry).op('i32.eqz').if();
   code.i32(status.jump).set(result);
   writeExit(f, cpu, budget, result);
@@ -296,6 +298,13 @@ function writeDispatch(m: ModuleBuilder, core: Core, inline: readonly Form[], fu
   writeExit(f, cpu, budget, result);
   code.op('unreachable');
   m.exportFunction('dispatch', f);
+}
+
+/** Leaves before a look-up that the budget does not cover: its fault would belong to the next instruction. */
+function leaveWhenSpent(f: FunctionBuilder, cpu: number, budget: number, result: number): void {
+  f.code.get(budget).op('i32.eqz').if().i32(status.jump).set(result);
+  writeExit(f, cpu, budget, result);
+  f.code.end();
 }
 
 /** Stores the budget and returns `result`. */

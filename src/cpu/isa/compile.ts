@@ -245,12 +245,11 @@ function instantiate(
   const sized = isSized(row, shapes);
   const bytesOnly = shapes.length > 0 && shapes.every((s) => s.letter === 'b');
   const size: Size = bytesOnly && !row.size64 ? 1 : sized ? choice.size : 4;
-  let slots = { rm: false, reg: false };
+  let immediates = 0;
   const operands = shapes.map((s): FormOperand => {
     const bytes = operandBytes(s.letter, size === 1 ? choice.size : size);
     if (s.source === 'modrm') {
       if (s.memory && (choice.memory || !s.register)) return { kind: 'memory', size: bytes, slot: 'fixed', number: 0 };
-      slots = { ...slots, rm: true };
       return { kind: s.kind, size: bytes, slot: 'rm', number: 0 };
     }
     // Number 1 marks an address that is the immediate itself.
@@ -261,6 +260,8 @@ function instantiate(
       const slot = namedSlot(shapes, s);
       return { kind: 'register', size: bytes, slot, number: slot === 'fixed' ? s.number : 0 };
     }
+    // The second immediate lies above the first, at this byte of the record's.
+    if (s.kind === 'immediate') return { kind: s.kind, size: bytes, slot: 'fixed', number: 2 * immediates++ };
     return { kind: s.kind, size: bytes, slot: 'fixed', number: s.number };
   });
   return table.add({

@@ -1,5 +1,6 @@
 /** The machine that runs a case: what each tier implements, and where the runner gets one. */
 import type { CaseEnd, CpuCase } from './cases.ts';
+import { createCoreMachine } from './core-machine.ts';
 
 /** How the run of a case stopped. */
 export type RunResult =
@@ -49,10 +50,13 @@ export interface CaseMachine {
 export const TIERS = ['interpreter', 'jit', 'evaluator'] as const;
 export type Tier = (typeof TIERS)[number];
 
-/** A machine whose code runs on this tier alone. One machine serves many cases, one after the other. */
-export async function createCaseMachine(tier: Tier): Promise<CaseMachine> {
-  await Promise.resolve();
-  throw new Error(`the ${tier} tier can't run CPU cases yet: createCaseMachine in src/cpu/testing/machine.ts`);
+/**
+ * A machine whose code runs on this tier alone. One machine serves many cases, one after the other. `core` is the
+ * compiled `core.wasm`.
+ */
+export function createCaseMachine(tier: Tier, core: WebAssembly.Module): CaseMachine {
+  if (!AVAILABLE_TIERS.includes(tier)) throw new Error(`this build has no ${tier} tier; it has ${AVAILABLE_TIERS.join(', ')}`);
+  return createCoreMachine(tier, core);
 }
 
 /** Tiers that `createCaseMachine` can make; `--tier all` means these. */
