@@ -85,6 +85,22 @@ describe('real clock', () => {
     expect(Math.abs(start - 60 * 500_000)).toBeLessThan(100_000);
   });
 
+  it('gives back at once what a burst of instructions ran ahead', () => {
+    const { vcpu, host, clock } = make({ mode: 'real' });
+    const slice = (instructions: bigint) => {
+      clock.synchronize();
+      vcpu.retired += instructions;
+      host.now += 1_000_000;
+      clock.endSlice();
+    };
+    for (let i = 0; i < 20; i++) slice(100_000n);
+    slice(2_000_000n); // a bulk REP: 20 ms of guest time in 1 ms
+    const ahead = () => clock.nowNs() - (host.now - 7e9);
+    expect(ahead()).toBeGreaterThan(15_000_000);
+    for (let i = 0; i < 25; i++) slice(100_000n);
+    expect(Math.abs(ahead())).toBeLessThan(200_000);
+  });
+
   it('stands still over a pause, and while no executor is there', () => {
     const { host, clock, attach } = make({ mode: 'real' });
     host.now += 1e6;

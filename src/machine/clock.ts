@@ -130,14 +130,13 @@ export class Clock implements TscClock {
     if (this.isVirtual) return;
     const count = this.#retiredNow() - this.#sliceStartRetired;
     if (count < measurableInstructions) return;
-    const s = this.#s;
     const host = this.#hostNowNs();
     const now = this.nowNs();
     const measured = Math.min((host - this.#sliceStartNs) / count, 1000);
-    // Time that ran ahead of the host is given back by a slower scale.
-    const ahead = now > host - this.#hostOffsetNs;
+    // Where time ran ahead of the host (a bulk REP retires many instructions at once), the next slice gives it back.
+    const aheadNs = Math.max(now - (host - this.#hostOffsetNs), 0);
     this.#rebase(now);
-    this.#setScale(s.scaleNs * 0.75 + measured * (ahead ? 0.5 : 0.95) * 0.25);
+    this.#setScale(Math.max(measured * 0.95 - aheadNs / count, measured / 16));
   }
 
   /** The guest goes on after a pause that it must not notice: host time that passed meanwhile does not count. */
@@ -153,10 +152,5 @@ export class Clock implements TscClock {
   /** Instructions after which guest time reaches `ns`: exact under the virtual clock, an estimate else. At least 1. */
   instructionsUntil(ns: number): number {
     return Math.max(Math.ceil((ns - this.nowNs()) / this.#s.scaleNs), 1);
-  }
-
-  /** Guest time after `count` more instructions. */
-  nsAfter(count: number): number {
-    return this.nowNs() + count * this.#s.scaleNs;
   }
 }

@@ -10,14 +10,9 @@
  * const pc = new Pc(memory.buffer, definition, host); // in the executor
  * pc.powerOn();                                       // reset values; then bootKernel(pc, …)
  *
- * @example the executor's loop, in short
- * const seen = pc.control.doorbellValue();            // then requests, and pc.pollConsole() when it has changed
- * const reason = core.run(pc.map.vcpu, pc.beginSlice(sliceLength));
- * pc.clock.endSlice();                                // then look at pc.control.fields.powerRequest
- * if (reason === exitReason.halt) {                   // asleep up to pc.nextDeadlineNs()
- *   if (pc.clock.isVirtual) pc.clock.skipTo(pc.nextDeadlineNs());
- *   else pc.control.wait(seen, (pc.nextDeadlineNs() - pc.clock.nowNs()) / 1e6);
- * }
+ * The executor's part (`executor/executor.ts`): `clock.synchronize()` and `runDeadlines()` before a slice, which goes up
+ * to `nextDeadlineNs()`; after each access of the guest to a device, a look whether that is earlier now; and
+ * `control.fields.powerRequest` when a device has ended the slice.
  */
 import { ControlPage, exitCounter, powerRequest } from '../abi/control.ts';
 import { ByteRing, initializeRing } from '../abi/ring.ts';
@@ -189,8 +184,6 @@ export class Pc {
   readonly #timed: readonly Timed[];
   readonly #resettable: readonly Resettable[];
   readonly #msrs: readonly Msrs[];
-  /** Guest time at which the slice that runs ends; derived. */
-  #sliceEndNs = 0;
 
   constructor(buffer: ArrayBufferLike, definition: MachineDefinition, host: MachineHost) {
     const map = memoryMap(definition.ramBytes);
@@ -364,25 +357,6 @@ export class Pc {
 
   // Time.
 
-  /**
-   * Start of a slice of at most `limit` instructions: catches up with the host's time, does what is due, and returns
-   * how many instructions may run: up to the next deadline. An access that sets an earlier one ends the slice.
-   */
-  beginSlice(limit: number): number {
-    this.clock.synchronize();
-    this.runDeadlines();
-    const count = Math.min(limit, this.clock.instructionsUntil(this.nextDeadlineNs()));
-    this.#sliceEndNs = this.clock.nsAfter(count);
-    return count;
-  }
-
-  /** After a write to a device. */
-  #noteDeadline(): void {
-    if (this.nextDeadlineNs() >= this.#sliceEndNs) return;
-    this.#sliceEndNs = 0;
-    this.#endSlice();
-  }
-
   /** Guest time of the earliest device deadline; Infinity if there is none. */
   nextDeadlineNs(): number {
     let next = Infinity;
@@ -439,8 +413,6 @@ export class Pc {
   portWrite(port: number, size: number, value: number): void {
     this.control.count(exitCounter.portWrite, 0);
     this.ports.write(port, size, value);
-    this.#noteDeadline();
-    if (this.waitsForConsole) this.#endSlice();
   }
 
   mmioRead(gpa: bigint, size: number): number {
@@ -451,7 +423,6 @@ export class Pc {
   mmioWrite(gpa: bigint, size: number, value: number): void {
     this.control.count(exitCounter.mmioWrite, 0);
     this.mmio.write(Number(BigInt.asUintN(64, gpa)), size, value);
-    this.#noteDeadline();
   }
 
   msrRead(index: number, resultAddress: number): number {
@@ -474,9 +445,7 @@ export class Pc {
     this.control.count(exitCounter.msrWrite, 0);
     for (const device of this.#msrs) {
       const done = device.writeMsr(index >>> 0, BigInt.asUintN(64, value));
-      if (done === undefined) continue;
-      this.#noteDeadline();
-      return done ? 1 : 0;
+      if (done !== undefined) return done ? 1 : 0;
     }
     // Writes to read-only MSRs of the model are ignored where hardware would ignore or microcode would load.
     return this.#cpuModel.msrs[index >>> 0] === undefined ? 0 : 1;
