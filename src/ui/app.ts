@@ -117,7 +117,10 @@ export class App {
   async #start(id: string): Promise<void> {
     try {
       await this.#vmm.start(id);
-      if (this.#active === id) this.#show(id, 'console');
+      // The console gets the keyboard, unless the user has gone on to something else.
+      const at = document.activeElement;
+      const free = at === null || at === document.body || this.#panes.get(id)?.element.contains(at) === true;
+      if (this.#active === id && free) this.#panes.get(id)?.focus();
     } catch {
       // The guest's state tells, in its pane.
     }

@@ -26,7 +26,7 @@ export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: (
   const kept = h('span', { class: 'meter-kept' });
   const bar = h('span', { class: 'meter-bar', 'aria-hidden': 'true' }, used, kept);
   const text = h('span', { class: 'meter-text' });
-  const input = h('input', { type: 'number', min: '64', step: '64', id: 'memory-limit', inputmode: 'numeric' });
+  const input = h('input', { type: 'number', min: '16', step: '1', id: 'memory-limit', inputmode: 'numeric' });
   const detail = h('p', { class: 'hint' });
   const form = h(
     'form',

@@ -43,7 +43,8 @@ export function tabStrip(actions: TabActions): TabStrip {
     if (!home) tab.setAttribute('aria-controls', `pane-${key}`);
     tab.addEventListener('keydown', (event) => onKey(event, key));
     buttons.set(key, tab);
-    element.append(tab);
+    // The catalogue stays the last.
+    element.insertBefore(tab, home ? null : (buttons.get(homeKey) ?? null));
     return tab;
   }
 

@@ -219,7 +219,7 @@ describe('coordinator', () => {
     let bytes = 0;
     const stop = vmm.onConsole(id, (chunk) => void (bytes += chunk.length));
     const before = vmm.stats(id).instructions;
-    await vmm.type(id, 'flood\n');
+    await vmm.type(id, 'yes the quick brown fox\n');
     let worst = 0;
     for (let n = 0; n < 20; n++) {
       const start = performance.now();

@@ -7,6 +7,7 @@ import { messageOf, VmmError, type VmmErrorCode } from './errors.ts';
 import { GuestLife, type Ending } from './guest-life.ts';
 import type { Host } from './host.ts';
 import { fetchImage } from './images.ts';
+import { initrdProblem } from './initrd.ts';
 import type { MemoryPool } from './memory-pool.ts';
 
 /** Why a guest is no longer running, though nothing went wrong. */
@@ -172,7 +173,11 @@ export class Guest {
     );
   }
 
-  async #fetchAll(signal: AbortSignal): Promise<[WebAssembly.Module, ArrayBuffer, ArrayBuffer | undefined]> {
+  async #fetchAll(killed: AbortSignal): Promise<[WebAssembly.Module, ArrayBuffer, ArrayBuffer | undefined]> {
+    // Whatever fails first ends the rest: nothing goes on loading, or tells of its progress, for a guest that failed.
+    const fetching = new AbortController();
+    const { signal } = fetching;
+    killed.addEventListener('abort', () => fetching.abort());
     const progress = new Map<string, { received: number; total: number | undefined }>();
     const fetchOne = (what: string, url: string, expectedBytes: number | undefined) =>
       fetchImage({
@@ -182,17 +187,29 @@ export class Guest {
         signal,
         fetcher: this.#host.fetch,
         progress: (received, total) => {
+          if (signal.aborted) return;
           progress.set(what, { received, total });
           this.#step(`Fetching ${progressText(progress)}`);
         },
       });
     const { kernelUrl, kernelBytes, initrdUrl, initrdBytes } = this.source;
+    const fetchInitrd = async (url: string) => {
+      const bytes = await fetchOne('initrd', url, initrdBytes);
+      const problem = await initrdProblem(bytes);
+      if (problem !== undefined) throw new VmmError('badGuest', `The initrd ${url} ${problem}`);
+      return bytes;
+    };
     this.#step('Fetching the kernel');
-    return Promise.all([
-      this.#core(),
-      fetchOne('kernel', kernelUrl, kernelBytes),
-      initrdUrl === undefined ? undefined : fetchOne('initrd', initrdUrl, initrdBytes),
-    ]);
+    try {
+      return await Promise.all([
+        this.#core(),
+        fetchOne('kernel', kernelUrl, kernelBytes),
+        initrdUrl === undefined ? undefined : fetchInitrd(initrdUrl),
+      ]);
+    } catch (error) {
+      fetching.abort();
+      throw error;
+    }
   }
 
   /** Resolves when the guest stands still. */

@@ -2,8 +2,8 @@
  * An executor that runs no processor: it keeps the contract of `abi/executor.ts` and pretends to be a guest with a
  * shell, for tests of the coordinator and for work on the page. It never blocks, so it can live in any thread.
  *
- * What is typed is echoed; `uname -m`, `poweroff`, `crash` (triple fault), `die` (the worker's death), `flood` (prints
- * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `flood` and `spin`.
+ * What is typed is echoed; `uname -m`, `poweroff`, `crash` (triple fault), `die` (the worker's death), `yes` (prints
+ * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `yes` and `spin`.
  */
 import { ControlPage, controlBytes, requestBit } from '../../abi/control.ts';
 import type { ExecutorApi, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
@@ -23,6 +23,7 @@ export class FakeExecutor implements ExecutorApi {
   #input: ByteRing | undefined;
   #definition: StartOptions['definition'] | undefined;
   #bootedMs = 0;
+  #flood = '';
   #line = '';
   #mode: 'shell' | 'flood' | 'spin' = 'shell';
   #pending = '';
@@ -106,7 +107,7 @@ export class FakeExecutor implements ExecutorApi {
     fields.uptimeNs = (performance.now() - this.#bootedMs) * 1e6;
     control.count(1, 0);
     for (const byte of this.#input?.read() ?? []) this.#typed(String.fromCharCode(byte));
-    if (this.#mode === 'flood') this.#pending += 'the quick brown fox jumps over the lazy dog\r\n'.repeat(200);
+    if (this.#mode === 'flood') this.#pending += `${this.#flood}\r\n`.repeat(200);
     const bytes = encoder.encode(this.#pending.slice(0, 60_000));
     const written = this.#output?.write(bytes) ?? 0;
     this.#pending = this.#mode === 'flood' ? '' : this.#pending.slice(written);
@@ -140,8 +141,10 @@ export class FakeExecutor implements ExecutorApi {
     else if (command === 'poweroff') this.#verdict = this.#end('poweredOff', 'reboot: Power down\r\n');
     else if (command === 'crash') this.#verdict = this.#end('crashed', '', 'Triple fault at RIP 0xffffffff81000000.');
     else if (command === 'die') throw new Error('the executor ran into a defect');
-    else if (command === 'flood' || command.startsWith('yes')) this.#mode = 'flood';
-    else if (command === 'spin' || command.startsWith('while ')) this.#mode = 'spin';
+    else if (command.startsWith('yes')) {
+      this.#mode = 'flood';
+      this.#flood = command.slice(4) || 'y';
+    } else if (command === 'spin' || command.startsWith('while ')) this.#mode = 'spin';
     else if (command !== '') this.#pending += `sh: ${command}: not found\r\n`;
   }
 }
