@@ -53,10 +53,10 @@ export const Arena = {
   /** Header words, see `ArenaHeader`. */
   header: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4,
   /** Decode tables of `isa/compile.ts`. */
-  tables: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4 + 512,
+  tables: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4 + 2048,
   tablesBytes: 256 * 1024,
   /** The code map, 16 bytes per frame, then the records. */
-  codeMap: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4 + 512 + 256 * 1024,
+  codeMap: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4 + 2048 + 256 * 1024,
 } as const;
 
 export const ArenaHeader = struct('ArenaHeader', 1, {
@@ -75,10 +75,16 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   arenaFlushes: 'u32',
   /** 1 when a page larger than 1 GiB-granular bookkeeping was mapped: INVLPG then flushes all. */
   hugePages: 'u32',
+  /** 1 when supervisor code ran from a page that is not global: a write to CR3 makes it stale, too. */
+  localCode: 'u32',
+  spare: 'u32',
   /** Bytes of an instruction that crosses a page. */
   fetchBuffer: array16(),
   /** A bit for each 2 MiB range (hashed) that a large page maps. */
   largePages: { array: 'u64', length: 16 },
+  /** A bit for each page (hashed) that jump-cache entries lead to: supervisor code, user code. */
+  codePages: { array: 'u64', length: 64 },
+  userCodePages: { array: 'u64', length: 64 },
 });
 
 function array16(): { readonly array: 'u8'; readonly length: 16 } {

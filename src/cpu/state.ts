@@ -162,8 +162,9 @@ export const Vcpu = struct('Vcpu', 1, {
   /** A device or an instruction asks to evaluate events at the next instruction boundary. */
   attention: 'u32',
   lastExecutor: 'u32',
-  /** Epoch of the jump cache: bumped whenever a mapping of code may have changed. */
+  /** Epochs of the jump cache, for supervisor and user code: bumped when a mapping of such code may have changed. */
   codeEpoch: 'u32',
+  userCodeEpoch: 'u32',
   /** Where the executor's arena and the guest's frames lie: addresses in the guest's memory (see `arena.ts`). */
   arena: 'u32',
   /** End of the arena's record space. */

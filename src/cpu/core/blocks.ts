@@ -12,7 +12,7 @@
  * cache, or because it is running that very block, looks the code up anew.
  */
 import { Arena, ArenaHeader, Block, CodeMap, DecodeTable, JumpEntry, Record, Vcpu } from '../../../build/core/layout';
-import { arenaHeader, bumpCodeEpoch, FETCH, protectFrame, translate } from './memory';
+import { arenaHeader, bumpCodeEpoch, FETCH, noteCodePage, protectFrame, translate } from './memory';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
 import { raise, raiseNoError } from './events';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
@@ -195,6 +195,8 @@ export function lookup(cpu: usize): usize {
     store<u64>(jump, rip, JumpEntry.rip);
     store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
     store<u32>(jump, <u32>record, JumpEntry.record);
+    noteCodePage(cpu, linear);
+    if (load<u32>(block, Block.secondPage)) noteCodePage(cpu, linear + 0x1000);
   }
   return record;
 }

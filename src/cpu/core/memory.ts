@@ -14,6 +14,7 @@ import { Arena, ArenaHeader, CodeMap, Record, TlbEntry, Vcpu } from '../../../bu
 import { raise, raisePageFault } from './events';
 import { mmioRead, mmioWrite } from './machine';
 import { invalidateCode } from './blocks';
+import { MODE_USER } from './mode';
 
 /** Access kinds, combined as bits. */
 // @ts-ignore: decorator
@@ -279,15 +280,48 @@ function fill(cpu: usize, set: usize, kind: usize, linear: u64, page: usize, fla
   store<u32>(entry, flags, TlbEntry.flags);
 }
 
-/** Makes every jump-cache entry stale: the mapping of code may have changed. */
-export function bumpCodeEpoch(cpu: usize): void {
-  let epoch = (load<u32>(cpu, Vcpu.codeEpoch) + 1) & 0xffffff;
+/** Makes the jump-cache entries of supervisor or user code stale: its mapping may have changed. */
+function bumpEpoch(cpu: usize, user: bool): void {
+  const place = user ? Vcpu.userCodeEpoch : Vcpu.codeEpoch;
+  let epoch = (load<u32>(cpu + place) + 1) & 0xffffff;
   if (epoch == 0) {
     memory.fill(arena(cpu) + Arena.jumpCache, 0, Arena.jumpEntries * 16);
     epoch = 1;
   }
-  store<u32>(cpu, epoch, Vcpu.codeEpoch);
-  store<u32>(cpu, (epoch << 8) | load<u32>(cpu, Vcpu.modeKey), Vcpu.codeKey);
+  store<u32>(cpu + place, epoch);
+  memory.fill(arenaHeader(cpu) + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), 0, 512);
+  updateCodeKey(cpu);
+}
+
+/** codeKey from the epoch of the code that runs, and the mode. */
+export function updateCodeKey(cpu: usize): void {
+  const modeKey = load<u32>(cpu, Vcpu.modeKey);
+  const epoch = modeKey & MODE_USER ? load<u32>(cpu, Vcpu.userCodeEpoch) : load<u32>(cpu, Vcpu.codeEpoch);
+  store<u32>(cpu, (epoch << 8) | modeKey, Vcpu.codeKey);
+}
+
+/** Makes every jump-cache entry stale. */
+export function bumpCodeEpoch(cpu: usize): void {
+  store<u32>(arenaHeader(cpu), 0, ArenaHeader.localCode);
+  bumpEpoch(cpu, false);
+  bumpEpoch(cpu, true);
+}
+
+// @ts-ignore: decorator
+@inline
+function codePageBit(header: usize, linear: u64): usize {
+  return header + ((<usize>(linear >> 12) >> 3) & 0x1f8);
+}
+
+/** Notes that jump-cache entries lead to the page of `linear`, whose fetch was just translated. */
+export function noteCodePage(cpu: usize, linear: u64): void {
+  const header = arenaHeader(cpu);
+  const user = (load<u32>(cpu, Vcpu.modeKey) & MODE_USER) != 0;
+  const word = codePageBit(header + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), linear);
+  store<u64>(word, load<u64>(word) | (<u64>1 << ((linear >> 12) & 63)));
+  if (user) return;
+  const entry = entryOf(<usize>load<u32>(cpu, Vcpu.tlb), 2, linear);
+  if (!(load<u32>(entry, TlbEntry.flags) & GLOBAL)) store<u32>(header, 1, ArenaHeader.localCode);
 }
 
 /** Empties the TLBs; with `keepGlobal`, as a write to CR3 does, but for global pages. */
@@ -322,7 +356,8 @@ export function flushTlb(cpu: usize, keepGlobal: bool): void {
     store<u32>(header, 0, ArenaHeader.hugePages);
     memory.fill(header + ArenaHeader.largePages, 0, 128);
   }
-  bumpCodeEpoch(cpu);
+  if (keepGlobal && !load<u32>(header, ArenaHeader.localCode)) bumpEpoch(cpu, true);
+  else bumpCodeEpoch(cpu);
 }
 
 /** Forgets the page of one linear address (INVLPG), global or not. */
@@ -341,7 +376,9 @@ export function flushPage(cpu: usize, linear: u64): void {
       if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff)) store<u64>(entry, NO_PAGE, TlbEntry.tag);
     }
   }
-  bumpCodeEpoch(cpu);
+  const bit = <u64>1 << ((linear >> 12) & 63);
+  if (load<u64>(codePageBit(header + ArenaHeader.codePages, linear)) & bit) bumpEpoch(cpu, false);
+  if (load<u64>(codePageBit(header + ArenaHeader.userCodePages, linear)) & bit) bumpEpoch(cpu, true);
 }
 
 /** Takes away the fast path for writes to a frame, because code is now decoded from it. */

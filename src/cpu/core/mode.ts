@@ -4,7 +4,7 @@
  * The mode key is what decoded code depends on besides its bytes. Code decoded under one key never runs under another.
  */
 import { Vcpu } from '../../../build/core/layout';
-import { tlbSet } from './memory';
+import { tlbSet, updateCodeKey } from './memory';
 import {
   AC,
   attributesOf,
@@ -74,7 +74,7 @@ export function updateMode(cpu: usize): void {
     if (baseOf(cpu, CS) == 0 && limitOf(cpu, CS) == 0xffffffff) key |= MODE_CODE_FLAT;
   }
   store<u32>(cpu, key, Vcpu.modeKey);
-  store<u32>(cpu, (load<u32>(cpu, Vcpu.codeEpoch) << 8) | key, Vcpu.codeKey);
+  updateCodeKey(cpu);
   updateTlbSet(cpu);
   updateFpuTrap(cpu);
 }

@@ -278,8 +278,15 @@ export function setInterruptFlag(cpu: usize, value: i32): i32 {
   }
   if (flags & IF) return Status.ok;
   store<u32>(cpu, flags | IF, Vcpu.eflags);
+  // Nothing waits, and the next instruction belongs to this slice: the shadow would end unseen.
+  if (!eventsWait(cpu) && load<u32>(cpu, Vcpu.budget) != 0) return Status.ok;
   castShadow(cpu, 1);
   return Status.sync;
+}
+
+/** An interrupt or NMI waits for the vCPU to let it in. */
+function eventsWait(cpu: usize): bool {
+  return (load<u32>(cpu, Vcpu.interruptRequest) | load<u32>(cpu, Vcpu.nmiRequest)) != 0;
 }
 
 /** STAC and CLAC: CPL 0 only. */
@@ -307,7 +314,8 @@ export function popFlags(cpu: usize, value: u64, size: i32): i32 {
   const changed = old ^ load<u32>(cpu, Vcpu.eflags);
   if (changed & AC) updateTlbSet(cpu);
   // Newly enabled interrupts and single steps need the run loop.
-  return changed & load<u32>(cpu, Vcpu.eflags) & (IF | TF) ? Status.sync : Status.ok;
+  const on = changed & load<u32>(cpu, Vcpu.eflags);
+  return on & TF || (on & IF && eventsWait(cpu)) ? Status.sync : Status.ok;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -280,9 +280,9 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
       this.code.get(this.record).memory('i32.load16_u', Record.offsets.immediate + 4);
       return { offset, selector: this.take('i16') };
     }
-    const linear = this.linearOf(o, size + 2, false);
-    const offset = this.loadLinear(linear, size);
-    const selector = this.loadLinear(this.linearAdd(linear, size), 2);
+    // Each part wraps at the address size by itself.
+    const offset = this.loadLinear(this.linearOf(o, size, false), size);
+    const selector = this.loadLinear(this.linearDisplaced(o, this.int(4, size), 2, false), 2);
     return { offset, selector };
   }
 
@@ -352,7 +352,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
 
   displaced(o: Operand, delta: Value, size: number): Operand {
     const { operand } = this.place(o);
-    const linear = this.linearDisplaced(o, delta, size);
+    const linear = this.linearDisplaced(o, delta, size, this.form.row.lock === true);
     return { operand: { ...operand, size }, linear, kind: operand.kind, size } as unknown as Operand;
   }
 
@@ -412,10 +412,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     return this.form.general ? this.segmented(this.recordSegment(), offset, size, write) : offset;
   }
 
-  private linearDisplaced(o: Operand, delta: Value, size: number): Value {
+  private linearDisplaced(o: Operand, delta: Value, size: number, write: boolean): Value {
     const { operand, linear } = this.place(o);
     const wide = this.sizeOf(delta) < 8 ? this.sext(8, delta) : delta;
-    if (linear) return this.linearAddValue(linear, wide);
+    if (linear) return this.add(linear, wide);
     const moved = this.add(this.operandOffset(operand), wide);
     if (!this.form.general) {
       this.push_(moved);
@@ -425,16 +425,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     this.code.get(this.record);
     this.push_(moved);
     this.code.call(this.calls.wrapOffset);
-    return this.segmented(this.recordSegment(), this.take('i64'), size, this.form.mnemonic !== 'BT');
-  }
-
-  /** A linear address moved by a few bytes within an operand; wraps at 32 bits outside of 64-bit code. */
-  private linearAdd(linear: Value, bytes: number): Value {
-    return this.linearAddValue(linear, this.int(8, bytes));
-  }
-
-  private linearAddValue(linear: Value, delta: Value): Value {
-    return this.add(linear, delta);
+    return this.segmented(this.recordSegment(), this.take('i64'), size, write);
   }
 
   address(o: Operand): Value {
@@ -606,8 +597,12 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   }
 
   probeStack(bytes: number): void {
-    const pointer = this.maskStack(this.sub(this.stackPointer(), this.int(8, bytes)));
-    this.probeLinear(this.stackLinear(pointer, bytes, true), bytes);
+    // Where the stack may wrap, each element does so by itself.
+    const piece = this.form.general ? Math.min(this.form.stackSize, bytes) : bytes;
+    for (let below = piece; below <= bytes; below += piece) {
+      const pointer = this.maskStack(this.sub(this.stackPointer(), this.int(8, below)));
+      this.probeLinear(this.stackLinear(pointer, piece, true), piece);
+    }
   }
 
   pop(size: 2 | 4 | 8, then: (v: Value) => void, extra?: Value): void {

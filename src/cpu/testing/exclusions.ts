@@ -197,7 +197,7 @@ export const RULES: readonly Rule[] = [
     when: [
       { opcodes: 'D9/1 D9/2 D9/3 D9/6 D9/7 DB/1 DB/2 DB/3 DB/4 DB/6 DB/7', form: 'memory' },
       { opcodes: 'DD/1 DD/2 DD/3 DD/5 DD/6 DD/7 DF/1 DF/2 DF/3 DF/6 DF/7', form: 'memory' },
-      { opcodes: 'DA/4 DA/6 DA/7 DB/7 DD/6 DD/7 DE/3 DF/4 DF/7', form: 'register' },
+      { opcodes: 'DA/4 DA/6 DA/7 DB/4 DB/7 DD/6 DD/7 DE/3 DF/4 DF/7', form: 'register' },
       { opcodes: 'DA/5 D9/2 D9/4 D9/5', form: 'register' },
     ],
     reason: 'The recorded machine had no coprocessor: stores wrote nothing, undefined x87 opcodes did nothing.',

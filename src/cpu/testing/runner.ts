@@ -155,10 +155,10 @@ function pushedFlags(c: CpuCase, rules: readonly Rule[]): { mask(address: number
 
 /** The case with its low memory repeated from 1 MiB on, where a processor with more address lines looks for it. */
 function withHighMemory(c: CpuCase): CpuCase {
-  const repeated: MemoryRun[] = c.mem
-    .filter((run) => run.address + MEGABYTE <= HIGH_MEMORY_END)
-    .map((run) => ({ address: run.address + MEGABYTE, bytes: run.bytes }));
-  return repeated.length === 0 ? c : { ...c, mem: [...c.mem, ...repeated] };
+  const isLow = (run: MemoryRun): boolean => run.address + MEGABYTE <= HIGH_MEMORY_END;
+  const repeated = c.mem.filter(isLow).map((run) => ({ address: run.address + MEGABYTE, bytes: run.bytes }));
+  const written = c.expect.mem.filter(isLow).map((run) => [run.address + MEGABYTE, run.bytes.length] as const);
+  return { ...c, mem: [...c.mem, ...repeated], zero: [...c.zero, ...written] };
 }
 
 /** What a run of many cases came to. */

@@ -132,6 +132,7 @@ common:
   mov eax, 0x10
   mov fs, eax
   mov gs, eax
+  xor edx, edx
   mov esp, STACK0
   push 2
   popfd

@@ -30,7 +30,7 @@ export const PROTECTED: Readonly<Record<string, string>> = {
   int 0x32
 2:`,
   'loads of data segment registers': each([
-    load('ds', '0x48'), load('es', '0x50'), load('fs', '0xfff8'), load('gs', '0x0c'), load('ds', '0x0'),
+    load('ds', '0x48'), load('es', '0x50'), load('fs', '0xfff8'), load('gs', '0x0c'), load('es', '0x0'),
     load('es', '0x08'), load('fs', '0x3b'), load('gs', '0x58'), load('ds', '0x28'), load('es', '0x30'),
   ]), // prettier-ignore
   'loads of SS': each([
