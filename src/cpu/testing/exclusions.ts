@@ -35,6 +35,8 @@ export interface When {
   readonly rm?: number;
   /** One of these prefixes is there. */
   readonly prefix?: readonly number[];
+  /** At least so many prefixes, repeated ones counted. */
+  readonly prefixesAtLeast?: number;
   /** LOCK is there, and a 386 doesn't accept it. */
   readonly lockIllegal?: true;
   /** The case takes one of these exceptions through the vector table (as the file says). */
@@ -117,6 +119,13 @@ export const RULES: readonly Rule[] = [
     action: exclude,
     when: [{ takes: [13], stackFault: true }],
     reason: 'A word at offset FFFF of the stack segment is exception 13 on the 80286 and #SS (12) from the 386 on.',
+  },
+  {
+    id: '80286-length',
+    suite: '80286',
+    action: exclude,
+    when: [{ takes: [13], opcodes: '81', prefixesAtLeast: 5 }],
+    reason: 'An instruction of more than 10 bytes is exception 13 on the 80286; from the 386 on 15 bytes are allowed.',
   },
   {
     id: '80286-string-fault',
@@ -312,6 +321,7 @@ function holds(when: When, c: CpuCase, instruction: RealInstruction | undefined)
   if (when.form !== undefined && isRegisterForm(instruction) !== (when.form === 'register')) return false;
   if (when.rm !== undefined && ((instruction.modrm ?? 0) & 7) !== when.rm) return false;
   if (when.prefix && !when.prefix.some((p) => instruction.prefixes.includes(p))) return false;
+  if (instruction.prefixes.length < (when.prefixesAtLeast ?? 0)) return false;
   if (when.lockIllegal && (!instruction.prefixes.includes(0xf0) || lockAllowed(instruction))) return false;
   if (when.takes && (c.takesException === undefined || !when.takes.includes(c.takesException))) return false;
   if (when.endsAtVector !== undefined && !endsAtVector(c, when.endsAtVector)) return false;

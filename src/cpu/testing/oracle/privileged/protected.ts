@@ -354,6 +354,8 @@ ${eachAsUser(['mov eax, [0x401000]', 'mov [0x401000], eax'])}`,
 1:
 `,
   'device not available': `
+  mov eax, 0x600
+  mov cr4, eax
   mov eax, 0x39
   mov cr0, eax
 ${each(['fld1', 'fwait', 'movaps xmm0, xmm1'])}
