@@ -120,6 +120,7 @@ describe('Pc', () => {
     pc.mmioWrite(localApic + 0x320n, 4, 0x20040);
     pc.mmioWrite(localApic + 0x380n, 4, 5000);
     pc.portWrite(0x3fa, 1, 0xc1);
+    pc.portWrite(0x3f9, 1, 1);
     input.write(Uint8Array.of(10, 20, 30));
     pc.pollConsole();
     pc.clock.skipTo(pc.nextDeadlineNs());

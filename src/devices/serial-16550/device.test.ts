@@ -90,6 +90,7 @@ describe('serial-16550', () => {
   it('leaves what does not fit the FIFO in the console ring: no overrun', () => {
     const t = make();
     t.write(2, 1);
+    t.write(1, 1);
     t.input.queue = Array.from({ length: 40 }, (_, i) => i);
     t.port.poll();
     expect(t.input.queue.length).toBe(24);
@@ -97,6 +98,32 @@ describe('serial-16550', () => {
       expect(t.read(5)).toBe(0x61);
       expect(t.read(0)).toBe(i);
     }
+  });
+
+  it('keeps what was typed before the driver was there (the start-up of Linux’s 8250 driver)', () => {
+    const t = make();
+    t.input.queue = Array.from({ length: 40 }, (_, i) => i + 1);
+    t.port.poll();
+    for (const value of [1, 7, 0]) t.write(2, value);
+    for (const offset of [5, 0, 2, 6]) t.read(offset);
+    t.write(4, 8);
+    for (const offset of [5, 0, 2, 6]) t.read(offset);
+    t.write(2, 0x81);
+    t.write(1, 5);
+    expect(t.line.level).toBe(1);
+    const got = [];
+    while ((t.read(5) & 1) !== 0) got.push(t.read(0));
+    expect(got).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+  });
+
+  it('gives a guest that polls without interrupts its bytes', () => {
+    const t = make();
+    t.input.queue = [65, 66];
+    const getByte = () => {
+      for (let i = 0; i < 3; i++) if ((t.read(5) & 1) !== 0) return t.read(0);
+      return -1;
+    };
+    expect([getByte(), getByte(), getByte()]).toEqual([65, 66, -1]);
   });
 
   it('loops back data and modem lines, with overrun', () => {

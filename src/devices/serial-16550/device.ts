@@ -2,7 +2,9 @@
  * 16550A serial port with FIFOs. Bytes are sent in no time: what matters to a guest is that THRE and its interrupt
  * come in the right order, not 115,200 baud. While the console's ring is full, the transmitter stays busy (THRE off)
  * and tries again a little later; nothing is lost. Received bytes wait in the console's ring until the FIFO has room,
- * so there is no overrun but in loop-back.
+ * so there is no overrun but in loop-back. They enter the FIFO only for a guest that listens: one that has enabled the
+ * receiver's interrupt, or polls the line status. So what is typed before a driver has initialized the chip (which
+ * empties the FIFO several times) is still there for it.
  */
 import {
   type ByteSink,
@@ -49,6 +51,7 @@ export class SerialPort implements PortIo, Timed, Resettable {
     s.divisorHigh = 0;
     s.lineErrors = 0;
     s.thrInterrupt = 0;
+    s.statusPolled = 0;
     s.receiveCount = 0;
     s.receiveHead = 0;
     s.transmitCount = 0;
@@ -73,6 +76,8 @@ export class SerialPort implements PortIo, Timed, Resettable {
 
   #read(offset: number): number {
     const s = this.#s;
+    const polled = s.statusPolled;
+    s.statusPolled = offset === r.register.lineStatus ? 1 : 0;
     const latch = (s.lineControl & r.lineControl.divisorLatch) !== 0;
     switch (offset) {
       case r.register.data:
@@ -93,6 +98,7 @@ export class SerialPort implements PortIo, Timed, Resettable {
         return s.modemControl;
       case r.register.lineStatus: {
         this.#pull();
+        if (polled !== 0) this.#pullPolled();
         const value = this.#lineStatus();
         s.lineErrors = 0;
         this.#updateLine();
@@ -113,6 +119,7 @@ export class SerialPort implements PortIo, Timed, Resettable {
 
   #write(offset: number, value: number): void {
     const s = this.#s;
+    s.statusPolled = 0;
     const latch = (s.lineControl & r.lineControl.divisorLatch) !== 0;
     switch (offset) {
       case r.register.data:
@@ -246,7 +253,6 @@ export class SerialPort implements PortIo, Timed, Resettable {
 
   #receive(): number {
     const s = this.#s;
-    this.#pull();
     if (s.receiveCount === 0) return 0;
     const byte = s.receiveFifo[s.receiveHead] ?? 0;
     s.receiveHead = (s.receiveHead + 1) % fifoBytes;
@@ -258,10 +264,17 @@ export class SerialPort implements PortIo, Timed, Resettable {
     return byte;
   }
 
-  /** Moves bytes from the console into the FIFO as far as there is room. */
+  /** A guest without interrupts that reads the line status twice in a row waits for a byte: it gets the next one. */
+  #pullPolled(): void {
+    if (this.#loop || this.#s.receiveCount > 0) return;
+    const byte = this.#wires.input.readByte();
+    if (byte >= 0) this.#push(byte);
+  }
+
+  /** Moves bytes from the console into the FIFO as far as there is room, once the receiver's interrupt is enabled. */
   #pull(): void {
     const s = this.#s;
-    if (this.#loop) return;
+    if (this.#loop || (s.interruptEnable & r.interruptEnable.receive) === 0) return;
     const room = this.#fifos ? fifoBytes : 1;
     while (s.receiveCount < room && this.#wires.input.readable > 0) {
       const byte = this.#wires.input.readByte();
