@@ -37,6 +37,8 @@ export interface When {
   readonly prefix?: readonly number[];
   /** At least so many prefixes, repeated ones counted. */
   readonly prefixesAtLeast?: number;
+  /** Bytes of displacement. */
+  readonly displacement?: number;
   /** LOCK is there, and a 386 doesn't accept it. */
   readonly lockIllegal?: true;
   /** The case takes one of these exceptions through the vector table (as the file says). */
@@ -124,7 +126,7 @@ export const RULES: readonly Rule[] = [
     id: '80286-length',
     suite: '80286',
     action: exclude,
-    when: [{ takes: [13], opcodes: '81', prefixesAtLeast: 5 }],
+    when: [{ takes: [13], opcodes: '81', prefixesAtLeast: 5, displacement: 2 }],
     reason: 'An instruction of more than 10 bytes is exception 13 on the 80286; from the 386 on 15 bytes are allowed.',
   },
   {
@@ -322,6 +324,7 @@ function holds(when: When, c: CpuCase, instruction: RealInstruction | undefined)
   if (when.rm !== undefined && ((instruction.modrm ?? 0) & 7) !== when.rm) return false;
   if (when.prefix && !when.prefix.some((p) => instruction.prefixes.includes(p))) return false;
   if (instruction.prefixes.length < (when.prefixesAtLeast ?? 0)) return false;
+  if (when.displacement !== undefined && instruction.displacement !== when.displacement) return false;
   if (when.lockIllegal && (!instruction.prefixes.includes(0xf0) || lockAllowed(instruction))) return false;
   if (when.takes && (c.takesException === undefined || !when.takes.includes(c.takesException))) return false;
   if (when.endsAtVector !== undefined && !endsAtVector(c, when.endsAtVector)) return false;

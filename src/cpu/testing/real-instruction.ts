@@ -6,6 +6,8 @@ export interface RealInstruction {
   readonly opcode: number;
   /** Undefined where memory doesn't hold it. Only meaningful for opcodes that have a ModRM byte. */
   readonly modrm: number | undefined;
+  /** Bytes of displacement by ModRM. */
+  readonly displacement: number;
   /** The byte behind ModRM and displacement: the immediate of shifts by Ib. */
   readonly immediate: number | undefined;
 }
@@ -42,7 +44,8 @@ export function realInstruction(c: CpuCase): RealInstruction | undefined {
     if (byte === undefined) return undefined;
     if (!PREFIXES.has(byte)) {
       const modrm = code(i + 1);
-      return { prefixes, opcode: byte, modrm, immediate: code(i + 2 + displacementLength(modrm ?? 0xc0)) };
+      const displacement = displacementLength(modrm ?? 0xc0);
+      return { prefixes, opcode: byte, modrm, displacement, immediate: code(i + 2 + displacement) };
     }
     prefixes.push(byte);
   }
