@@ -120,7 +120,7 @@ describe('serial-16550', () => {
     const t = make();
     t.input.queue = [65, 66];
     const getByte = () => {
-      for (let i = 0; i < 3; i++) if ((t.read(5) & 1) !== 0) return t.read(0);
+      for (let i = 0; i < 20; i++) if ((t.read(5) & 1) !== 0) return t.read(0);
       return -1;
     };
     expect([getByte(), getByte(), getByte()]).toEqual([65, 66, -1]);

@@ -25,6 +25,8 @@ export interface SerialWires {
 }
 
 const fifoBytes = 16;
+/** So many reads of the line status, and nothing else, are polling. */
+const pollingReads = 8;
 /** How long the transmitter waits before it tries a full ring again. */
 const retryDelayNs = 1_000_000;
 /** Four characters of ten bits at 115,200 baud (§8.6: FIFO time-out). */
@@ -77,7 +79,7 @@ export class SerialPort implements PortIo, Timed, Resettable {
   #read(offset: number): number {
     const s = this.#s;
     const polled = s.statusPolled;
-    s.statusPolled = offset === r.register.lineStatus ? 1 : 0;
+    s.statusPolled = offset === r.register.lineStatus ? Math.min(polled + 1, pollingReads) : 0;
     const latch = (s.lineControl & r.lineControl.divisorLatch) !== 0;
     switch (offset) {
       case r.register.data:
@@ -98,7 +100,7 @@ export class SerialPort implements PortIo, Timed, Resettable {
         return s.modemControl;
       case r.register.lineStatus: {
         this.#pull();
-        if (polled !== 0) this.#pullPolled();
+        if (polled >= pollingReads) this.#pullPolled();
         const value = this.#lineStatus();
         s.lineErrors = 0;
         this.#updateLine();
@@ -264,7 +266,7 @@ export class SerialPort implements PortIo, Timed, Resettable {
     return byte;
   }
 
-  /** A guest without interrupts that reads the line status twice in a row waits for a byte: it gets the next one. */
+  /** A guest without interrupts that reads the line status again and again waits for a byte: it gets the next one. */
   #pullPolled(): void {
     if (this.#loop || this.#s.receiveCount > 0) return;
     const byte = this.#wires.input.readByte();

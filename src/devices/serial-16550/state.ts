@@ -25,7 +25,7 @@ export const Serial16550 = struct('Serial16550', 1, {
   /** Guest time at which the receiver's time-out interrupt is due; 0 = none. */
   receiveTimeoutNs: 'f64',
   receiveTimedOut: 'u8',
-  /** 1 when the last access was a read of the line status. */
+  /** Reads of the line status in a row, up to the number that counts as polling. */
   statusPolled: 'u8',
   receiveFifo: array('u8', 16),
   transmitFifo: array('u8', 16),
