@@ -291,7 +291,8 @@ export function repString(cpu: usize, op: i32, size: i32, segment: i32, addressS
   if (failed) return Status.fault;
   if (ended) return op >= STRING_INS ? Status.sync : Status.ok;
   store<u64>(cpu, currentRip(cpu), Vcpu.rip);
-  store<u32>(cpu, flags | RF, Vcpu.eflags);
+  // RF keeps a breakpoint on this instruction from hitting at each resumption; it only exists where one is enabled.
+  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff) store<u32>(cpu, flags | RF, Vcpu.eflags);
   return Status.jump;
 }
 
