@@ -201,6 +201,22 @@ export function lookup(cpu: usize): usize {
   return record;
 }
 
+/** Joins the instruction before `record` with it, when it is a conditional branch and there is such a form. */
+// @ts-ignore: decorator
+@inline
+function fuse(cpu: usize, record: usize): void {
+  const tables = arena(cpu) + Arena.tables;
+  const fusion = tables + <usize>load<u32>(tables, 8);
+  const branch = <u32>load<u16>(fusion + (<usize>load<u16>(record, Record.form) << 1));
+  if (!(branch & DecodeTable.fusionBranch)) return;
+  const before = record - Record.SIZE;
+  const group = <u32>load<u16>(fusion + (<usize>load<u16>(before, Record.form) << 1));
+  if (group == 0 || group & DecodeTable.fusionBranch) return;
+  const groups = tables + <usize>load<u32>(tables, 12);
+  const fused = load<u16>(groups + (<usize>(((group - 1) << 4) | (branch & 15)) << 1));
+  if (fused) store<u16>(before, fused, Record.form);
+}
+
 function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u32): usize {
   const header = arenaHeader(cpu);
   if (load<u32>(header, ArenaHeader.next) + <u32>(Block.SIZE + <usize>(MAX_RECORDS + 2) * Record.SIZE) > load<u32>(cpu, Vcpu.arenaEnd)) {
@@ -248,6 +264,7 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
       return 0;
     }
     store<u16>(record, <u16>offset, Record.offset);
+    if (count > 0) fuse(cpu, record);
     offset += <u32>(result & 0xff);
     record += Record.SIZE;
     count++;

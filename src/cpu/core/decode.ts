@@ -96,7 +96,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
 
   // The decision tree.
   const nodes = tables + <usize>load<u32>(tables);
-  let node: u32 = load<u16>(tables + 8 + (<usize>((map << 8) | opcode) << 1));
+  let node: u32 = load<u16>(tables + DecodeTable.headerBytes + (<usize>((map << 8) | opcode) << 1));
   let modrm: u32 = 0;
   let haveModrm = false;
   let entry: usize = 0;

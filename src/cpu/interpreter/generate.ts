@@ -22,6 +22,8 @@ import type { FunctionBuilder, FunctionReference, ValueType } from '../../wasm/e
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import type { CoreCalls, Frame } from './builder.ts';
 import { InterpreterBuilder } from './builder.ts';
+import type { Fusion } from './fusion.ts';
+import { fusionsOf, writeFusionTable } from './fusion.ts';
 import { NotInline } from './values.ts';
 
 export interface GeneratedInterpreter {
@@ -133,10 +135,12 @@ export function generateInterpreter(
       f.code.op('unreachable');
     }
   }
-  // Numbers: pseudo-forms, inline forms, then the functions; what could not be written is undefined.
+  const fusions = inline.flatMap(fusionsOf);
+  const cases = inline.length + fusions.length;
+  // Numbers: pseudo-forms, inline forms, fused pairs, then the functions; what could not be written is undefined.
   const numbers = new Map<number, number>();
   inline.forEach((form, k) => numbers.set(form.id, pseudoForm.count + k));
-  written.forEach((form, k) => numbers.set(form.id, pseudoForm.count + inline.length + k));
+  written.forEach((form, k) => numbers.set(form.id, pseudoForm.count + cases + k));
   for (const form of broken) numbers.set(form.id, pseudoForm.undefined);
   const tables = compiled.tables.slice();
   const view = new DataView(tables.buffer);
@@ -144,9 +148,10 @@ export function generateInterpreter(
     view.setUint16(place, numbers.get(view.getUint16(place, true)) ?? pseudoForm.undefined, true);
   }
   m.table(functions);
-  writeDispatch(m, core, inline, functions);
-  writeInitTables(m, tables);
-  return { wasm: m.encode(), forms: [...inline, ...written], inlineCount: inline.length };
+  writeDispatch(m, core, inline, fusions, functions);
+  const forms = [...inline, ...fusions.map((f) => f.form), ...written];
+  writeInitTables(m, writeFusionTable(tables, forms, inline, fusions));
+  return { wasm: m.encode(), forms, inlineCount: cases };
 }
 
 function writeInitTables(m: ModuleBuilder, tables: Uint8Array): void {
@@ -157,7 +162,13 @@ function writeInitTables(m: ModuleBuilder, tables: Uint8Array): void {
   m.exportFunction('initTables', f);
 }
 
-function writeDispatch(m: ModuleBuilder, core: Core, inline: readonly Form[], functions: readonly FunctionBuilder[]): void {
+function writeDispatch(
+  m: ModuleBuilder,
+  core: Core,
+  inline: readonly Form[],
+  fusions: readonly Fusion[],
+  functions: readonly FunctionBuilder[],
+): void {
   const f = m.function('dispatch', ['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
   const record = 1;
@@ -167,7 +178,7 @@ function writeDispatch(m: ModuleBuilder, core: Core, inline: readonly Form[], fu
   const target = f.local('i64');
   const { code } = f;
   const pool = new Map<ValueType, number[]>();
-  const cases = pseudoForm.count + inline.length;
+  const cases = pseudoForm.count + inline.length + fusions.length;
 
   // Levels, from the outside: next (the loop), then the tails, then the cases.
   code.block();
@@ -228,6 +239,22 @@ function writeDispatch(m: ModuleBuilder, core: Core, inline: readonly Form[], fu
     const builder = new InterpreterBuilder({ f, pool, record, loop: { budget, target, fault, next, go, link } }, core, form);
     builder.emit();
     code.br(advance);
+    code.end();
+  }
+
+  for (const { form, condition } of fusions) {
+    const builder = new InterpreterBuilder({ f, pool, record, loop: { budget, target, fault, next, go, link } }, core, form);
+    builder.emit();
+    // The branch belongs to this case while the budget covers it and it is linked; its record is the next one.
+    code.get(budget).op('i32.eqz').brIf(advance);
+    builder.pushCondition(condition);
+    code.if();
+    code.get(record).memory('i32.load', Record.size + Record.offsets.link).tee(entry).i32(1).op('i32.le_u').brIf(advance);
+    code.get(entry).set(record);
+    code.else();
+    code.get(record).i32(2 * Record.size).op('i32.add').set(record);
+    code.end();
+    code.get(budget).i32(1).op('i32.sub').set(budget).br(next);
     code.end();
   }
 

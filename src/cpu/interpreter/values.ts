@@ -37,6 +37,9 @@ export abstract class ValueEmitter {
   private readonly pool: Map<ValueType, number[]>;
   private readonly used = new Map<ValueType, number>();
 
+  /** Operands of the flags that were set last, for a branch on them that is written behind. */
+  private lastFlags: { rule: FlagRule; x: Value; y: Value; r: Value } | undefined;
+
   constructor(f: FunctionBuilder, pool: Map<ValueType, number[]>) {
     this.f = f;
     this.code = f.code;
@@ -435,6 +438,7 @@ export abstract class ValueEmitter {
   // Flags (see state.ts for the lazy words). ------------------------------------------------------------------------
 
   setFlags(rule: FlagRule, x: Value, y: Value, r: Value, carry?: Value): void {
+    this.lastFlags = carry || rule === 'zsp' ? undefined : { rule, x, y, r };
     const f = Vcpu.offsets;
     this.storeField('i64.store', f.flagResult, () => this.pushSigned64(r));
     switch (rule) {
@@ -545,6 +549,38 @@ export abstract class ValueEmitter {
         this.code.i32(0xff).op('i32.and').op('i32.popcnt').i32(1).op('i32.and').op('i32.eqz');
         return this.take('bool');
     }
+  }
+
+  /** Pushes a condition on the wasm stack: from the operands of the comparison just written where that is shorter. */
+  pushCondition(cc: number): void {
+    this.push_(this.freshCondition(cc));
+  }
+
+  private freshCondition(cc: number): Value {
+    const last = this.lastFlags;
+    if (!last) return this.condition(cc);
+    const { rule, x, y, r } = last;
+    if (cc >> 1 === 2) return cc & 1 ? this.ne(r, this.int(this.sizeOf(r), 0)) : this.isZero(r);
+    if (cc >> 1 === 4) return cc & 1 ? this.negate(this.sign(r)) : this.sign(r);
+    if (rule === 'sub') {
+      const compare: Readonly<Record<number, () => Value>> = {
+        2: () => this.ltU(x, y),
+        3: () => this.leU(y, x),
+        6: () => this.leU(x, y),
+        7: () => this.ltU(y, x),
+        12: () => this.ltS(x, y),
+        13: () => this.leS(y, x),
+        14: () => this.leS(x, y),
+        15: () => this.ltS(y, x),
+      };
+      return compare[cc]?.() ?? this.condition(cc);
+    }
+    if (rule === 'logic' && cc >= 12) {
+      const zero = this.int(this.sizeOf(r), 0);
+      const signed = [() => this.ltS(r, zero), () => this.leS(zero, r), () => this.leS(r, zero), () => this.ltS(zero, r)];
+      return signed[cc - 12]?.() ?? this.condition(cc);
+    }
+    return this.condition(cc);
   }
 
   condition(cc: number): Value {

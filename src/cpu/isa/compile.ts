@@ -4,8 +4,8 @@
  * tree from the opcode to an entry and fills a record.
  *
  * Layout of the tables (little-endian; offsets from the start):
- *   0     u32 offset of the nodes, u32 offset of the entries
- *   8     u16 root node of each opcode, maps 0, 0F, 0F38, 0F3A (4 × 256)
+ *   0     u32 offsets of the nodes, of the entries, of the fusion table and of its groups (`interpreter/fusion.ts`)
+ *   16    u16 root node of each opcode, maps 0, 0F, 0F38, 0F3A (4 × 256)
  *   nodes u16: a kind (see `nodeKind`), then its children (node numbers), or the entry of a leaf
  *   entries of `entryBytes`: see `writeEntry`
  */
@@ -45,6 +45,7 @@ export const entryFlag = {
   modrm: 1, lock: 2, ends: 4, d64: 8, f64: 16, rmByte: 32, regByte: 64, no16: 128, relative: 256, protectedOnly: 512, segmentOperand: 1024, anyMod: 2048,
 } as const;
 export const entryBytes = 80;
+export const tableHeaderBytes = 16;
 
 export interface CompiledTable {
   readonly forms: readonly Form[];
@@ -305,13 +306,13 @@ export function compileTable(rows: readonly Row[]): CompiledTable {
   const nodes: number[] = [nodeKind.invalid];
   const roots = new Uint16Array(4 * 256);
   for (const [key, list] of byOpcode) roots[key] = buildNode(nodes, list, 0);
-  const header = 8 + roots.byteLength;
+  const header = tableHeaderBytes + roots.byteLength;
   const entriesOffset = Math.ceil((header + nodes.length * 2) / 16) * 16;
   const bytes = new Uint8Array(entriesOffset + entries.length * entryBytes);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, header, true);
   view.setUint32(4, entriesOffset, true);
-  roots.forEach((root, k) => view.setUint16(8 + 2 * k, root, true));
+  roots.forEach((root, k) => view.setUint16(tableHeaderBytes + 2 * k, root, true));
   nodes.forEach((node, k) => view.setUint16(header + 2 * k, node, true));
   const formPlaces = entries.flatMap((e) => writeEntry(table, e, view, entriesOffset + e.index * entryBytes));
   return { forms: table.forms, tables: bytes, formPlaces };
