@@ -151,7 +151,7 @@ export function parseOptions(args: readonly string[]): VmOptions {
     timeoutSeconds: undefined,
     stats: undefined,
   };
-  for (let at = 0; at < args.length; ) at = parseOne(draft, args, at);
+  for (let at = 0; at < args.length;) at = parseOne(draft, args, at);
   const { kernel } = draft;
   if (kernel === undefined) throw new UsageError('-kernel FILE is needed: there is no firmware to boot from a disk');
   return { ...draft, kernel };
@@ -173,7 +173,8 @@ function parseOne(draft: Draft, args: readonly string[], at: number): number {
   if (notYet.has(name)) throw new UsageError(`-${name}: this build has no disks, firmware or screen yet`);
   const following = inline ?? args[at + 1];
   if (name === 'icount') {
-    const value = following !== undefined && (inline !== undefined || !following.startsWith('-')) ? following : undefined;
+    const value =
+      following !== undefined && (inline !== undefined || !following.startsWith('-')) ? following : undefined;
     draft.icount = { shift: value === undefined ? undefined : parseShift(value) };
     return at + (value === undefined || inline !== undefined ? 1 : 2);
   }

@@ -120,7 +120,10 @@ async function main(args: readonly string[]): Promise<number> {
   await machine.close();
   await flushed();
   if (options.stats !== undefined) {
-    writeFileSync(options.stats, `${JSON.stringify({ ending, hostSeconds, tier: 'interpreter', ...stats }, undefined, 2)}\n`);
+    writeFileSync(
+      options.stats,
+      `${JSON.stringify({ ending, hostSeconds, tier: 'interpreter', ...stats }, undefined, 2)}\n`,
+    );
   }
   if (ending.kind === 'timeout') {
     process.stderr.write(`vm: ended after ${options.timeoutSeconds} s (--timeout)\n`);

@@ -178,7 +178,13 @@ export class Executor {
     const power = this.#controlWords[Control.offsets.powerRequest >> 2] !== powerRequest.none;
     const asked = this.#controlWords[Control.offsets.requestSerial >> 2] !== this.#requestsSeen;
     if (this.#limits.watch?.matches() === true) this.#matched = true;
-    if (power || asked || this.#matched || this.#pc.waitsForConsole || this.#pc.nextDeadlineNs() < this.#plannedUntilNs) {
+    if (
+      power ||
+      asked ||
+      this.#matched ||
+      this.#pc.waitsForConsole ||
+      this.#pc.nextDeadlineNs() < this.#plannedUntilNs
+    ) {
       this.#pc.vcpu.exitReason = exitReason.request;
       this.#pc.vcpu.attention = 1;
     }
@@ -292,9 +298,10 @@ export class Executor {
     clock.synchronize();
     const timeoutMs = (deadline - clock.nowNs()) / 1e6;
     if (timeoutMs <= 0) return;
-    this.#publish();
     this.#control.setState('halted');
     const start = this.#nowNs();
+    // A kernel that ticks while it idles need not publish at each tick.
+    if (timeoutMs * 1e6 > publishNs || start - this.#publishedAtNs > publishNs) this.#publish();
     this.#control.wait(doorbell, timeoutMs);
     this.#control.fields.idleNs += this.#nowNs() - start;
   }

@@ -69,6 +69,8 @@ export function registerDump(v: VcpuAccess): string {
   });
   lines.push(`GDT  base=${hex(v.gdtBase, 16)} limit=${hex(v.gdtLimit, 4)}`);
   lines.push(`IDT  base=${hex(v.idtBase, 16)} limit=${hex(v.idtLimit, 4)}`);
-  lines.push(`CR0=${hex(v.cr0, 8)} CR2=${hex(v.cr2, 16)} CR3=${hex(v.cr3, 16)} CR4=${hex(v.cr4, 8)} EFER=${hex(v.efer, 4)}`);
+  lines.push(
+    `CR0=${hex(v.cr0, 8)} CR2=${hex(v.cr2, 16)} CR3=${hex(v.cr3, 16)} CR4=${hex(v.cr4, 8)} EFER=${hex(v.efer, 4)}`,
+  );
   return lines.join('\n');
 }

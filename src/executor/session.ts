@@ -2,7 +2,14 @@
  * The executor's side of {@link ExecutorApi}, for any host: lays a guest out in its memory, or finds it there, and runs
  * it. The browser's worker exposes it through Comlink, the headless machine's through its own messages.
  */
-import type { ExecutorApi, GuestDefinition, RunResult, StartError, StartOptions, StartResult } from '../abi/executor.ts';
+import type {
+  ExecutorApi,
+  GuestDefinition,
+  RunResult,
+  StartError,
+  StartOptions,
+  StartResult,
+} from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
 import { bootKernel } from '../machine/boot/kernel.ts';
 import { BootError } from '../machine/boot/image.ts';

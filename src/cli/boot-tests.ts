@@ -1,0 +1,249 @@
+/**
+ * Boots the catalogue's kernels under Node:
+ *
+ *     tsx src/cli/boot-tests.ts [--guest ID] [--only TEST] [--points N] [--record]
+ *
+ * - script: boots to the ready line, runs a script whose output must be QEMU's, sleeps as long as it says, idles
+ *   without host CPU, and powers off;
+ * - repeat: two runs under the virtual clock retire the same number of instructions up to the prompt;
+ * - revive: at N points of a boot (default 4; TABVISOR_KILL_POINTS) the guest is parked, its worker terminated without
+ *   notice, and a new one goes on: console output and instruction count are those of the undisturbed run.
+ *
+ * `--record` runs the script under QEMU and stores what it prints in testing/guest-script.json. The last line is
+ * `N passed, N failed`. Where the guests' images have not been built, the tests fail and say so.
+ */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
+import { startHeadless, type HeadlessMachine } from './headless.ts';
+import { guestScript, runCommand, runScript } from './testing/guest-script.ts';
+import { QemuGuest } from './testing/qemu.ts';
+
+const images = new URL('../../.cache/guests/images/', import.meta.url);
+const expectedFile = new URL('./testing/guest-script.json', import.meta.url);
+const guests = { 'linux-i386': 'i386', 'linux-amd64': 'amd64' } as const;
+type GuestId = keyof typeof guests;
+
+const bootTimeoutMs = 180_000;
+const ramBytes = 256 * 2 ** 20;
+const ready = /tabvisor: guest ready/;
+/** Typed before power-on, so that it is there at the same instruction in every run: what comes early is lost. */
+const typedAhead = 'poweroff -f\n'.repeat(4);
+
+class Failure extends Error {}
+
+function expect(condition: boolean, message: () => string): void {
+  if (!condition) throw new Failure(message());
+}
+
+function imageFile(id: GuestId, name: string): URL {
+  const file = new URL(`${id}/${name}`, images);
+  expect(existsSync(file), () => `there is no image of ${id}: run npm run guests first`);
+  return file;
+}
+
+function power(id: GuestId, clock: 'real' | 'virtual'): Promise<HeadlessMachine> {
+  return startHeadless({
+    kernel: readFileSync(imageFile(id, 'vmlinuz')),
+    initrd: readFileSync(imageFile(id, 'initrd.gz')),
+    commandLine: 'console=ttyS0 cryptomgr.notests',
+    ramBytes,
+    clock,
+    noReboot: true,
+  });
+}
+
+// script
+
+/** Share of a core that this process, workers included, used while `wait` passed. */
+async function hostLoad(wait: () => Promise<unknown>): Promise<number> {
+  const startUsage = process.cpuUsage();
+  const start = performance.now();
+  await wait();
+  const { user, system } = process.cpuUsage(startUsage);
+  return (user + system) / 1000 / (performance.now() - start);
+}
+
+async function testScript(id: GuestId): Promise<string> {
+  const expected = (JSON.parse(readFileSync(expectedFile, 'utf8')) as Record<string, string[]>)[id] ?? [];
+  const machine = await power(id, 'real');
+  try {
+    const run = machine.run();
+    await machine.console.waitForText(ready, { timeoutMs: bootTimeoutMs });
+    await machine.console.waitForText(/~# /, { timeoutMs: bootTimeoutMs });
+    const outputs = await runScript(machine.console, guestScript, bootTimeoutMs);
+    guestScript.forEach((command, i) => {
+      expect(
+        outputs[i] === expected[i],
+        () => `"${command}" printed ${show(outputs[i])}, under QEMU ${show(expected[i])}`,
+      );
+    });
+    const start = performance.now();
+    let seconds = 0;
+    const load = await hostLoad(async () => {
+      await runCommand(machine.console, 'sleep 5', bootTimeoutMs);
+      seconds = (performance.now() - start) / 1000;
+    });
+    expect(Math.abs(seconds - 5) < 0.3, () => `sleep 5 took ${seconds.toFixed(2)} s`);
+    expect(load < 0.1, () => `an idle guest took ${(load * 100).toFixed(1)} % of a core`);
+    await machine.console.type('poweroff -f\n');
+    const result = await run;
+    expect(result.kind === 'ended' && result.state === 'poweredOff', () => `it ended with ${JSON.stringify(result)}`);
+    return `sleep 5 took ${seconds.toFixed(2)} s at ${(load * 100).toFixed(1)} % of a core`;
+  } finally {
+    await machine.close();
+  }
+}
+
+function show(text: string | undefined): string {
+  return text === undefined ? 'nothing' : JSON.stringify(text);
+}
+
+// repeat, revive
+
+interface Life {
+  readonly retired: number;
+  readonly text: string;
+}
+
+/** From power-on to power-off under the virtual clock, with new executors at the given instruction counts. */
+async function live(id: GuestId, points: readonly number[]): Promise<Life> {
+  const machine = await power(id, 'virtual');
+  try {
+    await machine.console.type(typedAhead);
+    for (const point of points) {
+      const result = await machine.run({ parkAtRetired: point });
+      expect(result.kind === 'parked', () => `at ${point} instructions it did not park: ${JSON.stringify(result)}`);
+      const { retired } = machine.control.fields;
+      expect(retired === point, () => `it parked after ${retired} instructions, not ${point}`);
+      await machine.kill();
+      await machine.attach();
+    }
+    const result = await machine.run();
+    expect(result.kind === 'ended' && result.state === 'poweredOff', () => `it ended with ${JSON.stringify(result)}`);
+    const { retired } = machine.control.fields;
+    await machine.close();
+    return { retired, text: machine.console.text };
+  } finally {
+    await machine.close();
+  }
+}
+
+function compare(a: Life, b: Life): void {
+  const at = [...a.text].findIndex((character, i) => character !== b.text[i]);
+  expect(
+    a.text === b.text,
+    () => `the output differs at ${at}: ${show(a.text.slice(at, at + 80))} and ${show(b.text.slice(at, at + 80))}`,
+  );
+  expect(a.retired === b.retired, () => `${a.retired} and ${b.retired} instructions retired`);
+}
+
+/** One undisturbed run of each guest serves both tests. */
+class Undisturbed {
+  readonly #lives = new Map<GuestId, Promise<Life>>();
+
+  of(id: GuestId): Promise<Life> {
+    const life = this.#lives.get(id) ?? live(id, []);
+    this.#lives.set(id, life);
+    return life;
+  }
+}
+
+async function testRepeat(id: GuestId, undisturbed: Undisturbed): Promise<string> {
+  const first = await undisturbed.of(id);
+  expect(ready.test(first.text), () => `it did not come up: ${show(first.text.slice(-300))}`);
+  compare(first, await live(id, []));
+  return `${first.retired} instructions`;
+}
+
+async function testRevive(id: GuestId, undisturbed: Undisturbed, count: number): Promise<string> {
+  const first = await undisturbed.of(id);
+  const seed = Number(process.env.TABVISOR_KILL_SEED ?? Date.now() % 2 ** 31);
+  const points = randomPoints(seed, count, first.retired);
+  try {
+    compare(first, await live(id, points));
+  } catch (error) {
+    throw new Failure(`${error instanceof Error ? error.message : String(error)} (TABVISOR_KILL_SEED=${seed})`);
+  }
+  return `${count} executors killed, seed ${seed}`;
+}
+
+/** Distinct instruction counts in ascending order (a linear congruential generator, Numerical Recipes' constants). */
+function randomPoints(seed: number, count: number, below: number): number[] {
+  const points = new Set<number>();
+  for (let state = seed >>> 0; points.size < count;) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    points.add(1 + Math.floor((state / 2 ** 32) * (below - 1)));
+  }
+  return [...points].sort((a, b) => a - b);
+}
+
+// The program.
+
+async function record(): Promise<void> {
+  const outputs: Record<string, string[]> = {};
+  for (const [id, arch] of Object.entries(guests) as [GuestId, (typeof guests)[GuestId]][]) {
+    const path = (name: string): string => decodeURIComponent(imageFile(id, name).pathname);
+    const guest = new QemuGuest({
+      arch,
+      kernel: path('vmlinuz'),
+      initrd: path('initrd.gz'),
+      commandLine: 'console=ttyS0 cryptomgr.notests',
+    });
+    try {
+      await guest.waitForText(/~# /, { timeoutMs: bootTimeoutMs });
+      outputs[id] = await runScript(guest, guestScript, bootTimeoutMs);
+    } finally {
+      guest.end();
+    }
+  }
+  writeFileSync(expectedFile, `${JSON.stringify(outputs, undefined, 2)}\n`);
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      guest: { type: 'string' },
+      only: { type: 'string' },
+      points: { type: 'string', default: process.env.TABVISOR_KILL_POINTS ?? '4' },
+      record: { type: 'boolean', default: false },
+    },
+  });
+  if (values.record) {
+    await record();
+    return 0;
+  }
+  const undisturbed = new Undisturbed();
+  const tests: Record<string, (id: GuestId) => Promise<string>> = {
+    script: testScript,
+    repeat: (id) => testRepeat(id, undisturbed),
+    revive: (id) => testRevive(id, undisturbed, Number(values.points)),
+  };
+  let passed = 0;
+  let failed = 0;
+  for (const id of Object.keys(guests) as GuestId[]) {
+    for (const [name, test] of Object.entries(tests)) {
+      if ((values.guest ?? id) !== id || (values.only ?? name) !== name) continue;
+      const start = performance.now();
+      const seconds = (): string => `${((performance.now() - start) / 1000).toFixed(1)} s`;
+      try {
+        const detail = await test(id);
+        passed++;
+        process.stdout.write(`ok   ${id} ${name}, ${seconds()}: ${detail}\n`);
+      } catch (error) {
+        failed++;
+        const text = error instanceof Failure ? error.message : error instanceof Error ? error.stack : String(error);
+        process.stdout.write(`FAIL ${id} ${name}, ${seconds()}: ${text}\n`);
+      }
+    }
+  }
+  process.stdout.write(`${passed} passed, ${failed} failed\n`);
+  return failed === 0 && passed > 0 ? 0 : 1;
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    process.stderr.write(`boot-tests: ${error instanceof Error ? error.message : String(error)}\n`);
+    process.exit(1);
+  },
+);
