@@ -311,7 +311,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
         : address == 1 && codeSize == 1 && modeKey & MODE_DATA_FLAT && modeKey & MODE_STACK_FLAT &&
           (segmentNumber == 0 || segmentNumber == 2 || segmentNumber == 3);
       if (!flat || !(modeKey & MODE_STACK_FLAT)) general = true;
-      shape = general ? 2 : 1;
+      shape = general ? 2 : index == <u16>Vcpu.zero ? 4 : 1;
     } else shape = modeKey & MODE_STACK_FLAT ? 0 : 3;
     form = shape * 3 + size;
   } else {

@@ -383,8 +383,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     }
     const { code } = this;
     code.get(this.cpu).get(this.record).memory('i32.load16_u', Record.offsets.base).op('i32.add').memory('i64.load', 0);
-    code.get(this.cpu).get(this.record).memory('i32.load16_u', Record.offsets.index).op('i32.add').memory('i64.load', 0);
-    code.get(this.record).memory('i64.load8_u', Record.offsets.scale).op('i64.shl').op('i64.add');
+    if (this.form.indexed) {
+      code.get(this.cpu).get(this.record).memory('i32.load16_u', Record.offsets.index).op('i32.add').memory('i64.load', 0);
+      code.get(this.record).memory('i64.load8_u', Record.offsets.scale).op('i64.shl').op('i64.add');
+    }
     code.get(this.record).memory('i64.load32_s', Record.offsets.displacement).op('i64.add');
     code.get(this.cpu).memory('i64.load', Vcpu.offsets.addressMask).op('i64.and');
     return this.take('i64');

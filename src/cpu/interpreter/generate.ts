@@ -110,7 +110,7 @@ export function generateInterpreter(
   for (const form of compiled.forms) {
     try {
       const hot = form.row.hot === true && !form.general;
-      if (hot && inline.length < (options.inlineLimit ?? 1000) && canInline(form, core)) inline.push(form);
+      if (hot && inline.length < (options.inlineLimit ?? 1600) && canInline(form, core)) inline.push(form);
       else apart.push(form);
     } catch (error) {
       if (!options.onError || !(error instanceof Error)) throw error;

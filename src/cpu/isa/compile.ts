@@ -27,6 +27,8 @@ export interface Form extends Instruction {
   readonly operands: readonly FormOperand[];
   /** Memory operands (and the stack) by the fast flat path, or by the segmented general one. */
   readonly general: boolean;
+  /** The memory operand may have an index register. Only hot forms have a variant without. */
+  readonly indexed: boolean;
   readonly repeat: 'none' | 'rep' | 'repne';
   readonly addressSize: 2 | 4 | 8;
   readonly name: string;
@@ -212,13 +214,13 @@ class FormTable {
     const { row } = form;
     const key = JSON.stringify([
       this.semanticsId(row.semantics), row.mnemonic, form.operands, form.size, form.stackSize, form.long, form.condition,
-      form.general, form.repeat, form.addressSize, row.lock, row.privileged, row.unit, row.aligned, row.ends, row.feature,
+      form.general, form.indexed, form.repeat, form.addressSize, row.lock, row.privileged, row.unit, row.aligned, row.ends, row.feature,
     ]);
     const known = this.byKey.get(key);
     if (known) return known.id;
     const id = pseudoForm.count + this.forms.length;
     const operands = form.operands.map((o) => `${o.kind[0]}${o.slot === 'fixed' ? o.number : o.slot[0]}${o.size}`).join('_');
-    const name = `${row.mnemonic}${form.condition || ''}_${form.size}_${operands}${form.general ? '_general' : ''}`;
+    const name = `${row.mnemonic}${form.condition || ''}_${form.size}_${operands}${form.general ? '_general' : ''}${form.indexed ? '' : '_base'}`;
     const made: Form = { ...form, id, name };
     this.forms.push(made);
     this.byKey.set(key, made);
@@ -240,7 +242,14 @@ function instantiate(
   table: FormTable,
   entry: Entry,
   shapes: readonly OperandShape[],
-  choice: { size: 2 | 4 | 8; memory: boolean; general: boolean; repeat: Form['repeat']; addressSize: 2 | 4 | 8 },
+  choice: {
+    size: 2 | 4 | 8;
+    memory: boolean;
+    general: boolean;
+    indexed: boolean;
+    repeat: Form['repeat'];
+    addressSize: 2 | 4 | 8;
+  },
 ): number {
   const { row, encoding } = entry;
   const sized = isSized(row, shapes);
@@ -274,6 +283,7 @@ function instantiate(
     long: row.modes === 'long' || (row.size64 !== undefined && size === 8),
     condition: encoding.plus === 'cc' ? entry.opcode & 15 : 0,
     general: choice.general,
+    indexed: choice.indexed,
     repeat: choice.repeat,
     addressSize: choice.addressSize,
   });
@@ -377,7 +387,8 @@ function registerKindOf(s: OperandShape): number {
 
 /**
  * Entry: u16 flags, u8 immediate kind, rm kind, reg kind, fixed rm, fixed reg, selector, then u16 forms from byte 16:
- * normal [register, fast memory, general memory, register with general stack][16, 32, 64 bits];
+ * normal [register, fast memory, general memory, register with general stack, fast memory without index][16, 32, 64
+ * bits];
  * string [none, rep, repne][address size][size]; address [address size][size].
  */
 function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number): number[] {
@@ -435,12 +446,14 @@ function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number):
     view.setUint16(at + 16 + 2 * index, form, true);
   };
   if (selector === selectorKind.normal) {
-    for (let kind = 0; kind < 4; kind++) {
+    for (let kind = 0; kind < 5; kind++) {
       for (let s = 0; s < 3; s++) {
-        const memory = kind === 1 || kind === 2;
+        const memory = kind === 1 || kind === 2 || kind === 4;
         const size = sizes[s] ?? 4;
+        const general = (kind === 2 || kind === 3) && needsGeneral(row, shapes, memory);
+        const indexed = kind !== 4 || row.hot !== true || !shapes.some((o) => o.memory);
         put(kind * 3 + s, instantiate(table, entry, shapes, {
-          size, memory, general: kind >= 2 && needsGeneral(row, shapes, memory), repeat: 'none', addressSize: 8,
+          size, memory, general, indexed, repeat: 'none', addressSize: 8,
         }));
       }
     }
@@ -450,7 +463,7 @@ function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number):
       for (let a = 0; a < 3; a++) {
         for (let s = 0; s < 3; s++) {
           put((r * 3 + a) * 3 + s, instantiate(table, entry, shapes, {
-            size: sizes[s] ?? 4, memory: true, general: true, repeat, addressSize: sizes[a] ?? 4,
+            size: sizes[s] ?? 4, memory: true, general: true, indexed: true, repeat, addressSize: sizes[a] ?? 4,
           }));
         }
       }
