@@ -108,6 +108,10 @@ interface Life {
 /** From power-on to power-off under the virtual clock, with new executors at the given instruction counts. */
 async function live(id: GuestId, points: readonly number[]): Promise<Life> {
   const machine = await power(id, 'virtual');
+  // A guest that missed what was typed would idle for ever, in no time.
+  const limit = setTimeout(() => {
+    machine.stop();
+  }, bootTimeoutMs);
   try {
     await machine.console.type(typedAhead);
     for (const point of points) {
@@ -119,11 +123,15 @@ async function live(id: GuestId, points: readonly number[]): Promise<Life> {
       await machine.attach();
     }
     const result = await machine.run();
-    expect(result.kind === 'ended' && result.state === 'poweredOff', () => `it ended with ${JSON.stringify(result)}`);
+    expect(
+      result.kind === 'ended' && result.state === 'poweredOff',
+      () => `it ended with ${JSON.stringify(result)} after ${show(machine.console.text.slice(-500))}`,
+    );
     const { retired } = machine.control.fields;
     await machine.close();
     return { retired, text: machine.console.text };
   } finally {
+    clearTimeout(limit);
     await machine.close();
   }
 }

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { parseOptions, UsageError } from './options.ts';
+
+const parse = (text: string): ReturnType<typeof parseOptions> =>
+  parseOptions(['-kernel', 'k', ...text.split(' ').filter(Boolean)]);
+
+describe('command line of the headless machine', () => {
+  it('has defaults', () => {
+    expect(parse('')).toMatchObject({
+      ramBytes: 256 * 2 ** 20,
+      kernel: 'k',
+      commandLine: '',
+      serial: { kind: 'stdio' },
+      noReboot: false,
+      icount: undefined,
+      debugExitPort: undefined,
+    });
+  });
+
+  it('takes one dash or two, and values after a space or =', () => {
+    expect(parse('--m 64M -initrd=i --timeout=5 --no-reboot')).toMatchObject({
+      ramBytes: 64 * 2 ** 20,
+      initrd: 'i',
+      timeoutSeconds: 5,
+      noReboot: true,
+    });
+    expect(parseOptions(['-kernel', 'k', '-append', 'a=b c']).commandLine).toBe('a=b c');
+  });
+
+  it('knows sizes as QEMU does', () => {
+    expect(parse('-m 128').ramBytes).toBe(128 * 2 ** 20);
+    expect(parse('-m 1G').ramBytes).toBe(2 ** 30);
+    expect(parse('-m size=4096k').ramBytes).toBe(2 ** 22);
+    expect(() => parse('-m lots')).toThrow(/256M/);
+  });
+
+  it('takes -icount with and without a value', () => {
+    expect(parse('-icount').icount).toEqual({ shift: undefined });
+    expect(parse('-icount -nographic').icount).toEqual({ shift: undefined });
+    expect(parse('-icount 3').icount).toEqual({ shift: 3 });
+    expect(parse('-icount shift=1,sleep=off').icount).toEqual({ shift: 1 });
+    expect(() => parse('-icount shift=auto')).toThrow(UsageError);
+  });
+
+  it('knows isa-debug-exit', () => {
+    expect(parse('-device isa-debug-exit,iobase=0xf4,iosize=0x4').debugExitPort).toBe(0xf4);
+    expect(parse('-device isa-debug-exit').debugExitPort).toBe(0x501);
+    expect(() => parse('-device e1000')).toThrow(/there is isa-debug-exit/);
+    expect(() => parse('-device isa-debug-exit,iobase=x')).toThrow(UsageError);
+  });
+
+  it('knows serial targets', () => {
+    expect(parse('-serial mon:stdio').serial).toEqual({ kind: 'stdio' });
+    expect(parse('-serial file:log').serial).toEqual({ kind: 'file', path: 'log' });
+    expect(() => parse('-serial tcp::1')).toThrow(UsageError);
+  });
+
+  it('refuses what it cannot do, and says why', () => {
+    expect(() => parse('-smp 2')).toThrow(/one processor/);
+    expect(() => parse('-cpu host')).toThrow(/tabvisor-v2/);
+    expect(() => parse('--tier jit')).toThrow(/only the interpreter/);
+    expect(() => parse('-hda disk')).toThrow(/no disks/);
+    expect(() => parse('-display gtk')).toThrow(/none/);
+    expect(() => parse('--frobnicate')).toThrow(/unknown option --frobnicate/);
+    expect(() => parse('stray')).toThrow(/unexpected argument/);
+    expect(() => parse('--until (')).toThrow(UsageError);
+    expect(() => parse('--timeout')).toThrow(/needs a value/);
+    expect(() => parseOptions([])).toThrow(/-kernel/);
+  });
+
+  it('accepts the absence of what it does not have', () => {
+    expect(() => parse('-nographic -display none -monitor none -nodefaults -smp cpus=1 -cpu max')).not.toThrow();
+  });
+});

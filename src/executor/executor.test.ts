@@ -1,0 +1,157 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ControlPage, requestBit } from '../abi/control.ts';
+import type { StartOptions } from '../abi/executor.ts';
+import { ByteRing } from '../abi/ring.ts';
+import { memoryMap } from '../machine/memory-map.ts';
+import { Session } from './session.ts';
+import * as guest from './testing/tiny-guest.ts';
+
+const ramBytes = 16 * 2 ** 20;
+const map = memoryMap(ramBytes);
+const coreModule = new WebAssembly.Module(readFileSync(new URL('../../build/core/core.wasm', import.meta.url)));
+
+interface Options {
+  readonly clock?: 'real' | 'virtual';
+  readonly noReboot?: boolean;
+}
+
+/** A guest in its memory, with as many executors, one after the other, as one likes. */
+class Machine {
+  readonly memory: WebAssembly.Memory;
+  readonly control: ControlPage;
+  readonly #options: Omit<StartOptions, 'fresh'>;
+
+  constructor(kernel: Uint8Array, { clock = 'real', noReboot = true }: Options = {}) {
+    const pages = map.totalBytes / 65536;
+    this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    this.control = new ControlPage(this.memory.buffer);
+    this.#options = {
+      memory: this.memory,
+      module: coreModule,
+      definition: { name: 'test', ramBytes, commandLine: '', clock, noReboot },
+      kernel: kernel.slice().buffer,
+    };
+  }
+
+  async executor(fresh = true): Promise<Session> {
+    const session = new Session({
+      nowNs: () => performance.now() * 1e6,
+      calendarSeconds: () => 0,
+      randomSeed: () => 1n,
+    });
+    const result = await session.start({ ...this.#options, fresh }, { debugExitPort: guest.debugExitPort });
+    expect(result).toMatchObject({ ok: true });
+    return session;
+  }
+
+  get output(): string {
+    return new TextDecoder().decode(new ByteRing(this.memory.buffer, map.consoleOut).read());
+  }
+}
+
+describe('executor', () => {
+  it('runs a guest to its debug exit', async () => {
+    const machine = new Machine(guest.printingGuest('hello\n', 3));
+    const session = await machine.executor();
+    expect(session.runUntil({})).toEqual({ kind: 'ended', state: 'debugExit', exitCode: 7 });
+    expect(machine.output).toBe('hello\n');
+    expect(machine.control.state).toBe('debugExit');
+    expect(machine.control.fields.exitCounts[5]).toBeGreaterThan(0);
+  });
+
+  it('returns at the instruction that prints what is waited for', async () => {
+    const machine = new Machine(guest.printingGuest('one two three', 0));
+    const session = await machine.executor();
+    expect(session.runUntil({ until: /o.*w/ })).toEqual({ kind: 'matched' });
+    expect(machine.output).toBe('one tw');
+    // MOV EDX, then MOV AL and OUT for each of six characters.
+    expect(machine.control.fields.retired).toBe(13);
+  });
+
+  it('parks at an exact instruction, and another executor goes on', async () => {
+    const machine = new Machine(guest.printingGuest('abcdef', 0));
+    const first = await machine.executor();
+    expect(first.runUntil({ parkAtRetired: 5 })).toEqual({ kind: 'parked' });
+    expect(machine.control.fields.retired).toBe(5);
+    expect(machine.control.state).toBe('parked');
+    const second = await machine.executor(false);
+    expect(second.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 1 });
+    expect(machine.output).toBe('abcdef');
+  });
+
+  it('wakes a halted guest at its timer', async () => {
+    const machine = new Machine(guest.tickingGuest(3, 'halt'));
+    const session = await machine.executor();
+    const start = performance.now();
+    expect(session.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 11 });
+    expect(performance.now() - start).toBeGreaterThan(28);
+    expect(machine.control.fields.idleNs).toBeGreaterThan(20e6);
+  });
+
+  it('skips idle time under the virtual clock', async () => {
+    const machine = new Machine(guest.tickingGuest(1000, 'halt'), { clock: 'virtual' });
+    const session = await machine.executor();
+    const start = performance.now();
+    expect(session.runUntil({})).toMatchObject({ state: 'debugExit' });
+    expect(performance.now() - start).toBeLessThan(5000);
+    expect(machine.control.fields.uptimeNs).toBeGreaterThan(9.9e9);
+  });
+
+  it('delivers interrupts at the same instruction, wherever slices end', async () => {
+    const image = guest.tickingGuest(3, 'spin');
+    const counts: number[] = [];
+    for (const step of [Infinity, 100_003, 77_777]) {
+      const machine = new Machine(image, { clock: 'virtual' });
+      let session = await machine.executor();
+      for (let at = step; ; at += step) {
+        const result = session.runUntil({ parkAtRetired: at });
+        if (result.kind !== 'parked') break;
+        session = await machine.executor(false);
+      }
+      expect(machine.control.state).toBe('debugExit');
+      counts.push(machine.control.fields.retired);
+    }
+    expect(counts[0]).toBeGreaterThan(3 * 2e6);
+    expect(counts).toEqual([counts[0], counts[0], counts[0]]);
+  });
+
+  it('stops at a triple fault with a register dump', async () => {
+    const machine = new Machine(guest.tripleFaultingGuest());
+    const result = (await machine.executor()).runUntil({});
+    expect(result).toMatchObject({ kind: 'ended', state: 'crashed', exitCode: 1 });
+    expect(result).toHaveProperty('message', expect.stringMatching(/RIP=0000000000100021/));
+  });
+
+  it('resets and boots again where that is wanted', async () => {
+    for (const kernel of [guest.tripleFaultingGuest(), guest.resettingGuest()]) {
+      const machine = new Machine(kernel, { noReboot: false });
+      const session = await machine.executor();
+      machine.control.request(requestBit.mail);
+      expect(session.runUntil({})).toEqual({ kind: 'mail' });
+      expect(session.runUntil({ parkAtRetired: 20 })).toEqual({ kind: 'parked' });
+      expect(machine.control.fields.resets).toBeGreaterThan(3);
+    }
+  });
+
+  it('stops at a reset under no-reboot', async () => {
+    const machine = new Machine(guest.resettingGuest());
+    expect((await machine.executor()).runUntil({})).toMatchObject({ state: 'resetStopped', exitCode: 0 });
+  });
+
+  it('obeys what was asked before it ran, and acknowledges it', async () => {
+    const machine = new Machine(guest.spinningGuest());
+    const session = await machine.executor();
+    const serial = machine.control.request(requestBit.park);
+    expect(session.runUntil({})).toEqual({ kind: 'parked' });
+    expect(machine.control.acknowledged(serial)).toBe(true);
+    machine.control.release(requestBit.park);
+    machine.control.request(requestBit.stop);
+    expect(session.runUntil({})).toMatchObject({ state: 'stopped' });
+  });
+
+  it('tells what is wrong with a kernel', async () => {
+    const machine = new Machine(new Uint8Array(64));
+    await expect(machine.executor()).rejects.toThrow();
+  });
+});

@@ -1,0 +1,79 @@
+/** Guests of a few instructions, as multiboot images, for tests of what surrounds the processor. */
+
+const loadAddress = 0x100000;
+const headerBytes = 32;
+const entry = loadAddress + headerBytes;
+export const debugExitPort = 0xf4;
+
+const u32 = (value: number): number[] => [value & 0xff, (value >>> 8) & 0xff, (value >>> 16) & 0xff, value >>> 24];
+
+/** OUT imm8, AL with this value in AL. */
+const out = (port: number, value: number): number[] => [0xb0, value, 0xe6, port];
+/** JMP to itself. */
+const stay = [0xeb, 0xfe];
+
+/** A multiboot 1 image of 32-bit code that is loaded and entered behind its header. */
+function image(code: readonly number[]): Uint8Array {
+  const magic = 0x1badb002;
+  const flags = 0x10000;
+  const header = [magic, flags, -(magic + flags), loadAddress, loadAddress, 0, 0, entry];
+  return Uint8Array.from([...header.flatMap(u32), ...code]);
+}
+
+/** Writes to isa-debug-exit. */
+const exit = (value: number): number[] => [...out(debugExitPort, value), ...stay];
+
+/** Prints a text on the serial port, then ends. */
+export function printingGuest(text: string, exitValue: number): Uint8Array {
+  const bytes = [...new TextEncoder().encode(text)];
+  // MOV EDX, 3F8h; then MOV AL, byte; OUT DX, AL for each.
+  return image([0xba, ...u32(0x3f8), ...bytes.flatMap((byte) => [0xb0, byte, 0xee]), ...exit(exitValue)]);
+}
+
+/** Computes for ever: INC EBX; JMP. */
+export function spinningGuest(): Uint8Array {
+  return image([0x43, 0xeb, 0xfd]);
+}
+
+/** NOP, and UD2 with an empty IDT: exception, double fault, shutdown. */
+export function tripleFaultingGuest(): Uint8Array {
+  return image([0x90, 0x0f, 0x0b]);
+}
+
+/** A hard reset through port CF9h. */
+export function resettingGuest(): Uint8Array {
+  // MOV EDX, CF9h; MOV AL, 6; OUT DX, AL
+  return image([0xba, ...u32(0xcf9), 0xb0, 6, 0xee, ...stay]);
+}
+
+/** CLI; HLT: waits for what never comes. */
+export function sleepingGuest(): Uint8Array {
+  return image([0xfa, 0xf4, 0xeb, 0xfd]);
+}
+
+/**
+ * Programs the PIT to 100 Hz, waits for `ticks` interrupts and ends with 5. It waits in HLT, or counting in EBX, which
+ * it then leaves in memory for a look.
+ */
+export function tickingGuest(ticks: number, wait: 'halt' | 'spin'): Uint8Array {
+  const idt = 0x110000;
+  const gate = idt + 0x20 * 8;
+  const loop = wait === 'halt' ? [0xf4, 0xeb, 0xfd] : [0x43, 0xeb, 0xfd];
+  // Acknowledge; DEC ECX; JZ to the end; IRET.
+  const handler = [...out(0x20, 0x20), 0x49, 0x74, 1, 0xcf, ...exit(5)];
+  const build = (handlerAddress: number, idtr: number): number[] => [
+    ...[0xc7, 0x05, ...u32(gate), ...u32((0x10 << 16) | (handlerAddress & 0xffff))],
+    ...[0xc7, 0x05, ...u32(gate + 4), ...u32((handlerAddress & 0xffff0000) | 0x8e00)],
+    ...[0x0f, 0x01, 0x1d, ...u32(idtr)],
+    ...[out(0x20, 0x11), out(0x21, 0x20), out(0x21, 4), out(0x21, 1), out(0x21, 0xfe)].flat(),
+    ...[out(0x43, 0x34), out(0x40, 0x9c), out(0x40, 0x2e)].flat(),
+    ...[0xb9, ...u32(ticks)],
+    0xbc,
+    ...u32(0x120000),
+    0xfb,
+    ...loop,
+  ];
+  const handlerAddress = entry + build(0, 0).length;
+  const idtr = handlerAddress + handler.length;
+  return image([...build(handlerAddress, idtr), ...handler, 0xff, 0x07, ...u32(idt)]);
+}
