@@ -15,9 +15,7 @@ const session = new Session({
 });
 
 async function answer(request: WorkerRequest): Promise<unknown> {
-  return request.call === 'start'
-    ? session.start(request.options, request.extras)
-    : session.runUntil(request.limits);
+  return request.call === 'start' ? session.start(request.options, request.extras) : session.runUntil(request.limits);
 }
 
 parentPort?.on('message', (request: WorkerRequest) => {
