@@ -20,6 +20,15 @@ export const i386 = 'linux-i386';
 /** What the guests' init prints when the shell comes. */
 export const ready = /tabvisor: guest ready/;
 
+/** Control sequences, such as the question for the cursor's place (`ESC [ 6 n`) with which busybox ends its prompt. */
+const sequence = '\\u001b\\[[0-9;?]*[A-Za-z]';
+
+/** The end of a console whose shell waits for a command. */
+export const prompt = new RegExp(`[#$] (?:${sequence})*$`);
+
+const commandOutput = new RegExp(`^[^\\n]*\\n([\\s\\S]*?)[^\\n]*[#$] (?:${sequence})*$`);
+const interrupted = new RegExp(`\\^C[^^]*[#$] (?:${sequence})*$`);
+
 export class Vmm {
   readonly page: Page;
 
@@ -66,19 +75,19 @@ export class Vmm {
   async booted(id: string): Promise<void> {
     await this.state(id, 'running');
     await this.text(id, ready, { timeoutMs: bootTimeoutMs });
-    await this.text(id, /[#$] $/, { timeoutMs: bootTimeoutMs });
+    await this.text(id, prompt, { timeoutMs: bootTimeoutMs });
   }
 
   position(id: string): Promise<number> {
     return this.page.evaluate((guest) => window.tabvisor.consolePosition(guest), id);
   }
 
-  /** Types a command, and resolves to what it printed. The shell echoes the command itself differently. */
+  /** Types a command at the prompt, and resolves to what it printed: what stands between its echo and the next prompt. */
   async run(id: string, command: string, timeoutMs = 30_000): Promise<string> {
     const from = await this.position(id);
     await this.type(id, `${command}\n`);
-    const output = await this.text(id, /^[^\n]*\n([\s\S]*?)\r?\n?[^\n]*[#$] $/, { from, timeoutMs });
-    return output.replaceAll('\r', '').trim();
+    const output = await this.text(id, commandOutput, { from, timeoutMs });
+    return output.replaceAll('\r', '').replaceAll(new RegExp(sequence, 'g'), '').trim();
   }
 
   type(id: string, text: string): Promise<void> {
@@ -89,7 +98,7 @@ export class Vmm {
   async interrupt(id: string): Promise<void> {
     const from = await this.position(id);
     await this.type(id, '\u0003');
-    await this.text(id, /\^C[^^]*[#$] $/, { from });
+    await this.text(id, interrupted, { from });
   }
 
   stats(id: string): Promise<GuestStats> {
