@@ -133,7 +133,7 @@ function build(flags: readonly string[]): void {
     ]),
   );
   const optimized = join(out, 'core.tmp.wasm');
-  step('optimize', () => tool('wasm-opt', [merged, '-o', optimized, '-O2', ...names, ...features]));
+  step('optimize', () => tool('wasm-opt', [merged, '-o', optimized, '--no-inline=inner', '-O2', ...names, ...features]));
   checkCore(readFileSync(optimized));
   renameSync(optimized, join(out, 'core.wasm'));
   console.log(`core: ${(statSync(join(out, 'core.wasm')).size / 1024).toFixed(0)} KiB`);

@@ -40,13 +40,13 @@ export interface Frame {
   readonly f: FunctionBuilder;
   readonly pool: Map<ValueType, number[]>;
   readonly record: number;
-  /** In the dispatch loop: local of the budget, and what follows; absent in a function of its own. */
+  /** In the dispatch loop, where nothing may be called; absent in a function of its own. */
   readonly loop?: {
     readonly budget: number;
     /** i64 local that takes the target of a transfer. */
     readonly target: number;
-    /** Nesting levels to branch to. */
-    readonly fault: number;
+    /** Nesting levels to branch to. `bail`: the form's function does the instruction, from its beginning. */
+    readonly bail: number;
     readonly next: number;
     readonly go: number;
     readonly link: number;
@@ -55,8 +55,8 @@ export interface Frame {
 
 interface Place {
   readonly operand: FormOperand;
-  /** Linear address (i64 local) when it has been computed apart: displaced, popped. */
-  readonly linear?: Value;
+  /** Gives the linear address of an access when it is not simply the operand's: displaced, popped. */
+  readonly linear?: (write: boolean) => Value;
 }
 
 const segmentNumber: Readonly<Record<Segment, number>> = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 };
@@ -106,6 +106,8 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   private temporaries = 0;
   /** The form left through a status of its own (a status helper, sync): nothing may follow. */
   left = false;
+  /** Something of the guest's state has been written: the instruction cannot start over. */
+  private wrote = false;
 
   constructor(frame: Frame, calls: CoreCalls, form: Form) {
     super(frame.f, frame.pool);
@@ -119,6 +121,11 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   emit(): void {
     this.prologue();
     this.form.row.semantics(this, this.form as Instruction);
+  }
+
+  protected override storeField(op: OpcodeName, offset: number, push: () => void): void {
+    this.wrote = true;
+    super.storeField(op, offset, push);
   }
 
   private prologue(): void {
@@ -142,7 +149,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   // Exits. ----------------------------------------------------------------------------------------------------------
 
   private fault(): void {
-    if (this.frame.loop) this.code.br(this.frame.loop.fault);
+    if (this.frame.loop) this.code.br(this.frame.loop.bail);
     else this.code.i32(status.fault).return();
   }
 
@@ -153,6 +160,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   }
 
   raise(vector: number, error?: Value): void {
+    if (this.frame.loop) {
+      this.fault();
+      return;
+    }
     this.code.get(this.cpu).i32(vector);
     if (error) this.pushAs('i32', error).call(this.calls.raise);
     else this.code.call(this.calls.raiseNoError);
@@ -287,6 +298,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   }
 
   write(o: Operand, v: Value): void {
+    this.wrote = true;
     const { operand } = this.place(o);
     switch (operand.kind) {
       case 'memory':
@@ -337,22 +349,20 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     }
     const linear = this.linearOf(o, operand.size, true);
     const host = this.allocate('i32');
-    const staged = this.allocate('i32');
-    this.code.i32(0).set(staged);
-    this.tlb(linear, operand.size, true, host, () => this.code.i32(1).set(staged));
+    const commit = this.tlbWrite(linear, operand.size, host, false);
     this.code.get(host).memory(loadOp[operand.size] ?? 'i32.load', 0);
     const old = this.take(typeOfSize[operand.size] ?? 'i32');
     const result = change(old);
     this.code.get(host);
     this.push_(result);
     this.code.memory(storeOp[operand.size] ?? 'i32.store', 0);
-    this.code.get(staged).if().get(this.cpu).call(this.calls.commitWrite).end();
+    commit();
     then?.(old, result);
   }
 
   displaced(o: Operand, delta: Value, size: number): Operand {
     const { operand } = this.place(o);
-    const linear = this.linearDisplaced(o, delta, size, this.form.row.lock === true);
+    const linear = (write: boolean): Value => this.linearDisplaced(o, delta, size, write);
     return { operand: { ...operand, size }, linear, kind: operand.kind, size } as unknown as Operand;
   }
 
@@ -365,7 +375,8 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     this.storeField('i64.store', rsp, () => this.push_(this.poppedPointer(before, this.int(8, size))));
     const offset = this.operandOffset(operand);
     this.storeField('i64.store', rsp, () => this.push_(before));
-    const linear = this.form.general ? this.segmented(this.recordSegment(), offset, operand.size, true) : offset;
+    const linear = (write: boolean): Value =>
+      this.form.general ? this.segmented(this.recordSegment(), offset, operand.size, write) : offset;
     return { operand, linear, kind: operand.kind, size: operand.size } as unknown as Operand;
   }
 
@@ -398,6 +409,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   }
 
   private segmented(segment: Value, offset: Value, size: number, write: boolean): Value {
+    if (this.frame.loop) throw new NotInline('segmented access');
     this.code.get(this.cpu);
     this.pushAs('i32', segment);
     this.pushAs('i64', offset);
@@ -409,7 +421,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
 
   private linearOf(o: Operand, size: number, write: boolean): Value {
     const { operand, linear } = this.place(o);
-    if (linear) return linear;
+    if (linear) return linear(write);
     const offset = this.operandOffset(operand);
     return this.form.general ? this.segmented(this.recordSegment(), offset, size, write) : offset;
   }
@@ -417,7 +429,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   private linearDisplaced(o: Operand, delta: Value, size: number, write: boolean): Value {
     const { operand, linear } = this.place(o);
     const wide = this.sizeOf(delta) < 8 ? this.sext(8, delta) : delta;
-    if (linear) return this.add(linear, wide);
+    if (linear) throw new Error(`${this.form.name}: a displaced operand cannot be displaced again`);
     const moved = this.add(this.operandOffset(operand), wide);
     if (!this.form.general) {
       this.push_(moved);
@@ -467,12 +479,17 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     code.memory('i64.load', array + TlbEntry.offsets.tag);
     this.push_(linear);
     if (size > 1) code.i64(size - 1).op('i64.add');
-    code.i64(-4096).op('i64.and').op('i64.eq').if('i32');
+    code.i64(-4096).op('i64.and');
+    if (this.frame.loop) {
+      code.op('i64.ne').brIf(this.frame.loop.bail);
+      this.push_(linear);
+      code.op('i32.wrap_i64').get(entry).memory('i32.load', array + TlbEntry.offsets.addend).op('i32.add').set(host);
+      return;
+    }
+    code.op('i64.eq').if('i32');
     this.push_(linear);
     code.op('i32.wrap_i64').get(entry).memory('i32.load', array + TlbEntry.offsets.addend).op('i32.add');
     code.else();
-    // The slow path looks the operand's segment up, to tell #SS from #GP.
-    this.storeField('i32.store', Vcpu.offsets.record, () => code.get(this.record));
     code.get(this.cpu);
     this.push_(linear);
     code.i32(stack ? size | stackAccess : size);
@@ -481,6 +498,18 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     code.end();
     staged?.();
     code.get(host).end().set(host);
+  }
+
+  /** Host address to write to into `host`; what it returns writes the code that must follow the store. */
+  private tlbWrite(linear: Value, size: number, host: number, stack: boolean): () => void {
+    if (this.frame.loop) {
+      this.tlb(linear, size, true, host);
+      return () => undefined;
+    }
+    const staged = this.allocate('i32');
+    this.code.i32(0).set(staged);
+    this.tlb(linear, size, true, host, () => this.code.i32(1).set(staged), stack);
+    return () => this.code.get(staged).if().get(this.cpu).call(this.calls.commitWrite).end();
   }
 
   private loadLinear(linear: Value, size: number, stack = false): Value {
@@ -493,14 +522,12 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   private storeLinear(linear: Value, v: Value, size: number, stack = false): void {
     const { code } = this;
     const host = this.allocate('i32');
-    const staged = this.allocate('i32');
-    code.i32(0).set(staged);
-    this.tlb(linear, size, true, host, () => code.i32(1).set(staged), stack);
+    const commit = this.tlbWrite(linear, size, host, stack);
     code.get(host);
     if (size === 16) this.push_(v);
     else this.pushAs(size === 8 ? 'i64' : 'i32', v);
     code.memory(storeOp[size] ?? 'i32.store', 0);
-    code.get(staged).if().get(this.cpu).call(this.calls.commitWrite).end();
+    commit();
   }
 
   private checkAlignment(linear: Value, operand: FormOperand): Value {
@@ -540,6 +567,7 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   }
 
   private probeLinear(linear: Value, size: number): void {
+    if (this.frame.loop) throw new NotInline('probe');
     this.code.get(this.cpu);
     this.push_(linear);
     this.code.i32(size).call(this.calls.probeWrite);
@@ -735,11 +763,11 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
 
   helper(name: string, ...args: Value[]): Value {
     const helper = this.calls.helper(name);
-    if (helper.kind === 'status' && this.frame.loop) throw new NotInline(name);
-    if (helper.kind === 'fault' && this.frame.loop) {
-      const { budget } = this.frame.loop;
-      this.storeField('i32.store', Vcpu.offsets.record, () => this.code.get(this.record));
-      this.storeField('i32.store', Vcpu.offsets.budget, () => this.code.get(budget));
+    if (this.frame.loop) {
+      // Only a rare way may lead to a helper here, and then the form's function does the whole instruction instead.
+      if (this.nesting === 0 || this.wrote || helper.kind === 'status') throw new NotInline(name);
+      this.fault();
+      return this.int(helper.result === 'i64' ? 8 : 4, 0);
     }
     if (args.length !== helper.parameters.length) {
       throw new Error(`${this.form.name}: helper ${name} takes ${helper.parameters.length} arguments, got ${args.length}`);

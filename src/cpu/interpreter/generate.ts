@@ -1,15 +1,12 @@
 /**
- * Generates the interpreter: `handlers.wasm`, with the dispatch loop, a function for each form that is not inline in
- * it, and the decode tables. It is linked with the AssemblyScript core by wasm-merge, so its imports are the core's
- * exports and the other way round.
+ * Generates the interpreter: `handlers.wasm`, with the dispatch loop, a function for each form, and the decode tables.
+ * It is linked with the AssemblyScript core by wasm-merge, so its imports are the core's exports and the other way
+ * round.
  *
  *   dispatch(cpu, record, budget) → status
  *     runs records until a status other than ok. At every exit Vcpu.budget holds what is left, Vcpu.rip the
  *     instruction to run next (with status.fault: the one that faulted).
  *   initTables(address)   copies the decode tables there.
- *
- * Shape of the loop: a loop around one br_table whose cases are the hot forms; its default calls the form's function
- * through the table. Transfers meet in shared tails, which probe the jump cache.
  */
 import { Arena, JumpEntry } from '../arena.ts';
 import type { CompiledTable, Form } from '../isa/compile.ts';
@@ -34,10 +31,8 @@ export interface GeneratedInterpreter {
 }
 
 export interface InterpreterOptions {
-  /** Most cases that the dispatch loop may have. */
+  /** Most forms that the dispatch loop may have. */
   readonly inlineLimit?: number;
-  /** Forms that could not be written are collected here instead of thrown, with their error. */
-  readonly onError?: (form: Form, error: Error) => void;
 }
 
 interface Core extends CoreCalls {
@@ -86,7 +81,7 @@ function canInline(form: Form, core: Core): boolean {
   const target = scratch.local('i64');
   const frame: Frame = {
     f: scratch, pool: new Map(), record: 1,
-    loop: { budget: 2, target, fault: 0, next: 0, go: 0, link: 0 },
+    loop: { budget: 2, target, bail: 0, next: 0, go: 0, link: 0 },
   };
   try {
     new InterpreterBuilder(frame, core, form).emit();
@@ -106,52 +101,34 @@ export function generateInterpreter(
   const core = importCore(m, helpers);
   const inline: Form[] = [];
   const apart: Form[] = [];
-  const broken: Form[] = [];
   for (const form of compiled.forms) {
-    try {
-      const hot = form.row.hot === true && !form.general;
-      if (hot && inline.length < (options.inlineLimit ?? 1600) && canInline(form, core)) inline.push(form);
-      else apart.push(form);
-    } catch (error) {
-      if (!options.onError || !(error instanceof Error)) throw error;
-      options.onError(form, error);
-      broken.push(form);
-    }
+    const hot = form.row.hot === true && !form.general;
+    if (hot && inline.length < (options.inlineLimit ?? 1600) && canInline(form, core)) inline.push(form);
+    else apart.push(form);
   }
-  const functions: FunctionBuilder[] = [];
-  const written: Form[] = [];
-  for (const form of apart) {
+  const written = new Map<Form, FunctionBuilder>();
+  for (const form of [...inline, ...apart]) {
     const f = m.function(form.name, ['i32', 'i32'], ['i32']);
-    try {
-      const builder = new InterpreterBuilder({ f, pool: new Map(), record: 1 }, core, form);
-      builder.emit();
-      f.code.i32(status.ok);
-      functions.push(f);
-      written.push(form);
-    } catch (error) {
-      if (!options.onError || !(error instanceof Error)) throw error;
-      options.onError(form, error);
-      broken.push(form);
-      f.code.op('unreachable');
-    }
+    new InterpreterBuilder({ f, pool: new Map(), record: 1 }, core, form).emit();
+    f.code.i32(status.ok);
+    written.set(form, f);
   }
+  // Numbers: pseudo-forms, inline forms, fused pairs, the other forms. A pair's function does its first instruction.
   const fusions = inline.flatMap(fusionsOf);
-  const cases = inline.length + fusions.length;
-  // Numbers: pseudo-forms, inline forms, fused pairs, then the functions; what could not be written is undefined.
+  const forms = [...inline, ...fusions.map((f) => f.form), ...apart];
   const numbers = new Map<number, number>();
   inline.forEach((form, k) => numbers.set(form.id, pseudoForm.count + k));
-  written.forEach((form, k) => numbers.set(form.id, pseudoForm.count + cases + k));
-  for (const form of broken) numbers.set(form.id, pseudoForm.undefined);
+  apart.forEach((form, k) => numbers.set(form.id, pseudoForm.count + inline.length + fusions.length + k));
   const tables = compiled.tables.slice();
   const view = new DataView(tables.buffer);
   for (const place of compiled.formPlaces) {
     view.setUint16(place, numbers.get(view.getUint16(place, true)) ?? pseudoForm.undefined, true);
   }
+  const functions = forms.flatMap((form) => written.get(form) ?? []);
   m.table(functions);
-  writeDispatch(m, core, inline, fusions, functions);
-  const forms = [...inline, ...fusions.map((f) => f.form), ...written];
+  writeDispatch(m, core, writeInner(m, core, inline, fusions), functions);
   writeInitTables(m, writeFusionTable(tables, forms, inline, fusions));
-  return { wasm: m.encode(), forms, inlineCount: cases };
+  return { wasm: m.encode(), forms, inlineCount: inline.length + fusions.length };
 }
 
 function writeInitTables(m: ModuleBuilder, tables: Uint8Array): void {
@@ -162,14 +139,29 @@ function writeInitTables(m: ModuleBuilder, tables: Uint8Array): void {
   m.exportFunction('initTables', f);
 }
 
-function writeDispatch(
-  m: ModuleBuilder,
-  core: Core,
-  inline: readonly Form[],
-  fusions: readonly Fusion[],
-  functions: readonly FunctionBuilder[],
-): void {
-  const f = m.function('dispatch', ['i32', 'i32', 'i32'], ['i32']);
+/** Why the inner loop returns. Vcpu.record and Vcpu.budget are stored then. */
+const leave = {
+  /** The budget is used up before the record. */
+  spent: 0,
+  /** The record's instruction (counted already) is for its function. */
+  apart: 1,
+  /** A transfer to Vcpu.rip that the jump cache does not know. */
+  look: 2,
+  /** The same by the record's branch, which can be linked. */
+  link: 3,
+  /** A pseudo-record that says that the code is gone. */
+  stale: 4,
+  /** A pseudo-record for what is no instruction (counted). */
+  undefined: 5,
+} as const;
+
+/**
+ * inner(cpu, record, budget) → leave: a loop around one br_table whose cases are the hot forms. It calls nothing, so
+ * that the engine keeps record, budget and bases in registers: whatever needs a call (a TLB miss, an exception) bails
+ * out, and the form's function does that instruction from its beginning.
+ */
+function writeInner(m: ModuleBuilder, core: Core, inline: readonly Form[], fusions: readonly Fusion[]): FunctionBuilder {
+  const f = m.function('inner', ['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
   const record = 1;
   const budget = 2;
@@ -180,70 +172,63 @@ function writeDispatch(
   const pool = new Map<ValueType, number[]>();
   const cases = pseudoForm.count + inline.length + fusions.length;
 
-  // Levels, from the outside: next (the loop), then the tails, then the cases.
+  // Levels, from the outside: the exit, next (the loop), then the tails, then the cases.
   code.block();
-  const leave = code.depth; // exits with `result` as status, RIP from the record
+  const exit = code.depth;
   code.loop();
   const next = code.depth;
-  code.block();
-  const fault = code.depth;
   code.block();
   const link = code.depth;
   code.block();
   const go = code.depth;
   code.block();
+  const bail = code.depth;
+  code.block();
   const advance = code.depth;
   code.block();
-  const apart = code.depth;
+  const level = (k: number): number => advance + 1 + cases - k;
+  const other = code.depth;
   for (let k = cases - 1; k >= 0; k--) code.block();
-  const level = (k: number): number => apart + cases - k;
+  const leaveWith = (reason: number): void => {
+    code.i32(reason).set(result).br(exit);
+  };
   // Budget, then the jump to the case.
-  code.get(budget).op('i32.eqz').if().i32(status.ok).set(result).br(leave).end();
+  code.get(budget).op('i32.eqz').if();
+  leaveWith(leave.spent);
+  code.end();
   code.get(budget).i32(1).op('i32.sub').set(budget);
   code.get(record).memory('i32.load16_u', Record.offsets.form);
-  code.brTable(Array.from({ length: cases }, (_, k) => level(k)), apart);
+  code.brTable(Array.from({ length: cases }, (_, k) => level(k)), other);
   code.end();
 
   // Pseudo-forms are no instructions: they give the budget back.
   const uncount = (): void => {
     code.get(budget).i32(1).op('i32.add').set(budget);
   };
-  const recordRip = (): void => {
-    code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase);
-    code.get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.add');
-  };
-  // Case stale: what was decoded here is gone. Look the code up by its RIP.
+  // Case stale: what was decoded here is gone.
   uncount();
-  code.get(cpu);
-  recordRip();
-  code.memory('i64.store', Vcpu.offsets.rip);
-  code.get(cpu).call(core.lookup).tee(entry).op('i32.eqz').if();
-  code.i32(status.jump).set(result);
-  writeExit(f, cpu, budget, result);
-  code.end();
-  code.get(entry).set(record).br(next);
+  leaveWith(leave.stale);
   code.end();
   // Case link: the block goes on in another one.
   uncount();
   code.get(record).memory('i32.load', Record.offsets.link).tee(entry).i32(1).op('i32.gt_u').if();
   code.get(entry).set(record).br(next).end();
-  recordRip();
+  pushRip(f, cpu, record);
   code.set(target);
   code.get(entry).op('i32.eqz').brIf(link).br(go);
   code.end();
   // Case undefined: #UD.
-  code.get(cpu).get(record).call(core.undefinedInstruction).br(fault);
+  leaveWith(leave.undefined);
   code.end();
 
+  const frame: Frame = { f, pool, record, loop: { budget, target, bail, next, go, link } };
   for (const form of inline) {
-    const builder = new InterpreterBuilder({ f, pool, record, loop: { budget, target, fault, next, go, link } }, core, form);
-    builder.emit();
+    new InterpreterBuilder(frame, core, form).emit();
     code.br(advance);
     code.end();
   }
-
   for (const { form, condition } of fusions) {
-    const builder = new InterpreterBuilder({ f, pool, record, loop: { budget, target, fault, next, go, link } }, core, form);
+    const builder = new InterpreterBuilder(frame, core, form);
     builder.emit();
     // The branch belongs to this case while the budget covers it and it is linked; its record is the next one.
     code.get(budget).op('i32.eqz').brIf(advance);
@@ -257,31 +242,16 @@ function writeDispatch(
     code.get(budget).i32(1).op('i32.sub').set(budget).br(next);
     code.end();
   }
-
-  // Default: a function of its own.
-  code.get(cpu).get(record).memory('i32.store', Vcpu.offsets.record);
-  code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget);
-  code.get(cpu).get(record);
-  code.get(record).memory('i32.load16_u', Record.offsets.form).i32(cases).op('i32.sub');
-  const like = functions[0];
-  if (!like) throw new Error('no form is written as a function');
-  code.callIndirect(like).set(result);
-  // A repeated string instruction counts each iteration.
-  code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
-  code.get(result).op('i32.eqz').brIf(advance);
-  code.get(result).i32(status.fault).op('i32.eq').brIf(fault);
-  // sync and exit go on at the next instruction; jump has set RIP itself.
-  code.get(result).i32(status.jump).op('i32.ne').if();
-  code.get(cpu);
-  recordRip();
-  code.get(record).memory('i64.load8_u', Record.offsets.length).op('i64.add');
-  code.call(core.wrapIp);
-  code.end();
-  writeExit(f, cpu, budget, result);
+  // Other forms are functions only.
+  code.br(bail);
   code.end();
 
   // advance: the next record of the block.
   code.get(record).i32(Record.size).op('i32.add').set(record).br(next);
+  code.end();
+
+  // bail: by the form's function.
+  leaveWith(leave.apart);
   code.end();
 
   // go: to the RIP in `target`, by the jump cache.
@@ -296,45 +266,111 @@ function writeDispatch(
   code.memory('i64.store', Vcpu.offsets.ripBase);
   code.br(next).end().end();
   code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
-  leaveWhenSpent(f, cpu, budget, result);
-  code.get(cpu).call(core.lookup).tee(entry).op('i32.eqz').if();
-  code.i32(status.jump).set(result);
-  writeExit(f, cpu, budget, result);
-  code.end();
-  code.get(entry).set(record).br(next);
+  leaveWith(leave.look);
   code.end();
 
-  // link: as go, within the page; the branch learns its target.
+  // link: the branch learns its target.
   code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
-  leaveWhenSpent(f, cpu, budget, result);
-  code.get(cpu).get(record).call(core.linkTo).tee(entry).op('i32.eqz').if();
-  code.i32(status.jump).set(result);
-  writeExit(f, cpu, budget, result);
+  leaveWith(leave.link);
   code.end();
-  code.get(entry).set(record).br(next);
   code.end();
+  code.get(cpu).get(record).memory('i32.store', Vcpu.offsets.record);
+  code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget);
+  code.get(result);
+  return f;
+}
 
-  // fault: the instruction has not retired.
-  code.get(budget).i32(1).op('i32.add').set(budget);
-  code.i32(status.fault).set(result).br(leave);
+/** Pushes RIP of a record: within the page that runs. */
+function pushRip(f: FunctionBuilder, cpu: number, record: number): void {
+  f.code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase);
+  f.code.get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.add');
+}
+
+/** dispatch(cpu, record, budget) → status: the inner loop, and what it leaves for functions and look-ups. */
+function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, functions: readonly FunctionBuilder[]): void {
+  const f = m.function('dispatch', ['i32', 'i32', 'i32'], ['i32']);
+  const cpu = 0;
+  const record = 1;
+  const budget = 2;
+  const result = f.local('i32');
+  const found = f.local('i32');
+  const { code } = f;
+  const storeRip = (): void => {
+    code.get(cpu);
+    pushRip(f, cpu, record);
+    code.memory('i64.store', Vcpu.offsets.rip);
+  };
+  const storeBudget = (): void => {
+    code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget);
+  };
+  const uncount = (): void => {
+    code.get(budget).i32(1).op('i32.add').set(budget);
+    storeBudget();
+  };
+  const is = (reason: number): void => {
+    code.get(result).i32(reason).op('i32.eq');
+  };
+
+  code.loop();
+  const next = code.depth;
+  code.block();
+  const fault = code.depth;
+  code.block();
+  const look = code.depth;
+  code.get(cpu).get(record).get(budget).call(inner).set(result);
+  code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
+  code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
+  is(leave.apart);
+  code.if();
+  code.get(cpu).get(record);
+  code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.sub');
+  const like = functions[0];
+  if (!like) throw new Error('the table has no forms');
+  code.callIndirect(like).set(result);
+  // A repeated string instruction counts each iteration.
+  code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
+  is(status.ok);
+  code.if();
+  code.get(record).i32(Record.size).op('i32.add').set(record).br(next);
   code.end();
+  is(status.fault);
+  code.brIf(fault);
+  is(status.jump);
+  code.if();
+  // Events may have become due by a far transfer; a near one goes on here.
+  code.i32(status.jump).return();
   code.end();
+  // sync and exit go on at the next instruction.
   code.get(cpu);
-  recordRip();
-  code.memory('i64.store', Vcpu.offsets.rip);
-  writeExit(f, cpu, budget, result);
+  pushRip(f, cpu, record);
+  code.get(record).memory('i64.load8_u', Record.offsets.length).op('i64.add');
+  code.call(core.wrapIp);
+  code.get(result).return();
+  code.end();
+  is(leave.look);
+  code.get(result).i32(leave.link).op('i32.eq').op('i32.or').if();
+  // A look-up that the budget does not cover is left: its fault would belong to the next instruction.
+  code.get(budget).op('i32.eqz').if().i32(status.jump).return().end();
+  is(leave.look);
+  code.brIf(look);
+  code.get(cpu).get(record).call(core.linkTo).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
+  code.get(found).set(record).br(next);
+  code.end();
+  is(leave.undefined);
+  code.if().get(cpu).get(record).call(core.undefinedInstruction).br(fault).end();
+  storeRip();
+  is(leave.spent);
+  code.if().i32(status.ok).return().end();
+  // Stale: on to the look-up.
+  code.end();
+  code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
+  code.get(found).set(record).br(next);
+  code.end();
+  // fault: the instruction has not retired.
+  uncount();
+  storeRip();
+  code.i32(status.fault).return();
+  code.end();
   code.op('unreachable');
   m.exportFunction('dispatch', f);
-}
-
-/** Leaves before a look-up that the budget does not cover: its fault would belong to the next instruction. */
-function leaveWhenSpent(f: FunctionBuilder, cpu: number, budget: number, result: number): void {
-  f.code.get(budget).op('i32.eqz').if().i32(status.jump).set(result);
-  writeExit(f, cpu, budget, result);
-  f.code.end();
-}
-
-/** Stores the budget and returns `result`. */
-function writeExit(f: FunctionBuilder, cpu: number, budget: number, result: number): void {
-  f.code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget).get(result).return();
 }
