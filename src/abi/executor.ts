@@ -20,8 +20,8 @@ export const guestOverheadBytes = 48 << 20;
 /** A wasm32 memory ends here (65,536 pages of 64 KiB). */
 export const guestMemoryLimitBytes = 2 ** 32;
 
-/** The RAM that a guest may be given: what fits beside {@link guestOverheadBytes}, in whole MiB. */
-export const guestRamLimitBytes = guestMemoryLimitBytes - guestOverheadBytes;
+/** The most RAM that a guest may be given: the rest of a wasm32 memory is for what lies around it. */
+export const guestRamLimitBytes = 3584 * 2 ** 20;
 
 /** The least RAM that a guest is started with. */
 export const guestRamMinimumBytes = 16 << 20;
