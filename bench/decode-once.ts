@@ -3,8 +3,8 @@
  * often as asked, and prints `end`; the number of instructions between the two is known.
  *
  * The code is a mix such as compilers make (moves, arithmetic, loads, stores, address computations, a branch every
- * seven instructions), drawn by a generator with a fixed seed; every branch goes to the next instruction, so that its
- * blocks are as short as those of programs while nothing is skipped. Encodings: SDM vol. 2.
+ * eight instructions), drawn by a generator with a fixed seed. Half of the branches are never taken, the others always:
+ * they skip a few instructions, which do not count. Encodings: SDM vol. 2.
  */
 
 export interface DecodeImage {
@@ -89,9 +89,11 @@ function emitSome(code: Code, random: Random): number {
     case 9: // MOVZX r, BYTE [ESI + disp8]
       code.emit(0x0f, 0xb6, based(1, a, random), random(0x7f));
       return 1;
-    case 10: // TEST r, r and Jcc to the next instruction
-    case 11:
-      code.emit(0x85, direct(a, b), 0x70 + random(16), 0);
+    case 10: // CMP r, r and JNE: never taken
+      code.emit(0x39, direct(a, a), 0x75, random(0x7f));
+      return 2;
+    case 11: // CMP r, r and JE: always taken
+      emitSkipped(code, a, random);
       return 2;
     case 12: // SHL, SHR, SAR r, imm
       code.emit(0xc1, direct([4, 5, 7][random(3)] ?? 4, a), 1 + random(30));
@@ -100,6 +102,13 @@ function emitSome(code: Code, random: Random): number {
       code.emit(0x50 + a, 0x58 + b);
       return 2;
   }
+}
+
+/** A comparison and a branch over one to four instructions. */
+function emitSkipped(code: Code, register: number, random: Random): void {
+  const skipped = 1 + random(4);
+  code.emit(0x39, direct(register, register), 0x74, skipped * 2);
+  for (let at = 0; at < skipped; at++) code.emit(0x01, direct(register, registers[random(5)] ?? 0)); // ADD r, r
 }
 
 /** Writes text to COM1, polling its line status. */
@@ -122,21 +131,20 @@ export function decodeImage(codeBytes: number, passes: number): DecodeImage {
   const addresses = code.bytes.length;
   // Header, load, load end, bss end and entry address; the last three are known at the end.
   for (let field = 0; field < 5; field++) code.emit32(loadAddress);
-  const counter = code.address;
-  code.emit32(passes);
   const entry = code.address;
   const registerLoads = code.bytes.length;
   for (const register of [6, 7, 4]) {
     code.emit(0xb8 + register); // MOV ESI, EDI, ESP: addresses behind the code
     code.emit32(0);
   }
+  code.emit(0x68); // PUSH passes
+  code.emit32(passes);
   emitPrint(code, 'begin\n');
   const start = code.address;
   const random = randomNumbers();
   let count = 0;
   while (code.address - start < codeBytes) count += emitSome(code, random);
-  code.emit(0xff, 0x0d); // DEC DWORD [counter]
-  code.emit32(counter);
+  code.emit(0xff, 0x0c, 0x24); // DEC DWORD [ESP]
   code.emit(0x0f, 0x85); // JNZ start
   code.emit32(start - (code.address + 4));
   emitPrint(code, 'end\n');
