@@ -1,4 +1,5 @@
 /** All peers by their names. */
+import { TabvisorChromiumPeer, V86ChromiumPeer } from './chromium.ts';
 import { HostPeer } from './host.ts';
 import { PeerMissing, type Peer } from './peer.ts';
 import { QemuPeer } from './qemu.ts';
@@ -22,18 +23,20 @@ export interface PreparedPeers {
 /** Makes the peers that can run here; the others are reported. */
 export async function preparePeers(request: PeerRequest): Promise<PreparedPeers> {
   const { root, ids, tier, report } = request;
-  const make: Readonly<Partial<Record<PeerId, () => Peer>>> = {
+  const make: Readonly<Record<PeerId, () => Peer>> = {
     tabvisor: () => new TabvisorPeer({ root, tier }),
     v86: () => new V86Peer({ root, jit: true, report }),
     'v86-nojit': () => new V86Peer({ root, jit: false, report }),
+    'tabvisor-chromium': () => new TabvisorChromiumPeer(root, report),
+    'v86-chromium': () => new V86ChromiumPeer({ root, jit: true, report }),
+    'v86-nojit-chromium': () => new V86ChromiumPeer({ root, jit: false, report }),
     qemu: () => new QemuPeer(),
     host: () => new HostPeer(root),
   };
   const peers: Peer[] = [];
   const versions: Record<string, string> = {};
   for (const id of ids) {
-    const peer = make[id]?.();
-    if (peer === undefined) continue;
+    const peer = make[id]();
     try {
       versions[id] = await peer.prepare();
       peers.push(peer);
@@ -42,5 +45,5 @@ export async function preparePeers(request: PeerRequest): Promise<PreparedPeers>
       report(`without ${id}: ${error.message}`);
     }
   }
-  return { peers, versions, close: async () => {} };
+  return { peers, versions, close: async () => void (await Promise.all(peers.map((peer) => peer.close?.()))) };
 }

@@ -45,6 +45,8 @@ export interface Peer {
   /** Fetches and checks what the peer needs; resolves to its version. @throws PeerMissing */
   prepare(): Promise<string>;
   start(machine: Machine): Promise<Session>;
+  /** Ends what {@link prepare} began. */
+  close?(): Promise<void>;
 }
 
 /** The peer cannot run here; the message says what is missing. The others go on without it. */

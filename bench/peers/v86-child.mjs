@@ -26,7 +26,6 @@ async function start({ machine, firmware, jit }) {
     cmdline: commandLine,
     initrd: image(initrd),
     [multiboot ? 'multiboot' : 'bzimage']: image(kernel),
-    acpi: true,
     disable_jit: !jit,
     disable_keyboard: true,
     disable_mouse: true,
