@@ -93,7 +93,7 @@ function fakeExecutor(): Plugin {
       if (!id.endsWith('/src/vmm/browser.ts')) return undefined;
       return code
         .replace('../executor/worker.ts', './testing/fake-worker.ts')
-        .replace('../../build/core/core.wasm?url', './testing/empty.wasm?url');
+        .replace('../../build/core/core.wasm.gzip?url', './testing/empty.wasm.gzip?url');
     },
   };
 }

@@ -32,7 +32,8 @@ export function checkCore(wasm: Uint8Array): void {
     if (id === 6) checkGlobals(body, problems);
     if (id === 11) checkData(body, problems);
   }
-  if (problems.length > 0) throw new Error(`core.wasm breaks the rules of docs/architecture.md: ${problems.join('; ')}`);
+  if (problems.length > 0)
+    throw new Error(`core.wasm breaks the rules of docs/architecture.md: ${problems.join('; ')}`);
 }
 
 function checkGlobals(body: Uint8Array, problems: string[]): void {

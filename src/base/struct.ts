@@ -34,11 +34,8 @@ interface Views {
   f64: Float64Array;
 }
 
-type FieldValue<T extends FieldType> = T extends ArrayType<infer S>
-  ? Views[S]
-  : T extends Scalar
-    ? ScalarValue<T>
-    : never;
+type FieldValue<T extends FieldType> =
+  T extends ArrayType<infer S> ? Views[S] : T extends Scalar ? ScalarValue<T> : never;
 
 /** The accessor object of a struct: scalars are read/write properties, arrays are live typed-array views. */
 export type Struct<F extends Fields> = { -readonly [K in keyof F]: FieldValue<F[K]> } & {

@@ -236,7 +236,6 @@ export class Code {
     this.bytes.unsigned(segment).u8(0);
     return this;
   }
-
 }
 
 function atomicAlignment(name: string): number {

@@ -35,8 +35,8 @@ function codeMap(cpu: usize, host: usize): usize {
 // @ts-ignore: decorator
 @inline
 function bucket(cpu: usize, host: usize, modeKey: u32): usize {
-  const hash = (<u32>host ^ (<u32>host >> 12) ^ (modeKey << 7)) & <u32>(Arena.hashBuckets - 1);
-  return arena(cpu) + Arena.hash + (<usize>hash << 2);
+  const hash = ((<u32>host) ^ ((<u32>host) >> 12) ^ (modeKey << 7)) & (<u32>(Arena.hashBuckets - 1));
+  return arena(cpu) + Arena.hash + ((<usize>hash) << 2);
 }
 
 /** Forgets everything decoded. */
@@ -55,7 +55,7 @@ function granules(start: u32, length: u32): u64 {
   const first = start >> 6;
   const last = min<u32>(start + length - 1, 0xfff) >> 6;
   const count = last - first + 1;
-  return (count >= 64 ? ~(<u64>0) : (<u64>1 << count) - 1) << first;
+  return (count >= 64 ? ~(<u64>0) : ((<u64>1) << count) - 1) << first;
 }
 
 function makeStale(block: usize): void {
@@ -100,7 +100,7 @@ function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length
   while (true) {
     const block = <usize>load<u32>(place);
     if (block == 0) break;
-    const first = (<usize>load<u32>(block, Block.host) & ~0xfff) == page;
+    const first = ((<usize>load<u32>(block, Block.host)) & ~0xfff) == page;
     const link = block + (first ? Block.nextInPage : Block.nextInSecondPage);
     const from: u32 = first ? load<u32>(block, Block.host) & 0xfff : 0;
     const bytes = load<u32>(block, Block.length);
@@ -146,7 +146,7 @@ function codeLinear(cpu: usize, rip: u64, modeKey: u32): u64 {
 /** #GP when RIP is not a place in the code segment. */
 function fetchAllowed(cpu: usize, rip: u64, modeKey: u32): bool {
   if ((modeKey & MODE_CODE_MASK) == 2) {
-    if (<i64>rip >> 47 == 0 || <i64>rip >> 47 == -1) return true;
+    if ((<i64>rip) >> 47 == 0 || (<i64>rip) >> 47 == -1) return true;
   } else if (rip <= <u64>load<u32>(cpu + Vcpu.segLimit, 4)) return true;
   raise(cpu, 13, 0);
   return false;
@@ -191,7 +191,7 @@ export function lookup(cpu: usize): usize {
   store<u64>(cpu, rip - offset, Vcpu.ripBase);
   const record = block + Block.SIZE;
   if (modeKey & MODE_CODE_FLAT) {
-    const jump = arena(cpu) + Arena.jumpCache + (<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1)) << 4);
+    const jump = arena(cpu) + Arena.jumpCache + ((<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1))) << 4);
     store<u64>(jump, rip, JumpEntry.rip);
     store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
     store<u32>(jump, <u32>record, JumpEntry.record);
@@ -207,19 +207,22 @@ export function lookup(cpu: usize): usize {
 function fuse(cpu: usize, record: usize): void {
   const tables = arena(cpu) + Arena.tables;
   const fusion = tables + <usize>load<u32>(tables, 8);
-  const branch = <u32>load<u16>(fusion + (<usize>load<u16>(record, Record.form) << 1));
+  const branch = <u32>load<u16>(fusion + ((<usize>load<u16>(record, Record.form)) << 1));
   if (!(branch & DecodeTable.fusionBranch)) return;
   const before = record - Record.SIZE;
-  const group = <u32>load<u16>(fusion + (<usize>load<u16>(before, Record.form) << 1));
+  const group = <u32>load<u16>(fusion + ((<usize>load<u16>(before, Record.form)) << 1));
   if (group == 0 || group & DecodeTable.fusionBranch) return;
   const groups = tables + <usize>load<u32>(tables, 12);
-  const fused = load<u16>(groups + (<usize>(((group - 1) << 4) | (branch & 15)) << 1));
+  const fused = load<u16>(groups + ((<usize>(((group - 1) << 4) | (branch & 15))) << 1));
   if (fused) store<u16>(before, fused, Record.form);
 }
 
 function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u32): usize {
   const header = arenaHeader(cpu);
-  if (load<u32>(header, ArenaHeader.next) + <u32>(Block.SIZE + <usize>(MAX_RECORDS + 2) * Record.SIZE) > load<u32>(cpu, Vcpu.arenaEnd)) {
+  if (
+    load<u32>(header, ArenaHeader.next) + <u32>(Block.SIZE + <usize>(MAX_RECORDS + 2) * Record.SIZE) >
+    load<u32>(cpu, Vcpu.arenaEnd)
+  ) {
     flushBlocks(cpu);
   }
   const block = <usize>load<u32>(header, ArenaHeader.next);

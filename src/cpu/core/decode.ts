@@ -26,21 +26,21 @@ import { MODE_CODE_MASK, MODE_CODE_FLAT, MODE_DATA_FLAT, MODE_PROTECTED, MODE_ST
 // @ts-ignore: decorator
 @inline
 function gprSlot(n: u32): u16 {
-  return <u16>(Vcpu.gpr + (<usize>n << 3));
+  return <u16>(Vcpu.gpr + ((<usize>n) << 3));
 }
 
 /** Byte registers 4…7 are AH CH DH BH unless a REX prefix is there. */
 // @ts-ignore: decorator
 @inline
 function byteSlot(n: u32, rex: u32): u16 {
-  return rex == 0 && n >= 4 && n < 8 ? <u16>(Vcpu.gpr + (<usize>(n - 4) << 3) + 1) : gprSlot(n);
+  return rex == 0 && n >= 4 && n < 8 ? <u16>(Vcpu.gpr + ((<usize>(n - 4)) << 3) + 1) : gprSlot(n);
 }
 
 /** Marks a record as undefined: executing it raises #UD. */
 function undefined_(record: usize, length: u32): i32 {
   store<u16>(record, <u16>DecodeTable.formUndefined, Record.form);
   store<u8>(record, <u8>length, Record.length);
-  return <i32>length | ENDS;
+  return (<i32>length) | ENDS;
 }
 
 /** Bit beside the length in the result: the block ends with this instruction. */
@@ -96,12 +96,12 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
 
   // The decision tree.
   const nodes = tables + <usize>load<u32>(tables);
-  let node: u32 = load<u16>(tables + DecodeTable.headerBytes + (<usize>((map << 8) | opcode) << 1));
+  let node: u32 = load<u16>(tables + DecodeTable.headerBytes + ((<usize>((map << 8) | opcode)) << 1));
   let modrm: u32 = 0;
   let haveModrm = false;
   let entry: usize = 0;
   while (true) {
-    const here = nodes + (<usize>node << 1);
+    const here = nodes + ((<usize>node) << 1);
     const kind = <u32>load<u16>(here);
     if (kind == DecodeTable.nodeLeaf) {
       entry = tables + <usize>load<u32>(tables + 4) + <usize>load<u16>(here + 2) * DecodeTable.entryBytes;
@@ -129,13 +129,20 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
           modrm = load<u8>(code + at);
           haveModrm = true;
         }
-        child = kind == DecodeTable.nodeReg ? (modrm >> 3) & 7 : kind == DecodeTable.nodeMod ? (modrm >= 0xc0 ? 1 : 0) : modrm & 7;
+        child =
+          kind == DecodeTable.nodeReg
+            ? (modrm >> 3) & 7
+            : kind == DecodeTable.nodeMod
+              ? modrm >= 0xc0
+                ? 1
+                : 0
+              : modrm & 7;
         break;
       }
       default:
         return undefined_(record, at);
     }
-    node = load<u16>(here + 2 + (<usize>child << 1));
+    node = load<u16>(here + 2 + ((<usize>child) << 1));
   }
 
   const flags = <u32>load<u16>(entry);
@@ -174,17 +181,39 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
         // 16-bit addressing forms, SDM vol. 2 table 2-1.
         let size16: u32 = mod;
         switch (rm) {
-          case 0: base = gprSlot(3); index = gprSlot(6); break;
-          case 1: base = gprSlot(3); index = gprSlot(7); break;
-          case 2: base = gprSlot(5); index = gprSlot(6); defaultSegment = 2; break;
-          case 3: base = gprSlot(5); index = gprSlot(7); defaultSegment = 2; break;
-          case 4: base = gprSlot(6); break;
-          case 5: base = gprSlot(7); break;
+          case 0:
+            base = gprSlot(3);
+            index = gprSlot(6);
+            break;
+          case 1:
+            base = gprSlot(3);
+            index = gprSlot(7);
+            break;
+          case 2:
+            base = gprSlot(5);
+            index = gprSlot(6);
+            defaultSegment = 2;
+            break;
+          case 3:
+            base = gprSlot(5);
+            index = gprSlot(7);
+            defaultSegment = 2;
+            break;
+          case 4:
+            base = gprSlot(6);
+            break;
+          case 5:
+            base = gprSlot(7);
+            break;
           case 6:
             if (mod == 0) size16 = 2;
-            else { base = gprSlot(5); defaultSegment = 2; }
+            else {
+              base = gprSlot(5);
+              defaultSegment = 2;
+            }
             break;
-          default: base = gprSlot(3);
+          default:
+            base = gprSlot(3);
         }
         if (at + size16 > available) return DECODE_MORE;
         if (size16 == 1) displacement = <i32>load<i8>(code + at);
@@ -231,34 +260,65 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
     switch (immediateKind) {
       case DecodeTable.immediateIb:
       case DecodeTable.immediateIsb:
-      case DecodeTable.immediateJb: bytes = 1; break;
-      case DecodeTable.immediateIw: bytes = 2; break;
-      case DecodeTable.immediateIz: bytes = size == 0 ? 2 : 4; break;
-      case DecodeTable.immediateJz: bytes = size == 0 ? 2 : 4; break;
-      case DecodeTable.immediateIv: bytes = size == 0 ? 2 : size == 1 ? 4 : 8; break;
-      case DecodeTable.immediateMoffs: bytes = address == 0 ? 2 : address == 1 ? 4 : 8; break;
-      case DecodeTable.immediateFar: bytes = size == 0 ? 4 : 6; break;
-      case DecodeTable.immediateIwib: bytes = 3; break;
-      default: bytes = 0;
+      case DecodeTable.immediateJb:
+        bytes = 1;
+        break;
+      case DecodeTable.immediateIw:
+        bytes = 2;
+        break;
+      case DecodeTable.immediateIz:
+        bytes = size == 0 ? 2 : 4;
+        break;
+      case DecodeTable.immediateJz:
+        bytes = size == 0 ? 2 : 4;
+        break;
+      case DecodeTable.immediateIv:
+        bytes = size == 0 ? 2 : size == 1 ? 4 : 8;
+        break;
+      case DecodeTable.immediateMoffs:
+        bytes = address == 0 ? 2 : address == 1 ? 4 : 8;
+        break;
+      case DecodeTable.immediateFar:
+        bytes = size == 0 ? 4 : 6;
+        break;
+      case DecodeTable.immediateIwib:
+        bytes = 3;
+        break;
+      default:
+        bytes = 0;
     }
     if (at + bytes > available) return DECODE_MORE;
     const p = code + at;
     switch (immediateKind) {
-      case DecodeTable.immediateIb: immediate = <i64>load<u8>(p); break;
-      case DecodeTable.immediateIsb:
-      case DecodeTable.immediateJb: immediate = <i64>load<i8>(p); break;
-      case DecodeTable.immediateIw: immediate = <i64>load<u16>(p); break;
-      case DecodeTable.immediateOne: immediate = 1; break;
-      case DecodeTable.immediateFar:
-        immediate = size == 0 ? <i64>load<u16>(p) | (<i64>load<u16>(p + 2) << 32) : <i64>load<u32>(p) | (<i64>load<u16>(p + 4) << 32);
+      case DecodeTable.immediateIb:
+        immediate = <i64>load<u8>(p);
         break;
-      case DecodeTable.immediateIwib: immediate = <i64>load<u16>(p) | (<i64>load<u8>(p + 2) << 16); break;
+      case DecodeTable.immediateIsb:
+      case DecodeTable.immediateJb:
+        immediate = <i64>load<i8>(p);
+        break;
+      case DecodeTable.immediateIw:
+        immediate = <i64>load<u16>(p);
+        break;
+      case DecodeTable.immediateOne:
+        immediate = 1;
+        break;
+      case DecodeTable.immediateFar:
+        immediate =
+          size == 0
+            ? (<i64>load<u16>(p)) | ((<i64>load<u16>(p + 2)) << 32)
+            : (<i64>load<u32>(p)) | ((<i64>load<u16>(p + 4)) << 32);
+        break;
+      case DecodeTable.immediateIwib:
+        immediate = (<i64>load<u16>(p)) | ((<i64>load<u8>(p + 2)) << 16);
+        break;
       case DecodeTable.immediateMoffs:
         immediate = bytes == 2 ? <i64>load<u16>(p) : bytes == 4 ? <i64>load<u32>(p) : load<i64>(p);
         memory = true;
         general = true;
         break;
-      default: immediate = bytes == 2 ? <i64>load<i16>(p) : bytes == 4 ? <i64>load<i32>(p) : load<i64>(p);
+      default:
+        immediate = bytes == 2 ? <i64>load<i16>(p) : bytes == 4 ? <i64>load<i32>(p) : load<i64>(p);
     }
     at += bytes;
   }
@@ -278,26 +338,44 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
   if (rmKind != 0 && (!memory || rmKind >= DecodeTable.registerOpcode)) {
     const n = (modrm & 7) | ((rex & 1) << 3);
     switch (rmKind) {
-      case DecodeTable.registerGpr: rmSlot = flags & DecodeTable.flagRmByte ? byteSlot(n, rex) : gprSlot(n); break;
-      case DecodeTable.registerXmm: rmSlot = <u16>(Vcpu.xmm + (<usize>n << 4)); break;
-      case DecodeTable.registerMmx: rmSlot = <u16>(Vcpu.st + (<usize>(n & 7) << 4)); break;
+      case DecodeTable.registerGpr:
+        rmSlot = flags & DecodeTable.flagRmByte ? byteSlot(n, rex) : gprSlot(n);
+        break;
+      case DecodeTable.registerXmm:
+        rmSlot = <u16>(Vcpu.xmm + ((<usize>n) << 4));
+        break;
+      case DecodeTable.registerMmx:
+        rmSlot = <u16>(Vcpu.st + ((<usize>(n & 7)) << 4));
+        break;
       case DecodeTable.registerOpcode: {
         const o = (opcode & 7) | ((rex & 1) << 3);
         rmSlot = flags & DecodeTable.flagRmByte ? byteSlot(o, rex) : gprSlot(o);
         break;
       }
-      case DecodeTable.registerFixed: rmSlot = gprSlot(load<u8>(entry, 5)); break;
-      default: rmSlot = <u16>(modrm & 7);
+      case DecodeTable.registerFixed:
+        rmSlot = gprSlot(load<u8>(entry, 5));
+        break;
+      default:
+        rmSlot = <u16>(modrm & 7);
     }
   }
   if (regKind != 0) {
     const n = ((modrm >> 3) & 7) | ((rex & 4) << 1);
     switch (regKind) {
-      case DecodeTable.registerGpr: regSlot = flags & DecodeTable.flagRegByte ? byteSlot(n, rex) : gprSlot(n); break;
-      case DecodeTable.registerXmm: regSlot = <u16>(Vcpu.xmm + (<usize>n << 4)); break;
-      case DecodeTable.registerMmx: regSlot = <u16>(Vcpu.st + (<usize>(n & 7) << 4)); break;
-      case DecodeTable.registerFixed: regSlot = gprSlot(load<u8>(entry, 6)); break;
-      default: regSlot = <u16>(n & (flags & DecodeTable.flagSegmentOperand ? 7 : 15));
+      case DecodeTable.registerGpr:
+        regSlot = flags & DecodeTable.flagRegByte ? byteSlot(n, rex) : gprSlot(n);
+        break;
+      case DecodeTable.registerXmm:
+        regSlot = <u16>(Vcpu.xmm + ((<usize>n) << 4));
+        break;
+      case DecodeTable.registerMmx:
+        regSlot = <u16>(Vcpu.st + ((<usize>(n & 7)) << 4));
+        break;
+      case DecodeTable.registerFixed:
+        regSlot = gprSlot(load<u8>(entry, 6));
+        break;
+      default:
+        regSlot = <u16>(n & (flags & DecodeTable.flagSegmentOperand ? 7 : 15));
     }
   }
 
@@ -308,7 +386,10 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
     if (memory) {
       const flat = long
         ? segmentNumber < 4 && address == 2
-        : address == 1 && codeSize == 1 && modeKey & MODE_DATA_FLAT && modeKey & MODE_STACK_FLAT &&
+        : address == 1 &&
+          codeSize == 1 &&
+          modeKey & MODE_DATA_FLAT &&
+          modeKey & MODE_STACK_FLAT &&
           (segmentNumber == 0 || segmentNumber == 2 || segmentNumber == 3);
       if (!flat || !(modeKey & MODE_STACK_FLAT)) general = true;
       shape = general ? 2 : index == <u16>Vcpu.zero ? 4 : 1;
@@ -318,7 +399,7 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
     const repeat: u32 = selector != DecodeTable.selectorString ? 0 : prefixes & P_F3 ? 1 : prefixes & P_F2 ? 2 : 0;
     form = (repeat * 3 + address) * 3 + size;
   }
-  form = load<u16>(entry + 16 + (<usize>form << 1));
+  form = load<u16>(entry + 16 + ((<usize>form) << 1));
 
   store<u16>(record, <u16>form, Record.form);
   store<u16>(record, rmSlot, Record.rm);
@@ -331,8 +412,11 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
   store<u8>(
     record,
     <u8>(
-      address | (prefixes & P_LOCK ? RecordFlags.lock : 0) | (prefixes & P_F3 ? RecordFlags.rep : 0) |
-      (prefixes & P_F2 ? RecordFlags.repne : 0) | (rex ? RecordFlags.rex : 0)
+      (address |
+        (prefixes & P_LOCK ? RecordFlags.lock : 0) |
+        (prefixes & P_F3 ? RecordFlags.rep : 0) |
+        (prefixes & P_F2 ? RecordFlags.repne : 0) |
+        (rex ? RecordFlags.rex : 0))
     ),
     Record.flags,
   );
@@ -345,5 +429,5 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
     link = target < 0 || target > 0xfff || !(modeKey & MODE_CODE_FLAT) || size == 0 ? 1 : 0;
   }
   store<u32>(record, link, Record.link);
-  return <i32>at | (flags & DecodeTable.flagEnds ? ENDS : 0);
+  return (<i32>at) | (flags & DecodeTable.flagEnds ? ENDS : 0);
 }

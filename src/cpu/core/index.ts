@@ -6,16 +6,72 @@ export { decode } from './decode';
 export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';
 export { deliverEvents, raise, raiseNoError, softwareInterrupt } from './events';
 export { getFlags, setArithmeticFlags } from './flags';
-export { f80Arithmetic, f80Binary, f80Compare, f80Constant, f80FromBcd, f80FromInteger, f80Load32, f80Load64, f80Split, f80Store, f80TagWord, f80Unary, f80Unpack32, f80Unpack64 } from './fpu-glue';
+export {
+  f80Arithmetic,
+  f80Binary,
+  f80Compare,
+  f80Constant,
+  f80FromBcd,
+  f80FromInteger,
+  f80Load32,
+  f80Load64,
+  f80Split,
+  f80Store,
+  f80TagWord,
+  f80Unary,
+  f80Unpack32,
+  f80Unpack64,
+} from './fpu-glue';
 export { portIn, portOut } from './io';
-export { commitWrite, flushTlb, hostOfPhysical, readLinear8, resetTlb, slowRead, slowWrite, translate, writeLinear8 } from './memory';
+export {
+  commitWrite,
+  flushTlb,
+  hostOfPhysical,
+  readLinear8,
+  resetTlb,
+  slowRead,
+  slowWrite,
+  translate,
+  writeLinear8,
+} from './memory';
 export { updateMode } from './mode';
 export { rdmsr, wrmsr } from './msr';
 export { operandOffset, probeWrite, segmentBase, undefinedInstruction, wrapIp, wrapOffset } from './operands';
 export { attach, beginOne, endOne, run, stepOnce } from './run';
 export { loadAccessRights, loadLdt, loadSegment, loadSegmentChecked, loadTask, segmentLinear } from './segments';
-export { crc32, sseApproximate, sseConvert, sseDotProduct, sseF32, sseF64, ssePackedConvert, ssePackedF32, ssePackedF64, sseRound, sseStringCompare } from './sse-glue';
+export {
+  crc32,
+  sseApproximate,
+  sseConvert,
+  sseDotProduct,
+  sseF32,
+  sseF64,
+  ssePackedConvert,
+  ssePackedF32,
+  ssePackedF64,
+  sseRound,
+  sseStringCompare,
+} from './sse-glue';
 export { repString } from './strings';
 export { swapgs, syscall, sysenter, sysexit, sysret } from './syscalls';
-export { cpuid, enter, halt, invlpg, loadGdt, loadIdt, popFlags, random, rdpmc, rdtsc, readControl, readDebug, setAlignmentCheck, setInterruptFlag, writeControl, writeDebug, xgetbv, xsetbv } from './system';
+export {
+  cpuid,
+  enter,
+  halt,
+  invlpg,
+  loadGdt,
+  loadIdt,
+  popFlags,
+  random,
+  rdpmc,
+  rdtsc,
+  readControl,
+  readDebug,
+  setAlignmentCheck,
+  setInterruptFlag,
+  writeControl,
+  writeDebug,
+  xgetbv,
+  xsetbv,
+} from './system';
 export { farCall, farJump, farReturn, interruptReturn } from './transfers';

@@ -4,14 +4,14 @@
  * A TLB entry holds the linear page and an addend: host address = low 32 bits of the linear address + addend. A read
  * hits when the page of the access's *last* byte equals the tag at the index of its first byte: one comparison tells
  * hit, and that the access does not cross. Entries exist only for RAM; write entries only for pages without decoded
- * code, with the dirty bit set.
+ * code, with the dirty bit set; neither for a page with a data breakpoint, so that its accesses come to the slow paths.
  *
  * An access that crosses pages or goes to a device is staged in `Vcpu.bounce`: a read fills it, a write is committed
  * from it (`commitWrite`), after both pages were found writable; so no fault leaves a trace.
  * Sources: SDM vol. 3, chapter 4 (paging), §4.6 (access rights), §4.7 (page-fault error codes), §4.10 (TLBs).
  */
 import { Arena, ArenaHeader, CodeMap, Record, TlbEntry, Vcpu } from '../../../build/core/layout';
-import { raise, raisePageFault } from './events';
+import { raise, raisePageFault, watchAccess, watchedPage } from './events';
 import { mmioRead, mmioWrite } from './machine';
 import { invalidateCode } from './blocks';
 import { MODE_USER } from './mode';
@@ -58,7 +58,7 @@ export function tlbSet(cpu: usize, index: u32): u32 {
 // @ts-ignore: decorator
 @inline
 function entryOf(set: usize, kind: usize, linear: u64): usize {
-  return set + kind * Arena.tlbArrayBytes + ((<usize>(linear >> 12) & (Arena.tlbEntries - 1)) << 4);
+  return set + kind * Arena.tlbArrayBytes + (((<usize>(linear >> 12)) & (Arena.tlbEntries - 1)) << 4);
 }
 
 // @ts-ignore: decorator
@@ -73,7 +73,7 @@ function paging(cpu: usize): bool {
 function frameEntry(cpu: usize, physical: u64): u32 {
   const page = physical >> 12;
   if (page >= <u64>load<u32>(cpu, Vcpu.frameCount)) return 0;
-  return load<u32>(<usize>load<u32>(cpu, Vcpu.frameTable) + (<usize>page << 2));
+  return load<u32>(<usize>load<u32>(cpu, Vcpu.frameTable) + ((<usize>page) << 2));
 }
 
 export function hostOfPhysical(cpu: usize, physical: u64): usize {
@@ -179,11 +179,14 @@ function walk32(cpu: usize, linear: u32, access: u32, user: bool): u64 {
       if (pde & 0x200000) return walkFault(access, user, 1, 1, cpu);
       if (!allowed(cpu, access, user, (pde & 4) != 0, (pde & 2) != 0, false)) return walkFault(access, user, 1, 0, cpu);
       if (!markUsed32(directory, pde, access & WRITE ? 0x60 : 0x20)) continue;
-      const base = (<u64>(pde & 0xffc00000)) | (<u64>((pde >> 13) & 0xff) << 32);
+      const base = (<u64>(pde & 0xffc00000)) | ((<u64>((pde >> 13) & 0xff)) << 32);
       const writable = (pde & 2) != 0 && (access & WRITE || pde & 0x40);
       return (
-        base | (linear & 0x3ff000) | WALK_LARGE |
-        (writable ? WALK_WRITABLE : 0) | (pde & 0x100 && load<u64>(cpu, Vcpu.cr4) & 0x80 ? WALK_GLOBAL : 0)
+        base |
+        (linear & 0x3ff000) |
+        WALK_LARGE |
+        (writable ? WALK_WRITABLE : 0) |
+        (pde & 0x100 && load<u64>(cpu, Vcpu.cr4) & 0x80 ? WALK_GLOBAL : 0)
       );
     }
     const table = hostOfPhysical(cpu, <u64>(pde & 0xfffff000) + (((linear >> 12) & 0x3ff) << 2));
@@ -196,7 +199,8 @@ function walk32(cpu: usize, linear: u32, access: u32, user: bool): u64 {
     if (!markUsed32(table, pte, access & WRITE ? 0x60 : 0x20)) continue;
     const dirty = (access & WRITE) != 0 || (pte & 0x40) != 0;
     return (
-      <u64>(pte & 0xfffff000) | ((both & 2) != 0 && dirty ? WALK_WRITABLE : 0) |
+      (<u64>(pte & 0xfffff000)) |
+      ((both & 2) != 0 && dirty ? WALK_WRITABLE : 0) |
       (pte & 0x100 && load<u64>(cpu, Vcpu.cr4) & 0x80 ? WALK_GLOBAL : 0)
     );
   }
@@ -232,7 +236,7 @@ function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
       rights &= entry;
       noExecute |= entry & PTE_NX;
       const large = level > 1 && (entry & PTE_PS) != 0;
-      if (large && (level == 4 || entry & ((<u64>1 << shift) - 0x2000))) return walkFault(access, user, 1, 1, cpu);
+      if (large && (level == 4 || entry & (((<u64>1) << shift) - 0x2000))) return walkFault(access, user, 1, 1, cpu);
       if (level > 1 && !large) {
         if (!markUsed64(host, entry, PTE_A)) {
           retry = true;
@@ -250,7 +254,7 @@ function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
         break;
       }
       const dirty = (access & WRITE) != 0 || (entry & PTE_D) != 0;
-      const mask = (<u64>1 << shift) - 1;
+      const mask = ((<u64>1) << shift) - 1;
       let result = (entry & 0x000ffffffffff000 & ~mask) | (linear & mask & ~0xfff);
       if (rights & PTE_W && dirty) result |= WALK_WRITABLE;
       if (pge && entry & PTE_G) result |= WALK_GLOBAL;
@@ -268,7 +272,7 @@ function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
 function logFill(cpu: usize, entry: usize): void {
   const header = arenaHeader(cpu);
   const count = load<u32>(header, ArenaHeader.fillCount);
-  if (<usize>count < Arena.fillLogEntries) store<u32>(arena(cpu) + Arena.fillLog + (<usize>count << 2), <u32>entry);
+  if (<usize>count < Arena.fillLogEntries) store<u32>(arena(cpu) + Arena.fillLog + ((<usize>count) << 2), <u32>entry);
   store<u32>(header, count + 1, ArenaHeader.fillCount);
 }
 
@@ -276,7 +280,7 @@ function fill(cpu: usize, set: usize, kind: usize, linear: u64, page: usize, fla
   const entry = entryOf(set, kind, linear);
   if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) logFill(cpu, entry);
   store<u64>(entry, linear & ~0xfff, TlbEntry.tag);
-  store<u32>(entry, <u32>page - (<u32>linear & ~0xfff), TlbEntry.addend);
+  store<u32>(entry, <u32>page - ((<u32>linear) & ~0xfff), TlbEntry.addend);
   store<u32>(entry, flags, TlbEntry.flags);
 }
 
@@ -310,7 +314,7 @@ export function bumpCodeEpoch(cpu: usize): void {
 // @ts-ignore: decorator
 @inline
 function codePageBit(header: usize, linear: u64): usize {
-  return header + ((<usize>(linear >> 12) >> 3) & 0x1f8);
+  return header + (((<usize>(linear >> 12)) >> 3) & 0x1f8);
 }
 
 /** Notes that jump-cache entries lead to the page of `linear`, whose fetch was just translated. */
@@ -318,7 +322,7 @@ export function noteCodePage(cpu: usize, linear: u64): void {
   const header = arenaHeader(cpu);
   const user = (load<u32>(cpu, Vcpu.modeKey) & MODE_USER) != 0;
   const word = codePageBit(header + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), linear);
-  store<u64>(word, load<u64>(word) | (<u64>1 << ((linear >> 12) & 63)));
+  store<u64>(word, load<u64>(word) | ((<u64>1) << ((linear >> 12) & 63)));
   if (user) return;
   const entry = entryOf(<usize>load<u32>(cpu, Vcpu.tlb), 2, linear);
   if (!(load<u32>(entry, TlbEntry.flags) & GLOBAL)) store<u32>(header, 1, ArenaHeader.localCode);
@@ -336,16 +340,16 @@ export function flushTlb(cpu: usize, keepGlobal: bool): void {
     for (let entry = arena(cpu) + Arena.tlb; entry < end; entry += 16) {
       if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) continue;
       if (keepGlobal && load<u32>(entry, TlbEntry.flags) & GLOBAL) {
-        if (<usize>kept < Arena.fillLogEntries) store<u32>(log + (<usize>kept << 2), <u32>entry);
+        if (<usize>kept < Arena.fillLogEntries) store<u32>(log + ((<usize>kept) << 2), <u32>entry);
         kept++;
       } else store<u64>(entry, NO_PAGE, TlbEntry.tag);
     }
   } else {
     for (let i: u32 = 0; i < count; i++) {
-      const entry = <usize>load<u32>(log + (<usize>i << 2));
+      const entry = <usize>load<u32>(log + ((<usize>i) << 2));
       if (keepGlobal && load<u32>(entry, TlbEntry.flags) & GLOBAL) {
         if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) continue;
-        store<u32>(log + (<usize>kept << 2), <u32>entry);
+        store<u32>(log + ((<usize>kept) << 2), <u32>entry);
         kept++;
       } else store<u64>(entry, NO_PAGE, TlbEntry.tag);
     }
@@ -364,7 +368,7 @@ export function flushTlb(cpu: usize, keepGlobal: bool): void {
 export function flushPage(cpu: usize, linear: u64): void {
   const header = arenaHeader(cpu);
   const range = linear >> 21;
-  const word = load<u64>(header + ArenaHeader.largePages + ((<usize>(range >> 6) & 15) << 3));
+  const word = load<u64>(header + ArenaHeader.largePages + (((<usize>(range >> 6)) & 15) << 3));
   if (load<u32>(header, ArenaHeader.hugePages) || (word >> (range & 63)) & 1) {
     flushTlb(cpu, false);
     return;
@@ -376,7 +380,7 @@ export function flushPage(cpu: usize, linear: u64): void {
       if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff)) store<u64>(entry, NO_PAGE, TlbEntry.tag);
     }
   }
-  const bit = <u64>1 << ((linear >> 12) & 63);
+  const bit = (<u64>1) << ((linear >> 12) & 63);
   if (load<u64>(codePageBit(header + ArenaHeader.codePages, linear)) & bit) bumpEpoch(cpu, false);
   if (load<u64>(codePageBit(header + ArenaHeader.userCodePages, linear)) & bit) bumpEpoch(cpu, true);
 }
@@ -411,8 +415,8 @@ function noteLargePage(cpu: usize, linear: u64, walked: u64): void {
   if (walked & WALK_LARGE) {
     // 4 MiB pages of 32-bit paging cover two ranges.
     const range = (linear >> 21) & ~1;
-    const word = header + ArenaHeader.largePages + ((<usize>(range >> 6) & 15) << 3);
-    store<u64>(word, load<u64>(word) | (<u64>3 << (range & 63)));
+    const word = header + ArenaHeader.largePages + (((<usize>(range >> 6)) & 15) << 3);
+    store<u64>(word, load<u64>(word) | ((<u64>3) << (range & 63)));
   }
 }
 
@@ -434,7 +438,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
   store<u32>(header, load<u32>(header, ArenaHeader.tlbMisses) + 1, ArenaHeader.tlbMisses);
   const walked = walk(cpu, linear, access, user);
   if (walked & WALK_FAULT) {
-    raisePageFault(cpu, linear, <u32>walked & 0xff);
+    raisePageFault(cpu, linear, (<u32>walked) & 0xff);
     return 0;
   }
   if (walked & (WALK_LARGE | WALK_HUGE)) noteLargePage(cpu, linear, walked);
@@ -453,7 +457,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
   const flags: u32 = walked & WALK_GLOBAL ? GLOBAL : 0;
   if (access & FETCH) {
     fill(cpu, set, 2, linear, page, flags);
-  } else {
+  } else if (!watchedPage(cpu, linear)) {
     fill(cpu, set, 0, linear, page, flags);
     if (walked & WALK_WRITABLE && access & WRITE && load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) {
       fill(cpu, set, 1, linear, page, flags);
@@ -467,7 +471,8 @@ export function translate(cpu: usize, linear: u64, access: u32): usize {
   const set = access & SYSTEM ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlb);
   const kind: usize = access & FETCH ? 2 : access & WRITE ? 1 : 0;
   const entry = entryOf(set, kind, linear);
-  if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff)) return <usize>(<u32>linear + load<u32>(entry, TlbEntry.addend));
+  if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff))
+    return <usize>(<u32>linear + load<u32>(entry, TlbEntry.addend));
   return translateSlow(cpu, linear, access);
 }
 
@@ -485,6 +490,12 @@ function deviceAllowed(cpu: usize): bool {
   return false;
 }
 
+// @ts-ignore: decorator
+@inline
+function watching(cpu: usize, access: u32): bool {
+  return (load<u64>(cpu + 56, Vcpu.dr) & 0xff) != 0 && !(access & SYSTEM);
+}
+
 /** One byte-exact read into the bounce buffer from a page that may be a device. false: trouble. */
 function readPiece(cpu: usize, to: usize, linear: u64, size: u32, access: u32): bool {
   const host = translate(cpu, linear, access);
@@ -495,7 +506,7 @@ function readPiece(cpu: usize, to: usize, linear: u64, size: u32, access: u32): 
   if (load<u32>(cpu, Vcpu.trouble)) return false;
   if (!deviceAllowed(cpu)) return false;
   const physical = load<u64>(cpu, Vcpu.bouncePhysical);
-  for (let done: u32 = 0; done < size; ) {
+  for (let done: u32 = 0; done < size;) {
     // Naturally aligned pieces of at most four bytes, as a PC's bus would see them.
     const at = physical + done;
     let piece: u32 = size - done >= 4 && !(at & 3) ? 4 : size - done >= 2 && !(at & 1) ? 2 : 1;
@@ -520,7 +531,7 @@ function readPiece(cpu: usize, to: usize, linear: u64, size: u32, access: u32): 
 function canonicalAccess(cpu: usize, address: u64, size: u32): bool {
   if (!(load<u64>(cpu, Vcpu.efer) & 0x400)) return true;
   const last = address + (size & 0xff) - 1;
-  if (<i64>(address << 16) >> 16 == <i64>address && <i64>(last << 16) >> 16 == <i64>last) return true;
+  if ((<i64>(address << 16)) >> 16 == <i64>address && (<i64>(last << 16)) >> 16 == <i64>last) return true;
   const record = <usize>load<u32>(cpu, Vcpu.record);
   raise(cpu, size & STACK_ACCESS || load<u8>(record, Record.segment) == 2 ? 12 : 13, 0);
   return false;
@@ -533,6 +544,12 @@ export function slowRead(cpu: usize, address: u64, size: u32): usize {
 }
 
 function slowReadAs(cpu: usize, address: u64, size: u32, access: u32): usize {
+  const host = readAt(cpu, address, size, access);
+  if (host && watching(cpu, access)) watchAccess(cpu, mask(cpu, address), size, false, false);
+  return host;
+}
+
+function readAt(cpu: usize, address: u64, size: u32, access: u32): usize {
   const linear = mask(cpu, address);
   const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   if (size <= inPage) {
@@ -557,6 +574,12 @@ export function slowWrite(cpu: usize, address: u64, size: u32): usize {
 }
 
 function slowWriteAs(cpu: usize, address: u64, size: u32, access: u32): usize {
+  const host = writeAt(cpu, address, size, access);
+  if (host && watching(cpu, access)) watchAccess(cpu, mask(cpu, address), size, true, false);
+  return host;
+}
+
+function writeAt(cpu: usize, address: u64, size: u32, access: u32): usize {
   const linear = mask(cpu, address);
   const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   store<u32>(cpu, 0, Vcpu.bounceSize);
@@ -623,11 +646,12 @@ function writePiece(cpu: usize, linear: u64, from: usize, size: u32, access: u32
   }
   const physical = load<u64>(cpu, Vcpu.bouncePhysical);
   if (frameEntry(cpu, physical) != 0) return; // read-only memory
-  for (let done: u32 = 0; done < size; ) {
+  for (let done: u32 = 0; done < size;) {
     const at = physical + done;
     let piece: u32 = size - done >= 4 && !(at & 3) ? 4 : size - done >= 2 && !(at & 1) ? 2 : 1;
     if (done == 0 && size == 4) piece = 4;
-    const value = piece == 4 ? load<u32>(from + done) : piece == 2 ? <u32>load<u16>(from + done) : <u32>load<u8>(from + done);
+    const value =
+      piece == 4 ? load<u32>(from + done) : piece == 2 ? <u32>load<u16>(from + done) : <u32>load<u8>(from + done);
     mmioWrite(at, piece, value);
     done += piece;
   }
@@ -696,7 +720,8 @@ export function probeLinear(cpu: usize, linear: u64, size: u32, access: u32): bo
     if (frameEntry(cpu, load<u64>(cpu, Vcpu.bouncePhysical)) == 0 && !deviceAllowed(cpu)) return false;
   }
   if (<u32>(start & 0xfff) + size <= 0x1000) return true;
-  const last = mask(cpu, start + size - 1);
+  // CR2 is then the first address of the second page.
+  const last = mask(cpu, (start + 0x1000) & ~0xfff);
   if (translate(cpu, last, access) == 0) {
     if (load<u32>(cpu, Vcpu.trouble)) return false;
     if (frameEntry(cpu, load<u64>(cpu, Vcpu.bouncePhysical)) == 0 && !deviceAllowed(cpu)) return false;

@@ -18,7 +18,7 @@ export function attach(cpu: usize): void {
   memory.fill(header, 0, ArenaHeader.SIZE);
   memory.fill(arena + Arena.jumpCache, 0, Arena.jumpEntries * 16);
   initTables(arena + Arena.tables);
-  const frames = <usize>load<u32>(cpu, Vcpu.frameBytes) >> 12;
+  const frames = (<usize>load<u32>(cpu, Vcpu.frameBytes)) >> 12;
   store<u32>(header, <u32>((arena + Arena.codeMap + frames * 16 + 63) & ~63), ArenaHeader.recordsStart);
   store<u32>(cpu, 0, Vcpu.trouble);
   store<u32>(cpu, 0, Vcpu.deviceAccess);

@@ -32,7 +32,12 @@ export interface CoreCalls {
   probeWrite: FunctionReference;
   raise: FunctionReference;
   raiseNoError: FunctionReference;
-  helper(name: string): { reference: FunctionReference; parameters: readonly ('i32' | 'i64')[]; result: string; kind: string };
+  helper(name: string): {
+    reference: FunctionReference;
+    parameters: readonly ('i32' | 'i64')[];
+    result: string;
+    kind: string;
+  };
 }
 
 /** Where the code goes and how it leaves. */
@@ -60,8 +65,20 @@ interface Place {
 }
 
 const segmentNumber: Readonly<Record<Segment, number>> = { es: 0, cs: 1, ss: 2, ds: 3, fs: 4, gs: 5 };
-const loadOp: Readonly<Record<number, OpcodeName>> = { 1: 'i32.load8_u', 2: 'i32.load16_u', 4: 'i32.load', 8: 'i64.load', 16: 'v128.load' };
-const storeOp: Readonly<Record<number, OpcodeName>> = { 1: 'i32.store8', 2: 'i32.store16', 4: 'i32.store', 8: 'i64.store', 16: 'v128.store' };
+const loadOp: Readonly<Record<number, OpcodeName>> = {
+  1: 'i32.load8_u',
+  2: 'i32.load16_u',
+  4: 'i32.load',
+  8: 'i64.load',
+  16: 'v128.load',
+};
+const storeOp: Readonly<Record<number, OpcodeName>> = {
+  1: 'i32.store8',
+  2: 'i32.store16',
+  4: 'i32.store',
+  8: 'i64.store',
+  16: 'v128.store',
+};
 const typeOfSize: Readonly<Record<number, Type>> = { 1: 'i8', 2: 'i16', 4: 'i32', 8: 'i64', 16: 'v128' };
 /** Beside the size that a slow path is given: the access is to the stack (`core/memory.ts`). */
 const stackAccess = 0x100;
@@ -140,7 +157,8 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
       const trap = this.take('i32');
       const unit = row.unit;
       this.if(this.ne(trap, this.int(4, 0)), () => {
-        if (unit !== 'x87') this.raiseIf(this.ne(this.and(trap, this.int(4, unit === 'sse' ? 4 : 8)), this.int(4, 0)), 6);
+        if (unit !== 'x87')
+          this.raiseIf(this.ne(this.and(trap, this.int(4, unit === 'sse' ? 4 : 8)), this.int(4, 0)), 6);
         this.raiseIf(this.ne(this.and(trap, this.int(4, unit === 'sse' ? 2 : 1)), this.int(4, 0)), 7);
       });
     }
@@ -321,7 +339,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
         this.code.get(address.local);
         this.pushAs(operand.size === 8 ? 'i64' : 'i32', v);
         this.code.memory(storeOp[operand.size] ?? 'i64.store', offset);
-        this.code.get(address.local).i32(0xffff).memory('i32.store16', offset + 8);
+        this.code
+          .get(address.local)
+          .i32(0xffff)
+          .memory('i32.store16', offset + 8);
         return;
       }
       case 'x87':
@@ -395,7 +416,12 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     const { code } = this;
     code.get(this.cpu).get(this.record).memory('i32.load16_u', Record.offsets.base).op('i32.add').memory('i64.load', 0);
     if (this.form.indexed) {
-      code.get(this.cpu).get(this.record).memory('i32.load16_u', Record.offsets.index).op('i32.add').memory('i64.load', 0);
+      code
+        .get(this.cpu)
+        .get(this.record)
+        .memory('i32.load16_u', Record.offsets.index)
+        .op('i32.add')
+        .memory('i64.load', 0);
       code.get(this.record).memory('i64.load8_u', Record.offsets.scale).op('i64.shl').op('i64.add');
     }
     code.get(this.record).memory('i64.load32_s', Record.offsets.displacement).op('i64.add');
@@ -413,7 +439,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     this.code.get(this.cpu);
     this.pushAs('i32', segment);
     this.pushAs('i64', offset);
-    this.code.i32(size).i32(write ? 1 : 0).call(this.calls.segmentLinear);
+    this.code
+      .i32(size)
+      .i32(write ? 1 : 0)
+      .call(this.calls.segmentLinear);
     const linear = this.take('i64');
     this.faultIfTrouble();
     return linear;
@@ -462,19 +491,19 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
    * Host address of a linear access into local `host`: by the TLB, or by the slow path, after which `staged` is
    * written (nothing for reads, whose staging needs no commit). Faults leave.
    */
-  private tlb(
-    linear: Value,
-    size: number,
-    write: boolean,
-    host: number,
-    staged?: () => void,
-    stack = false,
-  ): void {
+  private tlb(linear: Value, size: number, write: boolean, host: number, staged?: () => void, stack = false): void {
     const { code } = this;
     const entry = this.allocate('i32');
     code.get(this.cpu).memory('i32.load', Vcpu.offsets.tlb);
     this.push_(linear);
-    code.i64(8).op('i64.shr_u').op('i32.wrap_i64').i32((Arena.tlbEntries - 1) << 4).op('i32.and').op('i32.add').tee(entry);
+    code
+      .i64(8)
+      .op('i64.shr_u')
+      .op('i32.wrap_i64')
+      .i32((Arena.tlbEntries - 1) << 4)
+      .op('i32.and')
+      .op('i32.add')
+      .tee(entry);
     const array = write ? Arena.tlbArrayBytes : 0;
     code.memory('i64.load', array + TlbEntry.offsets.tag);
     this.push_(linear);
@@ -483,17 +512,30 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
     if (this.frame.loop) {
       code.op('i64.ne').brIf(this.frame.loop.bail);
       this.push_(linear);
-      code.op('i32.wrap_i64').get(entry).memory('i32.load', array + TlbEntry.offsets.addend).op('i32.add').set(host);
+      code
+        .op('i32.wrap_i64')
+        .get(entry)
+        .memory('i32.load', array + TlbEntry.offsets.addend)
+        .op('i32.add')
+        .set(host);
       return;
     }
     code.op('i64.eq').if('i32');
     this.push_(linear);
-    code.op('i32.wrap_i64').get(entry).memory('i32.load', array + TlbEntry.offsets.addend).op('i32.add');
+    code
+      .op('i32.wrap_i64')
+      .get(entry)
+      .memory('i32.load', array + TlbEntry.offsets.addend)
+      .op('i32.add');
     code.else();
     code.get(this.cpu);
     this.push_(linear);
     code.i32(stack ? size | stackAccess : size);
-    code.call(write ? this.calls.slowWrite : this.calls.slowRead).tee(host).op('i32.eqz').if();
+    code
+      .call(write ? this.calls.slowWrite : this.calls.slowRead)
+      .tee(host)
+      .op('i32.eqz')
+      .if();
     this.fault();
     code.end();
     staged?.();
@@ -743,7 +785,9 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
 
   setSystemFlag(bit: number, b: Value): void {
     this.storeField('i32.store', Vcpu.offsets.eflags, () => {
-      this.loadField('i32.load', Vcpu.offsets.eflags).i32(~(1 << bit)).op('i32.and');
+      this.loadField('i32.load', Vcpu.offsets.eflags)
+        .i32(~(1 << bit))
+        .op('i32.and');
       this.push_(b).i32(bit).op('i32.shl').op('i32.or');
     });
   }
@@ -770,7 +814,9 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
       return this.int(helper.result === 'i64' ? 8 : 4, 0);
     }
     if (args.length !== helper.parameters.length) {
-      throw new Error(`${this.form.name}: helper ${name} takes ${helper.parameters.length} arguments, got ${args.length}`);
+      throw new Error(
+        `${this.form.name}: helper ${name} takes ${helper.parameters.length} arguments, got ${args.length}`,
+      );
     }
     this.code.get(this.cpu);
     args.forEach((a, k) => this.pushAs(helper.parameters[k] ?? 'i32', a));
@@ -812,7 +858,10 @@ export class InterpreterBuilder extends ValueEmitter implements Builder {
   temporary(): Value {
     const slot = this.temporaries++;
     if (slot >= 16) throw new Error(`${this.form.name}: more than 16 temporaries`);
-    this.code.get(this.cpu).i32(Vcpu.offsets.scratch + 16 * slot).op('i32.add');
+    this.code
+      .get(this.cpu)
+      .i32(Vcpu.offsets.scratch + 16 * slot)
+      .op('i32.add');
     return this.take('f80');
   }
 

@@ -80,7 +80,9 @@ function canInline(form: Form, core: Core): boolean {
   const scratch = new ModuleBuilder().function('scratch', ['i32', 'i32', 'i32'], ['i32']);
   const target = scratch.local('i64');
   const frame: Frame = {
-    f: scratch, pool: new Map(), record: 1,
+    f: scratch,
+    pool: new Map(),
+    record: 1,
     loop: { budget: 2, target, bail: 0, next: 0, go: 0, link: 0 },
   };
   try {
@@ -132,7 +134,8 @@ export function generateInterpreter(
 }
 
 function writeInitTables(m: ModuleBuilder, tables: Uint8Array): void {
-  if (tables.length > Arena.tablesBytes) throw new Error(`decode tables of ${tables.length} bytes do not fit the arena`);
+  if (tables.length > Arena.tablesBytes)
+    throw new Error(`decode tables of ${tables.length} bytes do not fit the arena`);
   const segment = m.data(tables);
   const f = m.function('initTables', ['i32'], []);
   f.code.get(0).i32(0).i32(tables.length).memoryInit(segment);
@@ -160,7 +163,12 @@ const leave = {
  * that the engine keeps record, budget and bases in registers: whatever needs a call (a TLB miss, an exception) bails
  * out, and the form's function does that instruction from its beginning.
  */
-function writeInner(m: ModuleBuilder, core: Core, inline: readonly Form[], fusions: readonly Fusion[]): FunctionBuilder {
+function writeInner(
+  m: ModuleBuilder,
+  core: Core,
+  inline: readonly Form[],
+  fusions: readonly Fusion[],
+): FunctionBuilder {
   const f = m.function('inner', ['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
   const record = 1;
@@ -198,7 +206,10 @@ function writeInner(m: ModuleBuilder, core: Core, inline: readonly Form[], fusio
   code.end();
   code.get(budget).i32(1).op('i32.sub').set(budget);
   code.get(record).memory('i32.load16_u', Record.offsets.form);
-  code.brTable(Array.from({ length: cases }, (_, k) => level(k)), other);
+  code.brTable(
+    Array.from({ length: cases }, (_, k) => level(k)),
+    other,
+  );
   code.end();
 
   // Pseudo-forms are no instructions: they give the budget back.
@@ -234,10 +245,20 @@ function writeInner(m: ModuleBuilder, core: Core, inline: readonly Form[], fusio
     code.get(budget).op('i32.eqz').brIf(advance);
     builder.pushCondition(condition);
     code.if();
-    code.get(record).memory('i32.load', Record.size + Record.offsets.link).tee(entry).i32(1).op('i32.le_u').brIf(advance);
+    code
+      .get(record)
+      .memory('i32.load', Record.size + Record.offsets.link)
+      .tee(entry)
+      .i32(1)
+      .op('i32.le_u')
+      .brIf(advance);
     code.get(entry).set(record);
     code.else();
-    code.get(record).i32(2 * Record.size).op('i32.add').set(record);
+    code
+      .get(record)
+      .i32(2 * Record.size)
+      .op('i32.add')
+      .set(record);
     code.end();
     code.get(budget).i32(1).op('i32.sub').set(budget).br(next);
     code.end();
@@ -256,12 +277,23 @@ function writeInner(m: ModuleBuilder, core: Core, inline: readonly Form[], fusio
 
   // go: to the RIP in `target`, by the jump cache.
   code.get(target).get(target).i64(12).op('i64.shr_u').op('i64.xor').op('i32.wrap_i64');
-  code.i32(Arena.jumpEntries - 1).op('i32.and').i32(4).op('i32.shl');
+  code
+    .i32(Arena.jumpEntries - 1)
+    .op('i32.and')
+    .i32(4)
+    .op('i32.shl');
   code.get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add').tee(entry);
-  code.memory('i64.load', Arena.jumpCache + JumpEntry.offsets.rip).get(target).op('i64.eq').if();
+  code
+    .memory('i64.load', Arena.jumpCache + JumpEntry.offsets.rip)
+    .get(target)
+    .op('i64.eq')
+    .if();
   code.get(entry).memory('i32.load', Arena.jumpCache + JumpEntry.offsets.key);
   code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').if();
-  code.get(entry).memory('i32.load', Arena.jumpCache + JumpEntry.offsets.record).set(record);
+  code
+    .get(entry)
+    .memory('i32.load', Arena.jumpCache + JumpEntry.offsets.record)
+    .set(record);
   code.get(cpu).get(target).get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.sub');
   code.memory('i64.store', Vcpu.offsets.ripBase);
   code.br(next).end().end();
@@ -287,7 +319,12 @@ function pushRip(f: FunctionBuilder, cpu: number, record: number): void {
 }
 
 /** dispatch(cpu, record, budget) → status: the inner loop, and what it leaves for functions and look-ups. */
-function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, functions: readonly FunctionBuilder[]): void {
+function writeDispatch(
+  m: ModuleBuilder,
+  core: Core,
+  inner: FunctionBuilder,
+  functions: readonly FunctionBuilder[],
+): void {
   const f = m.function('dispatch', ['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
   const record = 1;

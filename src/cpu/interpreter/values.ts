@@ -21,7 +21,15 @@ interface EmittedVariable extends Variable {
 }
 
 const wasmType: Readonly<Record<Type, ValueType>> = {
-  i8: 'i32', i16: 'i32', i32: 'i32', i64: 'i64', bool: 'i32', v128: 'v128', f32: 'f32', f64: 'f64', f80: 'i32',
+  i8: 'i32',
+  i16: 'i32',
+  i32: 'i32',
+  i64: 'i64',
+  bool: 'i32',
+  v128: 'v128',
+  f32: 'f32',
+  f64: 'f64',
+  f80: 'i32',
 };
 const intType: Readonly<Record<Size, Type>> = { 1: 'i8', 2: 'i16', 4: 'i32', 8: 'i64' };
 const sizeOfType: Readonly<Record<string, Size>> = { i8: 1, i16: 2, i32: 4, i64: 8, bool: 4, f80: 4 };
@@ -70,7 +78,9 @@ export abstract class ValueEmitter {
   protected push_(v: Value): Code {
     const e = v as Emitted;
     if (e.constant !== undefined) {
-      return wasmType[e.type] === 'i64' ? this.code.i64(e.constant) : this.code.i32(Number(BigInt.asIntN(32, e.constant)));
+      return wasmType[e.type] === 'i64'
+        ? this.code.i64(e.constant)
+        : this.code.i32(Number(BigInt.asIntN(32, e.constant)));
     }
     return this.code.get(e.local);
   }
@@ -190,7 +200,11 @@ export abstract class ValueEmitter {
     else this.pushAs('i64', a);
     if (signed) this.pushSigned64(b);
     else this.pushAs('i64', b);
-    this.code.op('i64.mul').i64(size * 8).op('i64.shr_u').op('i32.wrap_i64');
+    this.code
+      .op('i64.mul')
+      .i64(size * 8)
+      .op('i64.shr_u')
+      .op('i32.wrap_i64');
     this.normalize(size);
     return this.take(intType[size]);
   }
@@ -538,7 +552,9 @@ export abstract class ValueEmitter {
         this.loadField('i32.load', f.flagAux).op('i32.xor').i32(31).op('i32.shr_u');
         return this.take('bool');
       case 'of':
-        this.loadField('i32.load', f.flagOverflow + 4).i32(31).op('i32.shr_u');
+        this.loadField('i32.load', f.flagOverflow + 4)
+          .i32(31)
+          .op('i32.shr_u');
         return this.take('bool');
       case 'af':
         this.loadField('i32.load', f.flagAux).i32(4).op('i32.shr_u').i32(1).op('i32.and');
@@ -577,7 +593,12 @@ export abstract class ValueEmitter {
     }
     if (rule === 'logic' && cc >= 12) {
       const zero = this.int(this.sizeOf(r), 0);
-      const signed = [() => this.ltS(r, zero), () => this.leS(zero, r), () => this.leS(r, zero), () => this.ltS(zero, r)];
+      const signed = [
+        () => this.ltS(r, zero),
+        () => this.leS(zero, r),
+        () => this.leS(r, zero),
+        () => this.ltS(zero, r),
+      ];
       return signed[cc - 12]?.() ?? this.condition(cc);
     }
     return this.condition(cc);
@@ -588,7 +609,10 @@ export abstract class ValueEmitter {
     const less = (): Value => {
       this.loadField('i32.load', f.flagResult + 4);
       this.loadField('i32.load', f.flagAux).op('i32.xor');
-      this.loadField('i32.load', f.flagOverflow + 4).op('i32.xor').i32(31).op('i32.shr_u');
+      this.loadField('i32.load', f.flagOverflow + 4)
+        .op('i32.xor')
+        .i32(31)
+        .op('i32.shr_u');
       return this.take('bool');
     };
     const base = [
@@ -668,14 +692,24 @@ export abstract class ValueEmitter {
   }
   extractLane(v: Value, laneBytes: Size, lane: number): Value {
     this.push_(v);
-    const name = { 1: 'i8x16.extract_lane_u', 2: 'i16x8.extract_lane_u', 4: 'i32x4.extract_lane', 8: 'i64x2.extract_lane' } as const;
+    const name = {
+      1: 'i8x16.extract_lane_u',
+      2: 'i16x8.extract_lane_u',
+      4: 'i32x4.extract_lane',
+      8: 'i64x2.extract_lane',
+    } as const;
     this.code.lane(name[laneBytes], lane);
     return this.take(intType[laneBytes]);
   }
   replaceLane(v: Value, lane: number, x: Value): Value {
     this.push_(v);
     this.push_(x);
-    const name = { 1: 'i8x16.replace_lane', 2: 'i16x8.replace_lane', 4: 'i32x4.replace_lane', 8: 'i64x2.replace_lane' } as const;
+    const name = {
+      1: 'i8x16.replace_lane',
+      2: 'i16x8.replace_lane',
+      4: 'i32x4.replace_lane',
+      8: 'i64x2.replace_lane',
+    } as const;
     this.code.lane(name[this.sizeOf(x)], lane);
     return this.take('v128');
   }

@@ -39,12 +39,34 @@ export const pseudoForm = { stale: 0, link: 1, undefined: 2, count: 3 } as const
 
 export const nodeKind = { invalid: 0, leaf: 1, prefix: 2, reg: 3, mod: 4, rm: 5, mode: 6, wide: 7, rexB: 8 } as const;
 export const immediateKind = {
-  none: 0, ib: 1, isb: 2, iw: 3, iz: 4, iv: 5, jb: 6, jz: 7, moffs: 8, far: 9, iwib: 10, one: 11,
+  none: 0,
+  ib: 1,
+  isb: 2,
+  iw: 3,
+  iz: 4,
+  iv: 5,
+  jb: 6,
+  jz: 7,
+  moffs: 8,
+  far: 9,
+  iwib: 10,
+  one: 11,
 } as const;
 export const registerKind = { none: 0, gpr: 1, xmm: 2, mmx: 3, raw: 4, opcode: 5, fixed: 6 } as const;
 export const selectorKind = { normal: 0, string: 1, address: 2 } as const;
 export const entryFlag = {
-  modrm: 1, lock: 2, ends: 4, d64: 8, f64: 16, rmByte: 32, regByte: 64, no16: 128, relative: 256, protectedOnly: 512, segmentOperand: 1024, anyMod: 2048,
+  modrm: 1,
+  lock: 2,
+  ends: 4,
+  d64: 8,
+  f64: 16,
+  rmByte: 32,
+  regByte: 64,
+  no16: 128,
+  relative: 256,
+  protectedOnly: 512,
+  segmentOperand: 1024,
+  anyMod: 2048,
 } as const;
 export const entryBytes = 80;
 export const tableHeaderBytes = 16;
@@ -71,7 +93,10 @@ export function parseEncoding(text: string): Encoding {
   const tokens = text.trim().split(/\s+/);
   let prefix: Encoding['prefix'] = 'any';
   const first = tokens[0] ?? '';
-  if (first === 'NP' || ((first === '66' || first === 'F2' || first === 'F3') && /^[0-9A-F]{2}$/.test(tokens[1] ?? ''))) {
+  if (
+    first === 'NP' ||
+    ((first === '66' || first === 'F2' || first === 'F3') && /^[0-9A-F]{2}$/.test(tokens[1] ?? ''))
+  ) {
     prefix = first as Encoding['prefix'];
     tokens.shift();
   }
@@ -109,27 +134,44 @@ export function parseEncoding(text: string): Encoding {
 }
 
 const fixedRegisters: Readonly<Record<string, { number: number; size: string }>> = {
-  AL: { number: 0, size: 'b' }, CL: { number: 1, size: 'b' }, AX: { number: 0, size: 'w' }, DX: { number: 2, size: 'w' },
-  rAX: { number: 0, size: 'v' }, eAX: { number: 0, size: 'z' },
+  AL: { number: 0, size: 'b' },
+  CL: { number: 1, size: 'b' },
+  AX: { number: 0, size: 'w' },
+  DX: { number: 2, size: 'w' },
+  rAX: { number: 0, size: 'v' },
+  eAX: { number: 0, size: 'z' },
 };
 const segmentNames = ['ES', 'CS', 'SS', 'DS', 'FS', 'GS'];
 
 /** Bytes of an operand whose size letter is `letter` at operand size `size`. */
 function operandBytes(letter: string, size: number): number {
   switch (letter) {
-    case 'b': return 1;
-    case 'w': return 2;
-    case 'd': return 4;
-    case 'q': return 8;
-    case 'v': return size;
-    case 'z': return size === 2 ? 2 : 4;
-    case 'y': return size === 8 ? 8 : 4;
-    case 'p': return size + 2;
-    case 's': return size === 8 ? 10 : 6;
-    case 't': return 10;
-    case 'o': return 16;
-    case 'x': return 512;
-    default: return 0;
+    case 'b':
+      return 1;
+    case 'w':
+      return 2;
+    case 'd':
+      return 4;
+    case 'q':
+      return 8;
+    case 'v':
+      return size;
+    case 'z':
+      return size === 2 ? 2 : 4;
+    case 'y':
+      return size === 8 ? 8 : 4;
+    case 'p':
+      return size + 2;
+    case 's':
+      return size === 8 ? 10 : 6;
+    case 't':
+      return 10;
+    case 'o':
+      return 16;
+    case 'x':
+      return 512;
+    default:
+      return 0;
   }
 }
 
@@ -145,7 +187,16 @@ interface OperandShape {
 }
 
 function shape(partial: Partial<OperandShape>): OperandShape {
-  return { source: 'named', kind: 'register', letter: '', number: 0, immediate: 'none', memory: false, register: true, ...partial };
+  return {
+    source: 'named',
+    kind: 'register',
+    letter: '',
+    number: 0,
+    immediate: 'none',
+    memory: false,
+    register: true,
+    ...partial,
+  };
 }
 
 export function parseOperand(text: string): OperandShape {
@@ -158,25 +209,45 @@ export function parseOperand(text: string): OperandShape {
   if (text === 'ST') return shape({ kind: 'x87', letter: 't' });
   const letter = text.slice(1).trim();
   switch (text[0]) {
-    case 'E': return shape({ source: 'modrm', letter, memory: true });
-    case 'M': return shape({ source: 'modrm', kind: 'memory', letter, memory: true, register: false });
-    case 'F': return shape({ source: 'modrm', kind: 'memory', letter, memory: true, register: false });
-    case 'R': return shape({ source: 'modrm', letter });
-    case 'G': return shape({ source: 'reg', letter });
-    case 'Z': return shape({ source: 'opcode', letter });
-    case 'S': return shape({ source: 'reg', kind: 'segment', letter: 'w' });
-    case 'C': return shape({ source: 'reg', kind: 'control', letter: letter || 'q' });
-    case 'D': return shape({ source: 'reg', kind: 'debug', letter: letter || 'q' });
-    case 'W': return shape({ source: 'modrm', kind: 'vector', letter: letter || 'o', memory: true });
-    case 'U': return shape({ source: 'modrm', kind: 'vector', letter: letter || 'o' });
-    case 'V': return shape({ source: 'reg', kind: 'vector', letter: letter || 'o' });
-    case 'Q': return shape({ source: 'modrm', kind: 'mmx', letter: letter || 'q', memory: true });
-    case 'N': return shape({ source: 'modrm', kind: 'mmx', letter: letter || 'q' });
-    case 'P': return shape({ source: 'reg', kind: 'mmx', letter: letter || 'q' });
-    case 'T': return shape({ source: 'modrm', kind: 'x87', letter: 't' });
-    case 'O': return shape({ source: 'moffs', kind: 'memory', letter, memory: true, register: false, immediate: 'moffs' });
-    case 'A': return shape({ source: 'far', kind: 'immediate', letter: 'p', immediate: 'far' });
-    case 'X': case 'Y': return shape({ source: 'string', kind: 'memory', letter, register: false });
+    case 'E':
+      return shape({ source: 'modrm', letter, memory: true });
+    case 'M':
+      return shape({ source: 'modrm', kind: 'memory', letter, memory: true, register: false });
+    case 'F':
+      return shape({ source: 'modrm', kind: 'memory', letter, memory: true, register: false });
+    case 'R':
+      return shape({ source: 'modrm', letter });
+    case 'G':
+      return shape({ source: 'reg', letter });
+    case 'Z':
+      return shape({ source: 'opcode', letter });
+    case 'S':
+      return shape({ source: 'reg', kind: 'segment', letter: 'w' });
+    case 'C':
+      return shape({ source: 'reg', kind: 'control', letter: letter || 'q' });
+    case 'D':
+      return shape({ source: 'reg', kind: 'debug', letter: letter || 'q' });
+    case 'W':
+      return shape({ source: 'modrm', kind: 'vector', letter: letter || 'o', memory: true });
+    case 'U':
+      return shape({ source: 'modrm', kind: 'vector', letter: letter || 'o' });
+    case 'V':
+      return shape({ source: 'reg', kind: 'vector', letter: letter || 'o' });
+    case 'Q':
+      return shape({ source: 'modrm', kind: 'mmx', letter: letter || 'q', memory: true });
+    case 'N':
+      return shape({ source: 'modrm', kind: 'mmx', letter: letter || 'q' });
+    case 'P':
+      return shape({ source: 'reg', kind: 'mmx', letter: letter || 'q' });
+    case 'T':
+      return shape({ source: 'modrm', kind: 'x87', letter: 't' });
+    case 'O':
+      return shape({ source: 'moffs', kind: 'memory', letter, memory: true, register: false, immediate: 'moffs' });
+    case 'A':
+      return shape({ source: 'far', kind: 'immediate', letter: 'p', immediate: 'far' });
+    case 'X':
+    case 'Y':
+      return shape({ source: 'string', kind: 'memory', letter, register: false });
     case 'I': {
       const kinds: Record<string, keyof typeof immediateKind> = { b: 'ib', sb: 'isb', w: 'iw', z: 'iz', v: 'iv' };
       const immediate = kinds[letter];
@@ -213,13 +284,30 @@ class FormTable {
   add(form: Omit<Form, 'id' | 'name'>): number {
     const { row } = form;
     const key = JSON.stringify([
-      this.semanticsId(row.semantics), row.mnemonic, form.operands, form.size, form.stackSize, form.long, form.condition,
-      form.general, form.indexed, form.repeat, form.addressSize, row.lock, row.privileged, row.unit, row.aligned, row.ends, row.feature,
+      this.semanticsId(row.semantics),
+      row.mnemonic,
+      form.operands,
+      form.size,
+      form.stackSize,
+      form.long,
+      form.condition,
+      form.general,
+      form.indexed,
+      form.repeat,
+      form.addressSize,
+      row.lock,
+      row.privileged,
+      row.unit,
+      row.aligned,
+      row.ends,
+      row.feature,
     ]);
     const known = this.byKey.get(key);
     if (known) return known.id;
     const id = pseudoForm.count + this.forms.length;
-    const operands = form.operands.map((o) => `${o.kind[0]}${o.slot === 'fixed' ? o.number : o.slot[0]}${o.size}`).join('_');
+    const operands = form.operands
+      .map((o) => `${o.kind[0]}${o.slot === 'fixed' ? o.number : o.slot[0]}${o.size}`)
+      .join('_');
     const name = `${row.mnemonic}${form.condition || ''}_${form.size}_${operands}${form.general ? '_general' : ''}${form.indexed ? '' : '_base'}`;
     const made: Form = { ...form, id, name };
     this.forms.push(made);
@@ -333,14 +421,21 @@ const dimensions = ['mode', 'prefix', 'wide', 'rexB', 'mod', 'reg', 'rm'] as con
 function constraint(entry: Entry, dimension: (typeof dimensions)[number]): number | undefined {
   const e = entry.encoding;
   switch (dimension) {
-    case 'mode': return entry.row.modes === undefined ? undefined : entry.row.modes === 'legacy' ? 0 : 1;
-    case 'prefix': return e.prefix === 'any' ? undefined : ['NP', '66', 'F3', 'F2'].indexOf(e.prefix);
-    case 'wide': return entry.row.sizes === undefined ? undefined : entry.row.sizes.includes(8) ? 1 : 0;
+    case 'mode':
+      return entry.row.modes === undefined ? undefined : entry.row.modes === 'legacy' ? 0 : 1;
+    case 'prefix':
+      return e.prefix === 'any' ? undefined : ['NP', '66', 'F3', 'F2'].indexOf(e.prefix);
+    case 'wide':
+      return entry.row.sizes === undefined ? undefined : entry.row.sizes.includes(8) ? 1 : 0;
     // 90 is NOP, and XCHG only with REX.B.
-    case 'rexB': return entry.opcode === 0x90 && e.map === 0 ? (e.plus === 'r' ? 1 : 0) : undefined;
-    case 'mod': return e.mod === undefined ? undefined : e.mod === 'mem' ? 0 : 1;
-    case 'reg': return e.reg;
-    case 'rm': return e.rm;
+    case 'rexB':
+      return entry.opcode === 0x90 && e.map === 0 ? (e.plus === 'r' ? 1 : 0) : undefined;
+    case 'mod':
+      return e.mod === undefined ? undefined : e.mod === 'mem' ? 0 : 1;
+    case 'reg':
+      return e.reg;
+    case 'rm':
+      return e.rm;
   }
 }
 
@@ -364,7 +459,8 @@ function buildNode(nodes: number[], list: readonly Entry[], from: number): numbe
   const specific = (e: Entry): number => dimensions.filter((d) => constraint(e, d) !== undefined).length;
   const [entry, other] = [...list].sort((a, b) => specific(b) - specific(a));
   if (!entry) return 0;
-  if (other && specific(other) === specific(entry)) throw new Error(`rows "${entry.row.encoding}" and "${other.row.encoding}" overlap`);
+  if (other && specific(other) === specific(entry))
+    throw new Error(`rows "${entry.row.encoding}" and "${other.row.encoding}" overlap`);
   nodes.push(nodeKind.leaf, entry.index);
   return nodes.length - 2;
 }
@@ -452,9 +548,17 @@ function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number):
         const size = sizes[s] ?? 4;
         const general = (kind === 2 || kind === 3) && needsGeneral(row, shapes, memory);
         const indexed = kind !== 4 || row.hot !== true || !shapes.some((o) => o.memory);
-        put(kind * 3 + s, instantiate(table, entry, shapes, {
-          size, memory, general, indexed, repeat: 'none', addressSize: 8,
-        }));
+        put(
+          kind * 3 + s,
+          instantiate(table, entry, shapes, {
+            size,
+            memory,
+            general,
+            indexed,
+            repeat: 'none',
+            addressSize: 8,
+          }),
+        );
       }
     }
   } else {
@@ -462,9 +566,17 @@ function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number):
     repeats.forEach((repeat, r) => {
       for (let a = 0; a < 3; a++) {
         for (let s = 0; s < 3; s++) {
-          put((r * 3 + a) * 3 + s, instantiate(table, entry, shapes, {
-            size: sizes[s] ?? 4, memory: true, general: true, indexed: true, repeat, addressSize: sizes[a] ?? 4,
-          }));
+          put(
+            (r * 3 + a) * 3 + s,
+            instantiate(table, entry, shapes, {
+              size: sizes[s] ?? 4,
+              memory: true,
+              general: true,
+              indexed: true,
+              repeat,
+              addressSize: sizes[a] ?? 4,
+            }),
+          );
         }
       }
     });

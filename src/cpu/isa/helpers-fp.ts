@@ -3,7 +3,7 @@
  * kind 'fault' keep the sticky flags of MXCSR and raise #XM; x87 arithmetic only returns its flags, because what
  * becomes of them is in the definitions (`x87-common.ts`).
  */
-import type { Helper } from './helpers.ts';
+import type { Helper } from './helper.ts';
 
 const exact = 'wasm has no flags, no rounding modes, no denormals-are-zero: the exact result where the fast path ends';
 
