@@ -10,10 +10,12 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Exclusions } from '../cpu/testing/exclusions.ts';
 import { readCases } from '../cpu/testing/load-node.ts';
-import { AVAILABLE_TIERS, createCaseMachine, TIERS } from '../cpu/testing/machine.ts';
+import { TIERS } from '../cpu/testing/machine.ts';
 import type { CaseMachine, Tier } from '../cpu/testing/machine.ts';
 import { describeFailure, runCase } from '../cpu/testing/runner.ts';
 import type { Tally } from '../cpu/testing/runner.ts';
+import { AVAILABLE_TIERS, createCaseMachine } from '../cpu/testing/tiers.ts';
+import { cpuid, cpuModel, defaultCpuModel } from '../machine/cpu-model.ts';
 
 const CORE = new URL('../../build/core/core.wasm', import.meta.url);
 const USAGE = 'usage: cpu-cases [--tier interpreter|jit|evaluator|all] [--report FILE.json] FILE.jsonl[.gz] …';
@@ -78,8 +80,13 @@ async function main(): Promise<number> {
   });
   if (positionals.length === 0) throw new Error(USAGE);
   const core = await WebAssembly.compile(readFileSync(CORE));
+  const model = cpuModel(defaultCpuModel);
   const machines = new Map<Tier, CaseMachine>();
-  for (const tier of tiersOf(values.tier)) machines.set(tier, createCaseMachine(tier, core));
+  for (const tier of tiersOf(values.tier))
+    machines.set(
+      tier,
+      createCaseMachine(tier, core, (leaf, subleaf) => cpuid(model, leaf, subleaf)),
+    );
   const exclusions = new Exclusions();
   const failures: Failure[] = [];
   const files: FileReport[] = [];

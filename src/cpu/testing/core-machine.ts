@@ -16,7 +16,7 @@ import type { CaseEnd, CpuCase } from './cases.ts';
 import { abridgeTags, mappedPages, x87Start } from './cases.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
 import { evaluate } from './evaluator.ts';
-import type { CaseMachine, RunOptions, RunResult, Tier } from './machine.ts';
+import type { CaseMachine, Cpuid, RunOptions, RunResult, Tier } from './machine.ts';
 import { resolveRecord } from './resolve.ts';
 
 type Call = (...args: (number | bigint)[]) => number | bigint | undefined;
@@ -51,8 +51,8 @@ const attributes = {
   granular: 0x800,
 } as const;
 
-export function createCoreMachine(tier: Tier, module: WebAssembly.Module): CaseMachine {
-  return new CoreCaseMachine(tier, module);
+export function createCoreMachine(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid): CaseMachine {
+  return new CoreCaseMachine(tier, module, cpuid);
 }
 
 class CoreCaseMachine implements CaseMachine {
@@ -68,7 +68,7 @@ class CoreCaseMachine implements CaseMachine {
   private pages: number[] = [];
   private mode: CpuCase['mode'] = 'real';
 
-  constructor(tier: Tier, module: WebAssembly.Module) {
+  constructor(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid) {
     this.tier = tier;
     const memory = new WebAssembly.Memory({ initial: totalPages, maximum: 65536, shared: true });
     const ones = (): number => -1;
@@ -82,7 +82,8 @@ class CoreCaseMachine implements CaseMachine {
         msrRead: () => 0,
         msrWrite: () => 0,
         interruptAcknowledge: () => -1,
-        cpuid: () => undefined,
+        cpuid: (leaf: number, subleaf: number, at: number) =>
+          new Uint32Array(memory.buffer, at, 4).set(cpuid(leaf >>> 0, subleaf >>> 0)),
         setTaskPriority: () => undefined,
         log: () => undefined,
       },

@@ -1,6 +1,5 @@
-/** The machine that runs a case: what each tier implements, and where the runner gets one. */
+/** The machine that runs a case: what each tier implements (`tiers.ts` makes one). */
 import type { CaseEnd, CpuCase } from './cases.ts';
-import { createCoreMachine } from './core-machine.ts';
 
 /** How the run of a case stopped. */
 export type RunResult =
@@ -50,14 +49,5 @@ export interface CaseMachine {
 export const TIERS = ['interpreter', 'jit', 'evaluator'] as const;
 export type Tier = (typeof TIERS)[number];
 
-/**
- * A machine whose code runs on this tier alone. One machine serves many cases, one after the other. `core` is the
- * compiled `core.wasm`.
- */
-export function createCaseMachine(tier: Tier, core: WebAssembly.Module): CaseMachine {
-  if (!AVAILABLE_TIERS.includes(tier)) throw new Error(`this build has no ${tier} tier; it has ${AVAILABLE_TIERS.join(', ')}`);
-  return createCoreMachine(tier, core);
-}
-
-/** Tiers that `createCaseMachine` can make; `--tier all` means these. */
-export const AVAILABLE_TIERS: readonly Tier[] = ['interpreter', 'evaluator'];
+/** EAX, EBX, ECX and EDX of a CPUID leaf: the CPU model, which belongs to the machine and not to the CPU. */
+export type Cpuid = (leaf: number, subleaf: number) => readonly [number, number, number, number];
