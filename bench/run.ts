@@ -71,7 +71,7 @@ async function main(args: readonly string[]): Promise<number> {
   const wrong = checksumProblems(samples, expectedChecksums(options.scale));
   const clocks = clockProblems(samples);
   const kept = promises(tables);
-  const loads = samples.map((sample) => sample.load);
+  const loads = [loadBefore, ...samples.map((sample) => sample.load)];
   const loadRange = { before: loadBefore, least: Math.min(...loads), most: Math.max(...loads) };
 
   process.stdout.write(`${heading(host, versions)}\n`);
