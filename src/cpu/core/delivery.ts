@@ -297,12 +297,12 @@ function deliverLong(cpu: usize, vector: u32, source: u32, error: u32, hasError:
   sp &= ~15;
   const frame = sp - (hasError ? 48 : 40);
   if (!canonical(frame) || !canonical(sp - 1)) return fail(cpu, STACK_FAULT, ext);
-  if (hasError && !writeSized(cpu, frame, error, 8, kind)) return false;
-  if (!writeSized(cpu, sp - 40, rip, 8, kind)) return false;
-  if (!writeSized(cpu, sp - 32, selectorOf(cpu, CS), 8, kind)) return false;
-  if (!writeSized(cpu, sp - 24, flags, 8, kind)) return false;
-  if (!writeSized(cpu, sp - 16, gpr(cpu, RSP), 8, kind)) return false;
   if (!writeSized(cpu, sp - 8, selectorOf(cpu, SS), 8, kind)) return false;
+  if (!writeSized(cpu, sp - 16, gpr(cpu, RSP), 8, kind)) return false;
+  if (!writeSized(cpu, sp - 24, flags, 8, kind)) return false;
+  if (!writeSized(cpu, sp - 32, selectorOf(cpu, CS), 8, kind)) return false;
+  if (!writeSized(cpu, sp - 40, rip, 8, kind)) return false;
+  if (hasError && !writeSized(cpu, frame, error, 8, kind)) return false;
   if (!markAccessed(cpu, selector, descriptor)) return false;
 
   setGpr(cpu, RSP, frame);

@@ -38,8 +38,8 @@ export const SOURCE_EXTERNAL: u32 = 2;
 /** #DB traps and INT1. */
 export const SOURCE_TRAP: u32 = 3;
 
-/** DR6. */
-const DR6_BS: u32 = 0x4000;
+/** DR6: single step. */
+export const DR6_BS: u32 = 0x4000;
 /** DR7.GD: access to debug registers faults. Cleared on entry to the #DB handler. */
 const DR7_GD: u64 = 0x2000;
 const TROUBLE_FAULT: u32 = 1;
@@ -156,6 +156,8 @@ function deliverOrEscalate(cpu: usize, first: u32, firstSource: u32, firstError:
     const second = load<u32>(cpu, Vcpu.exceptionVector);
     const secondError = load<u32>(cpu, Vcpu.exceptionError);
     const secondHasError = load<u32>(cpu, Vcpu.exceptionHasError) != 0;
+    // A page fault shows in CR2 also where it becomes a double fault.
+    if (second == PAGE_FAULT) store<u64>(cpu, load<u64>(cpu, Vcpu.exceptionCr2), Vcpu.cr2);
     clearException(cpu);
     if (source == SOURCE_FAULT) {
       if (vector == DOUBLE_FAULT) {
@@ -240,6 +242,18 @@ export function watchAccess(cpu: usize, address: u64, size: u32, write: bool, po
   const kinds: u32 = port ? 1 << 2 : write ? (1 << 1) | (1 << 3) : 1 << 3;
   const hits = matching(cpu, address, size, kinds);
   if (hits) store<u32>(cpu, load<u32>(cpu, Vcpu.pendingDebug) | hits, Vcpu.pendingDebug);
+}
+
+/** Whether an enabled data breakpoint lies in the page of a linear address: such a page never gets into the data TLBs. */
+export function watchedPage(cpu: usize, linear: u64): bool {
+  const dr7 = <u32>load<u64>(cpu + 56, Vcpu.dr);
+  if (!(dr7 & 0xff)) return false;
+  for (let n: u32 = 0; n < 4; n++) {
+    // Kinds 1 (writes) and 3 (reads and writes); aligned as they are, breakpoints do not cross pages.
+    if (!((dr7 >> (2 * n)) & 3) || !((dr7 >> (16 + 4 * n)) & 1)) continue;
+    if ((load<u64>(cpu + ((<usize>n) << 3), Vcpu.dr) ^ linear) < 0x1000) return true;
+  }
+  return false;
 }
 
 /** TF, RF or an enabled breakpoint: the run loop goes one instruction at a time. */

@@ -48,7 +48,7 @@ export declare function setTaskPriority(value: u32): void;
 export declare function log(code: u32, a: u64, b: u64): void;
 
 /** Codes of `log`, with the meanings of its arguments. The machine prints each combination once. */
-/** a: bytes of the instruction, b: RIP. */
+/** a: eight bytes of code from the instruction on, the first in the lowest byte; b: RIP. */
 export const LOG_UNKNOWN_OPCODE: u32 = 1;
 /** a: index. */
 export const LOG_UNKNOWN_MSR_READ: u32 = 2;

@@ -12,6 +12,7 @@
  */
 import { Status, Vcpu } from '../../../build/core/layout';
 import { invalidateCode } from './blocks';
+import { watchedPage } from './events';
 import { setCompareFlags } from './flags';
 import { portAllowed } from './io';
 import { portRead, portWrite } from './machine';
@@ -330,6 +331,8 @@ function piece(
     count = min(count, elementsAhead(cpu, ES, offset, destination, size, down));
   }
   if (count == 0) bulk = false;
+  if (readsSource(op) && watchedPage(cpu, source)) bulk = false;
+  if (usesDestination(op) && watchedPage(cpu, destination)) bulk = false;
   if (bulk && readsSource(op)) {
     hostSource = translate(cpu, source, 0);
     if (trouble(cpu)) return 0;

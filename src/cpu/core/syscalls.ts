@@ -3,7 +3,7 @@
  * descriptor tables. Sources: SDM vol. 2, the instructions; vol. 3 §5.8.7, §5.8.8; AMD APM vol. 2 §6.1 (CSTAR).
  */
 import { Status, Vcpu } from '../../../build/core/layout';
-import { raise, raiseNoError } from './events';
+import { DR6_BS, raise, raiseNoError } from './events';
 import { getFlags, setFlags } from './flags';
 import { updateMode } from './mode';
 import {
@@ -26,6 +26,7 @@ import {
   RSP,
   setGpr,
   SS,
+  TF,
   UD,
   VM,
 } from './registers';
@@ -62,6 +63,15 @@ function enterAt(cpu: usize, cpl: u32, rip: u64): i32 {
   return Status.jump;
 }
 
+/**
+ * SYSCALL and SYSRET trap by TF as it is after them: a mask with TF keeps the handler from being stepped, and SYSRET
+ * traps as if SYSCALL had just ended. (`beginStep` has noted the trap by TF as it was before.)
+ */
+function stepByNewFlags(cpu: usize): void {
+  const pending = load<u32>(cpu, Vcpu.pendingDebug) & ~DR6_BS;
+  store<u32>(cpu, load<u32>(cpu, Vcpu.eflags) & TF ? pending | DR6_BS : pending, Vcpu.pendingDebug);
+}
+
 /** In compatibility mode it goes to CSTAR, as on AMD processors; Intel's raise #UD there. */
 export function syscall(cpu: usize): i32 {
   if (!(load<u64>(cpu, Vcpu.efer) & EFER_SCE) || !longMode(cpu)) return undefinedOpcode(cpu);
@@ -71,6 +81,7 @@ export function syscall(cpu: usize): i32 {
   setGpr(cpu, R11, getFlags(cpu) & ~RF);
   const mask = <u32>load<u64>(cpu, Vcpu.msrSfmask);
   setFlags(cpu, getFlags(cpu) & ~(mask | RF), 0x3c7fd5 | RF);
+  stepByNewFlags(cpu);
   const selector = (star >> 32) & 0xfffc;
   flatSegment(cpu, CS, selector, CODE64_KERNEL);
   flatSegment(cpu, SS, selector + 8, DATA_KERNEL);
@@ -90,6 +101,7 @@ export function sysret(cpu: usize, size: i32): i32 {
   flatSegment(cpu, SS, (star + 8) | 3, DATA_USER);
   setFlags(cpu, <u32>gpr(cpu, R11), 0x3c7fd5 | RF);
   store<u32>(cpu, load<u32>(cpu, Vcpu.eflags) & ~RF, Vcpu.eflags);
+  stepByNewFlags(cpu);
   return enterAt(cpu, 3, size == 8 ? rip : rip & 0xffffffff);
 }
 

@@ -242,7 +242,10 @@ export function writeDebug(cpu: usize, operand: i32, wide: u64): i32 {
   if (n >= 6 && value >> 32) return fault(cpu, GP, 0);
   if (n == 6) value = (value & 0xe00f) | 0xffff0ff0;
   if (n == 7) value = (value & 0xffff23ff) | 0x400;
+  const enabled = load<u64>(cpu + 56, Vcpu.dr) & 0xff;
   store<u64>(cpu + ((<usize>n) << 3), value, Vcpu.dr);
+  // The data TLBs leave out pages with data breakpoints.
+  if (n != 6 && (enabled | load<u64>(cpu + 56, Vcpu.dr)) & 0xff) flushTlb(cpu, false);
   return Status.sync;
 }
 

@@ -116,17 +116,17 @@ export function indefinite(b: Builder): Value {
 /**
  * Ends an instruction: `commit` writes the results unless an exception prevents them, then the flags (with C1, and the
  * other condition codes where `codes` says that the instruction sets them) go into the status word. `commit` may store
- * to memory first.
+ * to memory first; `prevented` runs in its place, for a store that faults although its exception prevents it.
  */
 export function conclude(
   b: Builder,
   flags: Value,
   commit: () => void,
-  options: { readonly prevents?: number; readonly codes?: number } = {},
+  options: { readonly prevents?: number; readonly codes?: number; readonly prevented?: () => void } = {},
 ): void {
   const prevents = options.prevents ?? preventing.arithmetic;
   const unmasked = b.and(b.and(flags, b.not(b.getSystem('fpuControl'))), b.int(4, 0x3f));
-  b.if(b.isZero(b.and(unmasked, b.int(4, prevents))), commit);
+  b.if(b.isZero(b.and(unmasked, b.int(4, prevents))), commit, options.prevented);
   finishStatus(b, flags, unmasked, options.codes ?? fsw.c1);
 }
 

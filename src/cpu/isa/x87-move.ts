@@ -126,7 +126,7 @@ function storeNumber(to: Format, pops: boolean, truncate = false): Semantics {
         b.write(target, size === 8 ? b.get(bits) : b.trunc(size, b.get(bits)));
         if (pops) pop(b);
       },
-      { prevents: preventing.store },
+      { prevents: preventing.store, prevented: () => b.probe(target) },
     );
   };
 }
@@ -143,7 +143,7 @@ const FBSTP: Semantics = (b, i) => {
       writeExtended(b, target, out);
       pop(b);
     },
-    { prevents: preventing.store },
+    { prevents: preventing.store, prevented: () => b.probe(target) },
   );
 };
 
@@ -161,7 +161,7 @@ const FSTP_F80: Semantics = (b, i) => {
       writeExtended(b, operand(i, 0), value);
       pop(b);
     },
-    { prevents: preventing.store },
+    { prevents: preventing.store, prevented: () => b.probe(operand(i, 0)) },
   );
 };
 

@@ -186,9 +186,9 @@ class CoreCaseMachine implements CaseMachine {
     v.eflags = (flags & ~0x8d5 & 0x3f7fd7) | 2;
     this.call('setArithmeticFlags', layout.cpu, flags);
     v.cpl = c.cpl;
-    v.cr0 = value('cr0') | 0x20n | (c.mode === 'real' ? 0n : 1n);
+    v.cr0 = (c.regs.cr0 ?? 0x20n) | (c.mode === 'real' ? 0n : 1n);
     v.cr2 = value('cr2');
-    v.cr4 = value('cr4') | 0x600n;
+    v.cr4 = c.regs.cr4 ?? 0x600n;
     v.cr8 = value('cr8');
     v.efer = value('efer');
     v.xcr0 = 1n;

@@ -144,6 +144,7 @@ ${each(['syscall', 'sysretq'])}`,
   log [STACK3 - 24]
   log [STACK3 - 32]
   expect 1f
+  ${load('ss', '0x10')}
   push 0x40
   push offset 5f
   retfq
