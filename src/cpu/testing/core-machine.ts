@@ -8,7 +8,7 @@ import type { Form } from '../isa/compile.ts';
 import { helpers } from '../isa/helpers.ts';
 import { instructionTable } from '../isa/table.ts';
 import { generateInterpreter } from '../interpreter/generate.ts';
-import { Record as InstructionRecord, recordFlags } from '../record.ts';
+import { recordFlags } from '../record.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Vcpu } from '../state.ts';
 import { status } from '../status.ts';
@@ -17,7 +17,7 @@ import { abridgeTags, mappedPages, x87Start } from './cases.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
 import { evaluate } from './evaluator.ts';
 import type { CaseMachine, Cpuid, RunOptions, RunResult, Tier } from './machine.ts';
-import { resolveRecord } from './resolve.ts';
+import { RecordCursor, resolveRecord } from './resolve.ts';
 
 type Call = (...args: (number | bigint)[]) => number | bigint | undefined;
 
@@ -64,6 +64,7 @@ class CoreCaseMachine implements CaseMachine {
   private readonly tier: Tier;
   private readonly forms: readonly Form[];
   private readonly environment: EvaluatorEnvironment;
+  private readonly record: RecordCursor;
   /** Pages in use, guest-physical. */
   private pages: number[] = [];
   private mode: CpuCase['mode'] = 'real';
@@ -92,6 +93,7 @@ class CoreCaseMachine implements CaseMachine {
     this.buffer = memory.buffer;
     this.bytes = new Uint8Array(this.buffer);
     this.vcpu = Vcpu.at(this.buffer, layout.cpu);
+    this.record = new RecordCursor(this.buffer);
     this.frameTable = new Uint32Array(this.buffer, layout.frameTable, layout.frameCount);
     this.forms = tier === 'evaluator' ? generateInterpreter(compileTable(instructionTable), helpers).forms : [];
     this.environment = this.makeEnvironment();
@@ -120,7 +122,7 @@ class CoreCaseMachine implements CaseMachine {
   }
 
   private writePhysical(address: number, bytes: Uint8Array): void {
-    for (let done = 0; done < bytes.length; ) {
+    for (let done = 0; done < bytes.length;) {
       const at = address + done;
       const inPage = Math.min(4096 - (at % 4096), bytes.length - done);
       this.bytes.set(bytes.subarray(done, done + inPage), this.frame(at - (at % 4096)) + (at % 4096));
@@ -329,7 +331,8 @@ class CoreCaseMachine implements CaseMachine {
   private isRepeating(): boolean {
     const at = this.vcpu.record;
     if (at === 0) return false;
-    const record = InstructionRecord.at(this.buffer, at);
+    const { record } = this;
+    record.$address = at;
     return (record.flags & (recordFlags.rep | recordFlags.repne)) !== 0;
   }
 
@@ -345,7 +348,8 @@ class CoreCaseMachine implements CaseMachine {
     v.record = at;
     v.slice = 1;
     v.budget = 0;
-    const record = InstructionRecord.at(this.buffer, at);
+    const { record } = this;
+    record.$address = at;
     const form = this.forms[record.form - pseudoForm.count];
     let result: number;
     if (!form) {
@@ -376,8 +380,8 @@ class CoreCaseMachine implements CaseMachine {
       return v.trouble ? undefined : BigInt.asUintN(64, BigInt(result ?? 0n));
     };
     return {
-      buffer: this.buffer,
-      cpu,
+      vcpu: v,
+      view: new DataView(this.buffer, cpu, Vcpu.size),
       read: (segment, offset, size) => {
         const at = linear(segment, offset, size, false);
         if (at === undefined) return undefined;

@@ -33,9 +33,9 @@ type VcpuState = ReturnType<typeof Vcpu.at>;
 
 /** What the evaluator needs beside the vCPU's bytes. Segments by number; offsets within the segment. */
 export interface EvaluatorEnvironment {
-  /** The memory that holds the vCPU, and the vCPU's address there. */
-  readonly buffer: ArrayBufferLike;
-  readonly cpu: number;
+  /** The vCPU, and its bytes. */
+  readonly vcpu: VcpuState;
+  readonly view: DataView;
   /**
    * Reads `size` bytes (1, 2, 4, 8, 16), little-endian. A fault gives undefined, with `Vcpu.exception*`, `exceptionPending`
    * and `trouble` set, as the core's memory functions do.
@@ -118,8 +118,8 @@ class Evaluator extends ValueArithmetic implements Builder {
     super(i.mnemonic);
     this.env = env;
     this.i = i;
-    this.vcpu = Vcpu.at(env.buffer, env.cpu);
-    this.view = new DataView(env.buffer, env.cpu, Vcpu.size);
+    this.vcpu = env.vcpu;
+    this.view = env.view;
   }
 
   run(): number {
@@ -523,7 +523,7 @@ class Evaluator extends ValueArithmetic implements Builder {
     return Vcpu.offsets.st + 16 * ((this.vcpu.fpuTop + n) & 7);
   }
   st(n: number): Value {
-    return this.make('f80', BigInt(this.env.cpu + this.physical(n)));
+    return this.make('f80', BigInt(this.vcpu.$address + this.physical(n)));
   }
   setSt(n: number, v: Value): void {
     const [significand, signExponent] = [bitsOf(this.significand(v)), bitsOf(this.signExponent(v))];
@@ -535,10 +535,10 @@ class Evaluator extends ValueArithmetic implements Builder {
     const at = Vcpu.offsets.scratch + 16 * this.temporaries++;
     if (at + 16 > Vcpu.offsets.scratch + 8 * 64)
       throw new Error(`${this.i.mnemonic}: more temporaries than Vcpu.scratch`);
-    return this.make('f80', BigInt(this.env.cpu + at));
+    return this.make('f80', BigInt(this.vcpu.$address + at));
   }
   private inVcpu(address: Value): number {
-    return Number(bitsOf(address)) - this.env.cpu;
+    return Number(bitsOf(address)) - this.vcpu.$address;
   }
   significand(v: Value): Value {
     return this.make('i64', this.peek(this.inVcpu(v), 8));

@@ -20,9 +20,8 @@ function isCanonical(address: bigint): boolean {
 }
 
 export class FlatEnvironment implements EvaluatorEnvironment {
-  readonly buffer: ArrayBuffer = new ArrayBuffer(Vcpu.size);
-  readonly cpu = 0;
-  readonly vcpu: VcpuState = Vcpu.at(this.buffer, this.cpu);
+  readonly view = new DataView(new ArrayBuffer(Vcpu.size));
+  readonly vcpu: VcpuState = Vcpu.at(this.view.buffer, 0);
   /** Bytes by linear address. Absent ones read 0. */
   readonly memory = new Map<bigint, number>();
   /** The error code of the page fault that an access takes, if any. */

@@ -1,8 +1,7 @@
 /** Makes instructions for the evaluator: from a match (`isa/match.ts`), or from a record that the core has decoded. */
 import type { Form, FormOperand } from '../isa/compile.ts';
 import type { Match, OperandMatch } from '../isa/match.ts';
-import type { Record as DecodedRecord } from '../record.ts';
-import { recordFlags } from '../record.ts';
+import { Record as DecodedRecord, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import type { ResolvedInstruction, ResolvedOperand } from './evaluator.ts';
 
@@ -49,9 +48,54 @@ export function resolveMatch(m: Match, ip: bigint): ResolvedInstruction {
   };
 }
 
-type RecordView = ReturnType<typeof DecodedRecord.at>;
+/** Decoded records, read at `$address`, which moves: a struct accessor for each instruction would cost too much. */
+export class RecordCursor {
+  $address = 0;
+  private readonly view: DataView;
 
-function ofRecord(o: FormOperand, record: RecordView, position: number): ResolvedOperand {
+  constructor(buffer: ArrayBufferLike) {
+    this.view = new DataView(buffer);
+  }
+
+  get form(): number {
+    return this.view.getUint16(this.$address + DecodedRecord.offsets.form, true);
+  }
+  get offset(): number {
+    return this.view.getUint16(this.$address + DecodedRecord.offsets.offset, true);
+  }
+  get rm(): number {
+    return this.view.getUint16(this.$address + DecodedRecord.offsets.rm, true);
+  }
+  get reg(): number {
+    return this.view.getUint16(this.$address + DecodedRecord.offsets.reg, true);
+  }
+  get base(): number {
+    return this.view.getUint16(this.$address + DecodedRecord.offsets.base, true);
+  }
+  get index(): number {
+    return this.view.getUint16(this.$address + DecodedRecord.offsets.index, true);
+  }
+  get scale(): number {
+    return this.view.getUint8(this.$address + DecodedRecord.offsets.scale);
+  }
+  get length(): number {
+    return this.view.getUint8(this.$address + DecodedRecord.offsets.length);
+  }
+  get segment(): number {
+    return this.view.getUint8(this.$address + DecodedRecord.offsets.segment);
+  }
+  get flags(): number {
+    return this.view.getUint8(this.$address + DecodedRecord.offsets.flags);
+  }
+  get displacement(): number {
+    return this.view.getInt32(this.$address + DecodedRecord.offsets.displacement, true);
+  }
+  get immediate(): bigint {
+    return this.view.getBigInt64(this.$address + DecodedRecord.offsets.immediate, true);
+  }
+}
+
+function ofRecord(o: FormOperand, record: RecordCursor, position: number): ResolvedOperand {
   switch (o.kind) {
     case 'memory':
       // A moffs operand is an address in the immediate.
@@ -99,7 +143,7 @@ function ofRecord(o: FormOperand, record: RecordView, position: number): Resolve
  * From the core's decoder. `form` is the compiled table's form of `record.form`. Memory operands that are
  * RIP-relative have `ripBase` as their base, which the core keeps.
  */
-export function resolveRecord(form: Form, record: RecordView): ResolvedInstruction {
+export function resolveRecord(form: Form, record: RecordCursor): ResolvedInstruction {
   const addressSize = ([2, 4, 8] as const)[record.flags & recordFlags.addressSize] ?? 8;
   let immediates = 0;
   return {
