@@ -90,19 +90,51 @@ function accessor(fields: Fields, offsets: Record<string, number>, buffer: Array
   for (const [field, type] of Object.entries(fields)) {
     const at = address + (offsets[field] ?? 0);
     if (typeof type === 'string') {
-      const view = viewOf(type, buffer, at, 1);
-      Object.defineProperty(target, field, {
-        enumerable: true,
-        get: () => view[0],
-        set: (value: number & bigint) => {
-          view[0] = value;
-        },
-      });
+      Object.defineProperty(target, field, { enumerable: true, ...accessorOf(type, buffer, at) });
     } else {
       Object.defineProperty(target, field, { enumerable: true, value: viewOf(type.array, buffer, at, type.length) });
     }
   }
   return target;
+}
+
+interface Accessors {
+  get: () => number | bigint;
+  set: (value: never) => void;
+}
+
+/** Getter and setter of a scalar: a function of its own for each type, so that engines see one type of array in it. */
+function accessorOf(type: Scalar, buffer: ArrayBufferLike, at: number): Accessors {
+  switch (type) {
+    case 'u8': {
+      const view = new Uint8Array(buffer, at, 1);
+      return { get: () => view[0] as number, set: (value: number) => void (view[0] = value) };
+    }
+    case 'u16': {
+      const view = new Uint16Array(buffer, at, 1);
+      return { get: () => view[0] as number, set: (value: number) => void (view[0] = value) };
+    }
+    case 'u32': {
+      const view = new Uint32Array(buffer, at, 1);
+      return { get: () => view[0] as number, set: (value: number) => void (view[0] = value) };
+    }
+    case 'i32': {
+      const view = new Int32Array(buffer, at, 1);
+      return { get: () => view[0] as number, set: (value: number) => void (view[0] = value) };
+    }
+    case 'u64': {
+      const view = new BigUint64Array(buffer, at, 1);
+      return { get: () => view[0] as bigint, set: (value: bigint) => void (view[0] = value) };
+    }
+    case 'i64': {
+      const view = new BigInt64Array(buffer, at, 1);
+      return { get: () => view[0] as bigint, set: (value: bigint) => void (view[0] = value) };
+    }
+    case 'f64': {
+      const view = new Float64Array(buffer, at, 1);
+      return { get: () => view[0] as number, set: (value: number) => void (view[0] = value) };
+    }
+  }
 }
 
 function viewOf(type: Scalar, buffer: ArrayBufferLike, at: number, length: number): Views[Scalar] {
