@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
 import { parseOptions } from '../../src/cli/options.ts';
 import { describeHost } from '../machine-info.ts';
+import { UsageError } from '../options.ts';
 import { startNode } from './child-session.ts';
 import { PeerMissing, type Machine, type Peer, type Session } from './peer.ts';
 
@@ -12,6 +13,16 @@ export interface TabvisorOptions {
   readonly root: string;
   /** As `--tier` of `npm run vm`; undefined: its default. */
   readonly tier: string | undefined;
+}
+
+/** The headless machine's own command line knows what tiers there are. @throws UsageError */
+function checkTier(tier: string | undefined): void {
+  if (tier === undefined) return;
+  try {
+    parseOptions(['-kernel', 'none', '--tier', tier]);
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error));
+  }
 }
 
 export class TabvisorPeer implements Peer {
@@ -27,8 +38,7 @@ export class TabvisorPeer implements Peer {
 
   async prepare(): Promise<string> {
     const { root, tier } = this.#options;
-    // The command line's own check says what tiers there are.
-    if (tier !== undefined) parseOptions(['-kernel', 'none', '--tier', tier]);
+    checkTier(tier);
     if (!existsSync(path.join(root, 'build/core/core.wasm'))) {
       throw new PeerMissing('the processor core is not built: run npm run build:core');
     }
