@@ -1,7 +1,8 @@
 /**
  * The course of a benchmark. In each round every peer's machine is booted afresh, and for each row all peers take
  * turns, so that what drifts on the host meets all of them alike; the first of them changes from row to row. Machines
- * that wait for their turn are idle at their prompts.
+ * that wait for their turn are idle at their prompts. Or, if asked for, peers take turns round by round, and no other
+ * machine is there.
  */
 import type { GuestImage } from '../guests/manifest.ts';
 import type { Architecture } from '../guests/schema.ts';
@@ -78,7 +79,9 @@ export class Benchmark {
     for (const line of lines) {
       const turn: Turn = { section: 'boot', arch, row: `${guest.id}, ${line}`, round };
       const machine = guestMachine(this.#setup.root, guest, line);
-      await this.#eachPeer(turn, async (peer) => [await measureBoot(peer, machine, { ...turn, peer: peer.id })], true);
+      await this.#eachPeer(turn, async (peer) => [await measureBoot(peer, machine, { ...turn, peer: peer.id })], {
+        booting: true,
+      });
     }
   }
 
@@ -89,7 +92,7 @@ export class Benchmark {
       await this.#eachPeer(
         turn,
         async (peer) => [await measureDecode(peer, machine, { ...turn, peer: peer.id, instructions })],
-        true,
+        { booting: true },
       );
     }
   }
@@ -98,38 +101,44 @@ export class Benchmark {
     if (guest === undefined) return;
     const { options, root } = this.#setup;
     const machine = guestMachine(root, guest, 'trimmed');
-    try {
-      const start: Turn = { section: 'workloads', arch, row: 'start', round };
-      await this.#eachPeer(start, async (peer) => {
-        await this.#startSession(peer, machine, round);
-        return [];
-      });
-      for (const call of callsFor(options.workloads)) {
-        const turn: Turn = { section: 'workloads', arch, row: call.join(' '), round };
-        await this.#eachPeer(turn, async (peer) => {
-          const session = this.#sessions.get(peer);
-          if (session === undefined) return [];
-          try {
-            const key = { section: 'workloads', arch, peer: peer.id, round } as const;
-            const samples = await measureCall(session, call, { key, scale: options.scale });
-            return samples.filter(({ row }) => options.workloads.includes(row));
-          } catch (error) {
-            // What it would do next is anybody's guess; the next round has a fresh one.
-            this.#sessions.delete(peer);
-            await session.stop();
-            throw error;
-          }
-        });
+    const { peers } = this.#setup;
+    // Those whose machines are up at the same time.
+    const groups = options.turns === 'row' ? [peers] : rotate(peers, round - 1).map((peer) => [peer]);
+    for (const group of groups) {
+      try {
+        const start: Turn = { section: 'workloads', arch, row: 'start', round };
+        await this.#eachPeer(start, (peer) => this.#startSession(peer, machine, round), { peers: group });
+        for (const call of callsFor(options.workloads)) {
+          const turn: Turn = { section: 'workloads', arch, row: call.join(' '), round };
+          await this.#eachPeer(turn, (peer) => this.#call(peer, call, turn), { peers: group });
+        }
+      } finally {
+        await this.#stopSessions();
       }
-    } finally {
-      await this.#stopSessions();
     }
   }
 
-  async #startSession(peer: Peer, machine: Machine, round: number): Promise<void> {
+  async #call(peer: Peer, call: readonly string[], { arch, round }: Turn): Promise<Sample[]> {
+    const { options } = this.#setup;
+    const session = this.#sessions.get(peer);
+    if (session === undefined) return [];
+    try {
+      const key = { section: 'workloads', arch, peer: peer.id, round } as const;
+      const samples = await measureCall(session, call, { key, scale: options.scale });
+      return samples.filter(({ row }) => options.workloads.includes(row));
+    } catch (error) {
+      // What it would do next is anybody's guess; the next round has a fresh one.
+      this.#sessions.delete(peer);
+      await session.stop();
+      throw error;
+    }
+  }
+
+  async #startSession(peer: Peer, machine: Machine, round: number): Promise<Sample[]> {
     const session = await startShell(peer, machine);
     this.#sessions.set(peer, session);
     if (round === 1) this.guests.push(await describeGuest(session, { arch: machine.arch, peer: peer.id }));
+    return [];
   }
 
   async #stopSessions(): Promise<void> {
@@ -139,8 +148,13 @@ export class Benchmark {
   }
 
   /** Gives every peer that can its turn. A failure is noted, and is the failing peer's alone. */
-  async #eachPeer(turn: Turn, measure: (peer: Peer) => Promise<Sample[]>, booting = false): Promise<void> {
-    const able = this.#setup.peers.filter((peer) => peer.architectures.includes(turn.arch) && (peer.boots || !booting));
+  async #eachPeer(
+    turn: Turn,
+    measure: (peer: Peer) => Promise<Sample[]>,
+    among: { readonly peers?: readonly Peer[]; readonly booting?: boolean } = {},
+  ): Promise<void> {
+    const { peers = this.#setup.peers, booting = false } = among;
+    const able = peers.filter((peer) => peer.architectures.includes(turn.arch) && (peer.boots || !booting));
     for (const peer of rotate(able, this.#turns++)) {
       if (this.#cancelled) return;
       try {

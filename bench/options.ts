@@ -15,6 +15,7 @@ export const usage = `usage: npm run bench -- [options]
   --arch ARCH       i386 or amd64 (default both)
   --scale S         amount of work (default 1)
   --quick           one round, a tenth of the work, a row of each kind, without v86-nojit and stock boots
+  --turns UNIT      row (default): peers take turns row by row; round: one machine at a time does all rows
   --tier TIER       of Tabvisor under Node, as in npm run vm
   --out FILE.json   where the result goes (default bench/results/DATE.json; .cache/bench/results for --quick)
 
@@ -46,6 +47,8 @@ export interface BenchOptions {
   /** As it was written: it names a set of expected checksums. */
   readonly scale: string;
   readonly quick: boolean;
+  /** After what the next peer has its turn. */
+  readonly turns: 'row' | 'round';
   readonly tier: string | undefined;
   readonly out: string | undefined;
 }
@@ -93,6 +96,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     architectures: values.arch === undefined ? ['i386', 'amd64'] : listOf('arch', values.arch, ['i386', 'amd64']),
     scale: String(Number(scale)),
     quick,
+    turns: listOf('turns', values.turns, ['row', 'round'])[0] ?? 'row',
     tier: values.tier,
     out: values.out,
   };
@@ -124,6 +128,7 @@ function parse(args: readonly string[]) {
         arch: { type: 'string' },
         scale: { type: 'string' },
         quick: { type: 'boolean', default: false },
+        turns: { type: 'string', default: 'row' },
         tier: { type: 'string' },
         out: { type: 'string' },
         help: { type: 'boolean', short: 'h', default: false },
