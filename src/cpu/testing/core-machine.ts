@@ -421,7 +421,7 @@ class CoreCaseMachine implements CaseMachine {
   readReg(name: string): bigint {
     const v = this.vcpu;
     const mask = (value: bigint): bigint => {
-      if (/^r/.test(name) || /^cr|^dr|_base$|efer/.test(name)) return value;
+      if (name.startsWith('r') || /^cr|^dr|_base$|efer/.test(name)) return value;
       return value & (name.startsWith('e') && name !== 'es' ? 0xffffffffn : 0xffffn);
     };
     const bare = name.replace(/^[er](?=[a-z]{2}$|flags$)/, '');
