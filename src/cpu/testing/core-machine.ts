@@ -16,7 +16,7 @@ import type { CaseEnd, CpuCase } from './cases.ts';
 import { abridgeTags, mappedPages, x87Start } from './cases.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
 import { evaluate } from './evaluator.ts';
-import type { CaseMachine, Cpuid, RunOptions, RunResult, Tier } from './machine.ts';
+import type { CaseMachine, Cpuid, InstructionObserver, RunOptions, RunResult, Tier } from './machine.ts';
 import { RecordCursor, resolveRecord } from './resolve.ts';
 
 type Call = (...args: (number | bigint)[]) => number | bigint | undefined;
@@ -51,8 +51,13 @@ const attributes = {
   granular: 0x800,
 } as const;
 
-export function createCoreMachine(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid): CaseMachine {
-  return new CoreCaseMachine(tier, module, cpuid);
+export function createCoreMachine(
+  tier: Tier,
+  module: WebAssembly.Module,
+  cpuid: Cpuid,
+  observe?: InstructionObserver,
+): CaseMachine {
+  return new CoreCaseMachine(tier, module, cpuid, observe);
 }
 
 class CoreCaseMachine implements CaseMachine {
@@ -62,6 +67,7 @@ class CoreCaseMachine implements CaseMachine {
   private readonly frameTable: Uint32Array;
   private readonly bytes: Uint8Array;
   private readonly tier: Tier;
+  private readonly observe: InstructionObserver | undefined;
   private readonly forms: readonly Form[];
   private readonly environment: EvaluatorEnvironment;
   private readonly record: RecordCursor;
@@ -69,8 +75,9 @@ class CoreCaseMachine implements CaseMachine {
   private pages: number[] = [];
   private mode: CpuCase['mode'] = 'real';
 
-  constructor(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid) {
+  constructor(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid, observe?: InstructionObserver) {
     this.tier = tier;
+    this.observe = observe;
     const memory = new WebAssembly.Memory({ initial: totalPages, maximum: 65536, shared: true });
     const ones = (): number => -1;
     const instance = new WebAssembly.Instance(module, {
@@ -356,6 +363,7 @@ class CoreCaseMachine implements CaseMachine {
       this.call('undefinedInstruction', cpu, at);
       result = status.fault;
     } else {
+      if (this.observe) this.show(this.observe, record.length);
       v.deviceAccess = 1;
       result = evaluate(this.environment, resolveRecord(form, record));
       v.deviceAccess = 0;
@@ -369,6 +377,18 @@ class CoreCaseMachine implements CaseMachine {
     v.trouble = 0;
     v.slice = 0;
     this.call('endOne', cpu);
+  }
+
+  /** Tells the observer of the instruction at RIP, which has been decoded. */
+  private show(observe: InstructionObserver, length: number): void {
+    const long = (this.vcpu.modeKey & 3) === 2;
+    const start = long ? this.vcpu.rip : (this.vcpu.segBase[1] ?? 0n) + this.vcpu.rip;
+    const fetch = 2;
+    const bytes = Uint8Array.from({ length }, (_, n) => {
+      const linear = long ? start + BigInt(n) : BigInt.asUintN(32, start + BigInt(n));
+      return this.bytes[Number(this.call('translate', layout.cpu, linear, fetch)) >>> 0] ?? 0;
+    });
+    observe(bytes, ([16, 32, 64] as const)[this.vcpu.modeKey & 3] ?? 64);
   }
 
   private makeEnvironment(): EvaluatorEnvironment {

@@ -51,3 +51,6 @@ export type Tier = (typeof TIERS)[number];
 
 /** EAX, EBX, ECX and EDX of a CPUID leaf: the CPU model, which belongs to the machine and not to the CPU. */
 export type Cpuid = (leaf: number, subleaf: number) => readonly [number, number, number, number];
+
+/** Is told of each instruction that the evaluator tier runs, before it does: its bytes, and the size of the code. */
+export type InstructionObserver = (bytes: Uint8Array, mode: 16 | 32 | 64) => void;
