@@ -105,7 +105,8 @@ test.describe('one guest', () => {
     const status = await vmm.state(i386, 'stopped', 'crashed');
     expect(status).toEqual({ state: 'stopped', cause: { kind: 'poweredOff' } });
     await expect(vmm.pane(i386).locator('.notice')).toContainText('Powered off');
-    await expect.poll(async () => (await vmm.memory()).keptBytes).toBeGreaterThan(0);
+    await expect.poll(async () => (await vmm.memory()).cleaning).toBe(0);
+    expect((await vmm.memory()).keptBytes).toBeGreaterThan(0);
     await vmm.pane(i386).getByRole('button', { name: 'Start' }).click();
     await vmm.booted(i386);
     expect((await vmm.memory()).memories).toBe(1);

@@ -77,7 +77,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   hugePages: 'u32',
   /** 1 when supervisor code ran from a page that is not global: a write to CR3 makes it stale, too. */
   localCode: 'u32',
-  spare: 'u32',
+  /** 1 when the last look-up led to an instruction that crosses pages. */
+  crossing: 'u32',
   /** Bytes of an instruction that crosses a page. */
   fetchBuffer: array16(),
   /** A bit for each 2 MiB range (hashed) that a large page maps. */

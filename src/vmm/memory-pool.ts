@@ -56,6 +56,8 @@ export interface MemoryPoolUsage {
   /** Memories that live, in use, being cleaned or kept, and how many may. */
   readonly memories: number;
   readonly maximumMemories: number;
+  /** Memories of `memories` that are being cleaned: not yet to be had again. */
+  readonly cleaning: number;
 }
 
 interface Kept {
@@ -100,6 +102,7 @@ export class MemoryPool {
       keptBytes: this.#kept.reduce((sum, kept) => sum + kept.memory.buffer.byteLength, this.#cleaningBytes),
       memories: this.#lent + this.#cleaning + this.#kept.length,
       maximumMemories: this.#maximumMemories,
+      cleaning: this.#cleaning,
     };
   }
 

@@ -19,6 +19,9 @@ import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 
 // @ts-ignore: decorator
 @inline const MAX_RECORDS: u32 = 48;
+/** Blocks of a page that a look-up searches for an instruction in the middle of one. */
+// @ts-ignore: decorator
+@inline const MOST_BLOCKS: i32 = 64;
 
 // @ts-ignore: decorator
 @inline
@@ -183,22 +186,63 @@ export function lookup(cpu: usize): usize {
     }
     block = <usize>load<u32>(block, Block.nextInBucket);
   }
-  if (block == 0) {
-    block = decodeBlock(cpu, host, linear, rip, modeKey);
-    if (block == 0) return 0;
+  let record: usize = 0;
+  if (block != 0) record = block + Block.SIZE;
+  else {
+    record = withinBlock(cpu, host, modeKey);
+    if (record == 0) {
+      block = decodeBlock(cpu, host, linear, rip, modeKey);
+      if (block == 0) return 0;
+      record = block + Block.SIZE;
+    }
   }
+  const crossing = block != 0 && load<u32>(block, Block.secondPage) != 0;
+  store<u32>(header, crossing ? 1 : 0, ArenaHeader.crossing);
   const offset = <u64>(host & 0xfff);
   store<u64>(cpu, rip - offset, Vcpu.ripBase);
-  const record = block + Block.SIZE;
   if (modeKey & MODE_CODE_FLAT) {
     const jump = arena(cpu) + Arena.jumpCache + ((<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1))) << 4);
     store<u64>(jump, rip, JumpEntry.rip);
     store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
     store<u32>(jump, <u32>record, JumpEntry.record);
     noteCodePage(cpu, linear);
-    if (load<u32>(block, Block.secondPage)) noteCodePage(cpu, linear + 0x1000);
+    if (crossing) noteCodePage(cpu, linear + 0x1000);
   }
   return record;
+}
+
+/** The record of an instruction that is decoded in the middle of a block of its page, or 0. */
+function withinBlock(cpu: usize, host: usize, modeKey: u32): usize {
+  if (!(modeKey & MODE_CODE_FLAT)) return 0;
+  const map = codeMap(cpu, host);
+  // Cheap where nothing near was decoded.
+  if (!((load<u64>(map, CodeMap.granules) >> ((host & 0xfff) >> 6)) & 1)) return 0;
+  let block = <usize>load<u32>(map, CodeMap.blocks);
+  const page = host & ~0xfff;
+  for (let looks = 0; block != 0 && looks < MOST_BLOCKS; looks++) {
+    const start = <usize>load<u32>(block, Block.host);
+    const first = (start & ~0xfff) == page;
+    if (
+      first &&
+      start < host &&
+      host < start + <usize>load<u32>(block, Block.length) &&
+      load<u32>(block, Block.modeKey) == modeKey &&
+      load<u32>(block, Block.secondPage) == 0
+    ) {
+      // By halves: the records stand in the order of their offsets; the last one closes the block.
+      let low = block + Block.SIZE;
+      let high = low + <usize>(load<u32>(block, Block.count) - 1) * Record.SIZE;
+      const offset = <u32>(host & 0xfff);
+      while (low < high) {
+        const middle = low + <usize>((<u32>(high - low) / <u32>Record.SIZE) >> 1) * Record.SIZE;
+        if (<u32>load<u16>(middle, Record.offset) < offset) low = middle + Record.SIZE;
+        else high = middle;
+      }
+      if (<u32>load<u16>(low, Record.offset) == offset) return low;
+    }
+    block = <usize>load<u32>(block + (first ? Block.nextInPage : Block.nextInSecondPage));
+  }
+  return 0;
 }
 
 /** Joins the instruction before `record` with it, when it is a conditional branch and there is such a form. */
@@ -215,6 +259,18 @@ function fuse(cpu: usize, record: usize): void {
   const groups = tables + <usize>load<u32>(tables, 12);
   const fused = load<u16>(groups + ((<usize>(((group - 1) << 4) | (branch & 15))) << 1));
   if (fused) store<u16>(before, fused, Record.form);
+}
+
+/** A block starts there. */
+// @ts-ignore: decorator
+@inline
+function known(cpu: usize, host: usize, modeKey: u32): bool {
+  let block = <usize>load<u32>(bucket(cpu, host, modeKey));
+  while (block != 0) {
+    if (<usize>load<u32>(block, Block.host) == host && load<u32>(block, Block.modeKey) == modeKey) return true;
+    block = <usize>load<u32>(block, Block.nextInBucket);
+  }
+  return false;
 }
 
 function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u32): usize {
@@ -235,6 +291,8 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
   // Outside of a flat code segment the limit counts: one instruction a block, checked at each look-up.
   const most: u32 = modeKey & MODE_CODE_FLAT ? MAX_RECORDS : 1;
   while (count < most && offset < 0x1000) {
+    // What is decoded already is not decoded again.
+    if (count > 0 && known(cpu, page + offset, modeKey)) break;
     const result = decode(cpu, page + offset, 0x1000 - offset, record, offset, modeKey);
     if (result == DECODE_MORE) {
       if (count > 0) break;
@@ -313,9 +371,21 @@ export function linkTo(cpu: usize, record: usize): usize {
   const flushes = load<u32>(arenaHeader(cpu), ArenaHeader.arenaFlushes);
   const target = lookup(cpu);
   if (target == 0) return 0;
-  const crossing = load<u32>(target - Block.SIZE, Block.secondPage) != 0;
+  const crossing = load<u32>(arenaHeader(cpu), ArenaHeader.crossing) != 0;
   if (flushes == load<u32>(arenaHeader(cpu), ArenaHeader.arenaFlushes)) {
     store<u32>(record, crossing ? 1 : <u32>target, Record.link);
+  }
+  return target;
+}
+
+/**
+ * The record that replaces a stale one, whose RIP is in Vcpu.rip; the stale one leads there from now on, for the links
+ * that still end in it. 0 as in linkTo.
+ */
+export function relink(cpu: usize, record: usize): usize {
+  const target = linkTo(cpu, record);
+  if (target != 0 && <usize>load<u32>(record, Record.link) == target) {
+    store<u16>(record, <u16>DecodeTable.formLink, Record.form);
   }
   return target;
 }

@@ -1,7 +1,7 @@
 /**
  * The core's exports: what handlers and machines call. The handlers' list is checked against `isa/helpers.ts` by linking.
  */
-export { flushBlocks, invalidateHost, linkTo, lookup } from './blocks';
+export { flushBlocks, invalidateHost, linkTo, lookup, relink } from './blocks';
 export { decode } from './decode';
 export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';
 export { deliverEvents, raise, raiseNoError, softwareInterrupt } from './events';

@@ -34,6 +34,9 @@ import { MODE_USER } from './mode';
 /** Bits of TlbEntry.flags. */
 // @ts-ignore: decorator
 @inline const GLOBAL: u32 = 1;
+/** On read entries: writes are allowed and the dirty bit is set; only code in the page keeps them off the fast path. */
+// @ts-ignore: decorator
+@inline const WRITES: u32 = 2;
 
 // @ts-ignore: decorator
 @inline const NO_PAGE: u64 = 0xffffffffffffffff;
@@ -458,7 +461,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
   if (access & FETCH) {
     fill(cpu, set, 2, linear, page, flags);
   } else if (!watchedPage(cpu, linear)) {
-    fill(cpu, set, 0, linear, page, flags);
+    fill(cpu, set, 0, linear, page, walked & WALK_WRITABLE && !(entry & 1) ? flags | WRITES : flags);
     if (walked & WALK_WRITABLE && access & WRITE && load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) {
       fill(cpu, set, 1, linear, page, flags);
     }
@@ -473,6 +476,16 @@ export function translate(cpu: usize, linear: u64, access: u32): usize {
   const entry = entryOf(set, kind, linear);
   if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff))
     return <usize>(<u32>linear + load<u32>(entry, TlbEntry.addend));
+  if (kind == 1) {
+    const read = entryOf(set, 0, linear);
+    const flags = load<u32>(read, TlbEntry.flags);
+    if (load<u64>(read, TlbEntry.tag) == (linear & ~0xfff) && flags & WRITES) {
+      const host = <usize>(<u32>linear + load<u32>(read, TlbEntry.addend));
+      const page = host & ~0xfff;
+      if (load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) fill(cpu, set, 1, linear, page, flags & GLOBAL);
+      return host;
+    }
+  }
   return translateSlow(cpu, linear, access);
 }
 

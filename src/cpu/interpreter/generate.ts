@@ -40,6 +40,7 @@ interface Core extends CoreCalls {
   wrapIp: FunctionReference;
   lookup: FunctionReference;
   linkTo: FunctionReference;
+  relink: FunctionReference;
   undefinedInstruction: FunctionReference;
 }
 
@@ -65,6 +66,7 @@ function importCore(m: ModuleBuilder, helpers: Readonly<globalThis.Record<string
     wrapIp: core('wrapIp', ['i32', 'i64'], []),
     lookup: core('lookup', ['i32'], ['i32']),
     linkTo: core('linkTo', ['i32', 'i32'], ['i32']),
+    relink: core('relink', ['i32', 'i32'], ['i32']),
     undefinedInstruction: core('undefinedInstruction', ['i32', 'i32'], []),
     helper(name) {
       const h = helpers[name];
@@ -398,7 +400,9 @@ function writeDispatch(
   storeRip();
   is(leave.spent);
   code.if().i32(status.ok).return().end();
-  // Stale: on to the look-up.
+  // Stale.
+  code.get(cpu).get(record).call(core.relink).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
+  code.get(found).set(record).br(next);
   code.end();
   code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
   code.get(found).set(record).br(next);

@@ -16,7 +16,7 @@ import type { CaseEnd, CpuCase } from './cases.ts';
 import { abridgeTags, mappedPages, x87Start } from './cases.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
 import { evaluate } from './evaluator.ts';
-import type { CaseMachine, Cpuid, InstructionObserver, RunOptions, RunResult, Tier } from './machine.ts';
+import type { CaseMachine, Cpuid, InstructionObserver, RunOptions, RunResult, Tier, TierOptions } from './machine.ts';
 import { RecordCursor, resolveRecord } from './resolve.ts';
 
 type Call = (...args: (number | bigint)[]) => number | bigint | undefined;
@@ -55,9 +55,9 @@ export function createCoreMachine(
   tier: Tier,
   module: WebAssembly.Module,
   cpuid: Cpuid,
-  observe?: InstructionObserver,
+  options: TierOptions = {},
 ): CaseMachine {
-  return new CoreCaseMachine(tier, module, cpuid, observe);
+  return new CoreCaseMachine(tier, module, cpuid, options);
 }
 
 class CoreCaseMachine implements CaseMachine {
@@ -75,9 +75,9 @@ class CoreCaseMachine implements CaseMachine {
   private pages: number[] = [];
   private mode: CpuCase['mode'] = 'real';
 
-  constructor(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid, observe?: InstructionObserver) {
+  constructor(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid, options: TierOptions) {
     this.tier = tier;
-    this.observe = observe;
+    this.observe = options.observe;
     const memory = new WebAssembly.Memory({ initial: totalPages, maximum: 65536, shared: true });
     const ones = (): number => -1;
     const instance = new WebAssembly.Instance(module, {
@@ -102,7 +102,8 @@ class CoreCaseMachine implements CaseMachine {
     this.vcpu = Vcpu.at(this.buffer, layout.cpu);
     this.record = new RecordCursor(this.buffer);
     this.frameTable = new Uint32Array(this.buffer, layout.frameTable, layout.frameCount);
-    this.forms = tier === 'evaluator' ? generateInterpreter(compileTable(instructionTable), helpers).forms : [];
+    const table = options.table ?? instructionTable;
+    this.forms = tier === 'evaluator' ? generateInterpreter(compileTable(table), helpers).forms : [];
     this.environment = this.makeEnvironment();
   }
 

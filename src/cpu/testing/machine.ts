@@ -1,4 +1,5 @@
 /** The machine that runs a case: what each tier implements (`tiers.ts` makes one). */
+import type { Row } from '../isa/row.ts';
 import type { CaseEnd, CpuCase } from './cases.ts';
 
 /** How the run of a case stopped. */
@@ -54,3 +55,10 @@ export type Cpuid = (leaf: number, subleaf: number) => readonly [number, number,
 
 /** Is told of each instruction that the evaluator tier runs, before it does: its bytes, and the size of the code. */
 export type InstructionObserver = (bytes: Uint8Array, mode: 16 | 32 | 64) => void;
+
+export interface TierOptions {
+  /** Of the evaluator tier. */
+  readonly observe?: InstructionObserver;
+  /** The instruction table that `core` was made from; the project's when absent. */
+  readonly table?: readonly Row[];
+}

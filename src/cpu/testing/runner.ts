@@ -25,12 +25,17 @@ const MEGABYTE = 0x10_0000;
 const HIGH_MEMORY_END = 0x10_ffef;
 
 /** Loads, runs and compares one case. An empty list: it passed. */
-export function runCase(machine: CaseMachine, c: CpuCase, effects: RuleEffects = NO_EFFECTS): Difference[] {
+export function runCase(
+  machine: CaseMachine,
+  c: CpuCase,
+  effects: RuleEffects = NO_EFFECTS,
+  maxInstructions = MAX_INSTRUCTIONS,
+): Difference[] {
   const wraps = effects.applied.some((rule) => rule.action.kind === 'wrapAtMegabyte');
   machine.load(wraps ? withHighMemory(c) : c);
   const stopAtException = c.expect.exception !== undefined;
-  const result = machine.run(c.end, { maxInstructions: MAX_INSTRUCTIONS, stopAtException });
-  const differences = compareEnd(c, result);
+  const result = machine.run(c.end, { maxInstructions, stopAtException });
+  const differences = compareEnd(c, result, maxInstructions);
   if (differences.length > 0 && result.kind !== 'exception' && result.kind !== 'ended') return differences;
   compareRegisters(machine, c, effects.applied, differences);
   compareVectors(machine, c, differences);
@@ -47,14 +52,14 @@ export function describeFailure(c: CpuCase, differences: readonly Difference[]):
 const hex = (value: bigint | number): string => `0x${value.toString(16)}`;
 const hexBytes = (bytes: Uint8Array): string => Array.from(bytes, (b) => b.toString(16).padStart(2, '0')).join('');
 
-function compareEnd(c: CpuCase, result: RunResult): Difference[] {
+function compareEnd(c: CpuCase, result: RunResult, maxInstructions: number): Difference[] {
   const wanted = c.expect.exception;
   const expected = wanted ? `exception ${wanted.vector}` : `the end (${endText(c)})`;
   switch (result.kind) {
     case 'ended':
       return wanted ? [{ what: 'end', expected, actual: `the end (${endText(c)})` }] : [];
     case 'limit':
-      return [{ what: 'end', expected, actual: `more than ${MAX_INSTRUCTIONS} instructions` }];
+      return [{ what: 'end', expected, actual: `more than ${maxInstructions} instructions` }];
     case 'failed':
       return [{ what: 'end', expected, actual: result.reason }];
     case 'exception': {

@@ -1,6 +1,6 @@
 /** The tiers of this build, and machines of them. */
 import { createCoreMachine } from './core-machine.ts';
-import type { CaseMachine, Cpuid, InstructionObserver, Tier } from './machine.ts';
+import type { CaseMachine, Cpuid, Tier, TierOptions } from './machine.ts';
 
 /**
  * A machine whose code runs on this tier alone. One machine serves many cases, one after the other. `core` is the
@@ -10,11 +10,11 @@ export function createCaseMachine(
   tier: Tier,
   core: WebAssembly.Module,
   cpuid: Cpuid,
-  observe?: InstructionObserver,
+  options: TierOptions = {},
 ): CaseMachine {
   if (!AVAILABLE_TIERS.includes(tier))
     throw new Error(`this build has no ${tier} tier; it has ${AVAILABLE_TIERS.join(', ')}`);
-  return createCoreMachine(tier, core, cpuid, observe);
+  return createCoreMachine(tier, core, cpuid, options);
 }
 
 /** Tiers that `createCaseMachine` can make; `--tier all` means these. */
