@@ -31,6 +31,7 @@ import { Record as InstructionRecord, recordFlags } from '../src/cpu/record.ts';
 import { Vcpu } from '../src/cpu/state.ts';
 import { exitReason, status } from '../src/cpu/status.ts';
 import { checkCore } from './check-core.ts';
+import { wasmFeatures } from './wasm-features.ts';
 
 const root = resolve(import.meta.dirname, '..');
 const out = join(root, 'build', 'core');
@@ -119,18 +120,6 @@ function build(flags: readonly string[]): void {
   mkdirSync(out, { recursive: true });
   rmSync(stamp, { force: true });
   writeFileSync(join(out, 'layout.ts'), layout());
-  const features = [
-    '--enable-threads',
-    '--enable-simd',
-    '--enable-bulk-memory',
-    '--enable-nontrapping-float-to-int',
-    '--enable-sign-ext',
-    '--enable-mutable-globals',
-    '--enable-reference-types',
-    '--enable-multivalue',
-    '--enable-bulk-memory-opt',
-    '--enable-call-indirect-overlong',
-  ];
   const names = flags.includes('--debug') ? ['-g'] : [];
   step('AssemblyScript', () =>
     tool('asc', [
@@ -177,13 +166,13 @@ function build(flags: readonly string[]): void {
       'handlers',
       '-o',
       merged,
-      ...features,
+      ...wasmFeatures,
       '-g',
     ]),
   );
   const optimized = join(out, 'core.tmp.wasm');
   step('optimize', () =>
-    tool('wasm-opt', [merged, '-o', optimized, '--no-inline=inner', '-O2', ...names, ...features]),
+    tool('wasm-opt', [merged, '-o', optimized, '--no-inline=inner', '-O2', ...names, ...wasmFeatures]),
   );
   checkCore(readFileSync(optimized));
   renameSync(optimized, join(out, 'core.wasm'));

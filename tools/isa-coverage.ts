@@ -71,7 +71,7 @@ async function measure(): Promise<readonly GroupSummary[]> {
     'evaluator',
     await WebAssembly.compile(readFileSync(CORE)),
     (leaf, subleaf) => cpuid(model, leaf, subleaf),
-    (bytes, mode) => coverage.observe(bytes, mode),
+    { observe: (bytes, mode) => coverage.observe(bytes, mode) },
   );
   const exclusions = new Exclusions();
   for (const name of readdirSync(VECTORS).filter((file) => file.endsWith('.jsonl.gz'))) {

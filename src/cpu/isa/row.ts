@@ -54,7 +54,7 @@ export interface RowOptions {
   readonly privileged?: boolean;
   /** #UD in real and virtual-8086 mode. */
   readonly protectedOnly?: boolean;
-  /** Which unit it needs: raises #NM or #UD as CR0, CR4 say before anything else. 'mmx' also sets x87 to MMX state. */
+  /** Which unit it needs: raises #NM or #UD as CR0, CR4 say before anything else. */
   readonly unit?: 'x87' | 'mmx' | 'sse';
   /** CPUID feature that must be there, else #UD. */
   readonly feature?: string;

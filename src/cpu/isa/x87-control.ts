@@ -267,7 +267,6 @@ export const x87ControlRows: readonly Row[] = [
   control('DD /6 mem', 'FNSAVE', 'Mv', FNSAVE),
   control('DD /4 mem', 'FRSTOR', 'Mv', FRSTOR),
   row('9B', 'FWAIT', '', FWAIT),
-  // EMMS frees the registers: not a row of unit 'mmx', which would mark them as used.
   control('NP 0F 77', 'EMMS', '', EMMS),
 
   sse('NP 0F AE /2 mem', 'LDMXCSR', 'Md', LDMXCSR),

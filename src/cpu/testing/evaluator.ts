@@ -127,7 +127,6 @@ class Evaluator extends ValueArithmetic implements Builder {
     try {
       this.checkRights();
       this.i.row.semantics(this, this.i);
-      if (this.i.row.unit === 'mmx') this.enterMmx();
     } catch (e) {
       if (!(e instanceof Ended)) throw e;
       this.outcome = e.status;
@@ -152,12 +151,6 @@ class Evaluator extends ValueArithmetic implements Builder {
     if (row.unit === 'mmx' && vcpu.cr0 & 4n) this.fault(exceptionVector.invalidOpcode);
     if (row.unit && trap & (row.unit === 'sse' ? 2 : 1)) this.fault(exceptionVector.deviceNotAvailable);
     if (row.privileged && vcpu.cpl !== 0) this.fault(exceptionVector.generalProtection, 0);
-  }
-
-  /** TOP = 0 and every register in use; EMMS, which empties them, is a row of unit x87. */
-  private enterMmx(): void {
-    this.vcpu.fpuTop = 0;
-    this.vcpu.fpuTags = 0xff;
   }
 
   private fault(vector: number, error?: number): never {

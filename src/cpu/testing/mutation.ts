@@ -36,14 +36,15 @@ function flipped(b: Builder, v: Value): Value {
   }
 }
 
-const otherRule = { add: 'sub', sub: 'add', logic: 'add', inc: 'dec', dec: 'inc', zsp: 'logic' } as const;
+/** Rules that differ in flags which programs see; of the others the result is inverted. */
+const otherRule = { add: 'sub', sub: 'add', inc: 'add', dec: 'sub', logic: 'logic', zsp: 'zsp' } as const;
 
 /** Effects by kind: what each becomes. `once` says whether this one is to be changed, and notes what it is. */
 function effects(b: Builder, kind: MutationKind, once: (what: string) => boolean): Partial<Builder> {
   const flags: Partial<Builder> = {
     setFlags: (rule, x, y, r, carry) =>
       once(`flags by the rule '${rule}'`)
-        ? b.setFlags(otherRule[rule], x, y, rule === 'zsp' ? flipped(b, r) : r, carry)
+        ? b.setFlags(otherRule[rule], x, y, otherRule[rule] === rule ? b.not(r) : r, carry)
         : b.setFlags(rule, x, y, r, carry),
     setFlagsFrom: (result, carry, overflow, aux) =>
       b.setFlagsFrom(result, once('the carry') ? b.negate(carry) : carry, overflow, aux),
@@ -51,6 +52,7 @@ function effects(b: Builder, kind: MutationKind, once: (what: string) => boolean
     loadArithmeticFlags: (v) => b.loadArithmeticFlags(once('the loaded flags') ? flipped(b, v) : v),
   };
   if (kind === 'flags') return flags;
+  let storesWrongly = false;
   return {
     ...flags,
     write: (o, v) => b.write(o, once(`the written ${o.kind}`) ? flipped(b, v) : v),
@@ -58,7 +60,11 @@ function effects(b: Builder, kind: MutationKind, once: (what: string) => boolean
       const wrong = once(`the updated ${o.kind}`);
       b.update(o, (old) => (wrong ? flipped(b, change(old)) : change(old)), then);
     },
-    store: (segment, offset, v) => b.store(segment, offset, once('the stored value') ? flipped(b, v) : v),
+    // All of them, because the first may only probe.
+    store: (segment, offset, v) => {
+      storesWrongly ||= once('the stored value');
+      b.store(segment, offset, storesWrongly ? flipped(b, v) : v);
+    },
     push: (v) => b.push(once('the pushed value') ? flipped(b, v) : v),
     pop: (size, then, extra) => {
       const wrong = once('the popped value');
