@@ -65,7 +65,7 @@ function shapesOf(row: Row): readonly InstructionForm['shape'][] {
   if (row.encoding.endsWith(' mem')) return ['memory'];
   if (row.encoding.endsWith(' reg')) return ['register'];
   if (row.operands.some((o) => /^[EWQ]/.test(o) && o !== 'ES')) return ['register', 'memory'];
-  return row.operands.some((o) => /^[MFOXY]/.test(o)) ? ['memory'] : ['register'];
+  return row.operands.some((o) => /^[MFOXY]/.test(o) && o !== 'FS') ? ['memory'] : ['register'];
 }
 
 export function formsOf(row: Row): readonly InstructionForm[] {

@@ -249,4 +249,79 @@ ${SYSCALL_SETUP}
   xor eax, eax
   mov rax, cr8
   log rax`,
+  'far transfers through memory': `
+  mov qword ptr [0x28000], offset 5f
+  mov word ptr [0x28008], 0x08
+  .byte 0x48, 0xff, 0x2c, 0x25
+  .long 0x28000
+5:
+  mov qword ptr [0x28000], offset 6f
+  .byte 0x48, 0xff, 0x1c, 0x25
+  .long 0x28000
+6:
+  log [rsp + 8]
+  log rsp
+  mov rsp, STACK0`,
+  'FS and GS on the stack': `
+  mov eax, 0x20
+  mov fs, eax
+  mov gs, eax
+  push fs
+  log [rsp]
+  push gs
+  log rsp
+  mov qword ptr [rsp], 0x10
+  pop gs
+  mov eax, gs
+  log rax
+  pop fs
+  mov eax, fs
+  log rax
+  .byte 0x66, 0x0f, 0xa8
+  log rsp
+  .byte 0x66, 0x0f, 0xa1
+  log rsp
+  mov eax, fs
+  log rax`,
+  'system registers': `
+  sgdt [0x28000]
+  log [0x28000]
+  log [0x28008]
+  sidt [0x28000]
+  log [0x28000]
+  smsw rax
+  log rax
+  mov rax, -1
+  sldt rax
+  log rax
+  mov rax, -1
+  str rax
+  log rax
+  mov ecx, 0x20
+  mov rbx, -1
+  .byte 0x48, 0x0f, 0x02, 0xd9
+  log rbx
+  .byte 0x48, 0x0f, 0x03, 0xd9
+  log rbx
+  mov dword ptr [0x28000], 0x28
+  .byte 0x48, 0x0f, 0x02, 0x1c, 0x25
+  .long 0x28000
+  log rbx
+  .byte 0x48, 0x0f, 0x03, 0x1c, 0x25
+  .long 0x28000
+  log rbx
+  .byte 0x48, 0x8c, 0xd8
+  log rax
+  rdrand rax
+  setc al
+  movzx eax, al
+  log rax
+  rdseed rax
+  setc al
+  movzx eax, al
+  log rax
+  xor eax, eax
+  in eax, 0xe4
+  log rax
+${each(['.byte 0x48, 0x0f, 0xb9, 0xc0', '.byte 0x48, 0x0f, 0xb9, 0x00', '.byte 0x48, 0x0f, 0xff, 0xc0', '.byte 0x48, 0x0f, 0xff, 0x00'])}`,
 };

@@ -500,4 +500,217 @@ ${each(['sysenter', 'sysexit'])}`,
   mov byte ptr [gdt + 0x2d], 0x89
   ltr ax
 ${eachAsUser(['mov edx, 8\n  in al, dx', 'mov edx, 9\n  in al, dx', 'mov edx, 8\n  in ax, dx', 'mov edx, 0x200\n  in al, dx'])}`,
+  'ports of 32 bits': `
+  mov edx, 0x1234
+  xor eax, eax
+  in eax, dx
+  log eax
+  xor eax, eax
+  in eax, 0xe4
+  log eax
+  out dx, eax
+  out 0xe4, eax
+  mov edi, 0x28000
+  mov dword ptr [edi], 0x1111
+  insd
+  log [0x28000]
+  log edi
+  mov esi, 0x28000
+  outsd
+  log esi`,
+  'far pointers': `
+  mov dword ptr [0x28000], 0x11223344
+  mov dword ptr [0x28004], 0x00100023
+  lfs eax, [0x28000]
+  log eax
+  mov eax, fs
+  log eax
+  lgs eax, [0x28000]
+  log eax
+  mov eax, gs
+  log eax
+  les eax, [0x28000]
+  log eax
+  mov eax, es
+  log eax
+  lds eax, [0x28000]
+  log eax
+  mov eax, ds
+  log eax
+  mov ecx, 0xffffffff
+  lfs cx, [0x28004]
+  log ecx
+  mov word ptr [0x28006], 0x20
+  lgs cx, [0x28004]
+  log ecx
+  mov eax, gs
+  log eax
+  mov dword ptr [0x28000], 0x6f00
+  mov dword ptr [0x28004], 0x10
+  lss ebx, [0x28000]
+  log ebx
+  mov word ptr [0x28002], 0x10
+  lss bx, [0x28000]
+  log ebx
+  mov eax, ss
+  log eax
+${each(['mov word ptr [0x28004], 0x48\n  lfs eax, [0x28000]', 'mov word ptr [0x28004], 0x23\n  lss eax, [0x28000]'])}`,
+  'FS and GS on the stack': `
+  mov eax, 0x20
+  mov fs, eax
+  mov gs, eax
+  push 0x12345678
+  pop eax
+  push fs
+  log esp
+  pop eax
+  and eax, 0xffff
+  log eax
+  push gs
+  pop fs
+  mov eax, fs
+  log eax
+  push 0x10
+  pop gs
+  mov eax, gs
+  log eax
+  .byte 0x66, 0x0f, 0xa0
+  log esp
+  .byte 0x66, 0x0f, 0xa8
+  log [esp]
+  .byte 0x66, 0x0f, 0xa1
+  .byte 0x66, 0x0f, 0xa9
+  log esp
+  mov eax, fs
+  log eax
+  mov eax, gs
+  log eax
+${each(['push 0x48\n  pop fs', 'push 0xfff8\n  pop gs'])}`,
+  'far transfers through memory': `
+  mov dword ptr [0x28000], offset 5f
+  mov word ptr [0x28004], 0x38
+  jmp fword ptr [0x28000]
+5:
+  mov eax, cs
+  log eax
+  mov dword ptr [0x28000], offset 6f
+  mov word ptr [0x28004], 0x08
+  call fword ptr [0x28000]
+6:
+  log [esp + 4]
+  mov eax, cs
+  log eax
+${each(['mov word ptr [0x28004], 0x10\n  jmp fword ptr [0x28000]', 'mov word ptr [0x28004], 0x80\n  call fword ptr [0x28000]'])}`,
+  'a near branch of 16 bits': `
+  cmp eax, eax
+  .byte 0x66, 0x0f, 0x84
+  .word 5f - 4f
+4:
+  log 0xbad
+5:
+  .byte 0x66, 0x0f, 0x85
+  .word 7f - 6f
+6:
+  log 0x600d
+7:`,
+  'UD0, UD1, INT1': each([
+    '.byte 0x0f, 0xb9, 0xc0', '.byte 0x0f, 0xb9, 0x05\n  .long 0x28000', '.byte 0x66, 0x0f, 0xb9, 0xc0',
+    '.byte 0x66, 0x0f, 0xb9, 0x00', '.byte 0x0f, 0xff, 0xc0', '.byte 0x0f, 0xff, 0x00', '.byte 0x66, 0x0f, 0xff, 0xc0',
+    '.byte 0x66, 0x0f, 0xff, 0x00', '.byte 0xf1', '.byte 0x0f, 0x01, 0xd0', '.byte 0x0f, 0x01, 0xd1',
+  ]), // prettier-ignore
+  'system registers in memory': `
+  mov dword ptr [0x28000], 0xffffffff
+  smsw word ptr [0x28000]
+  log [0x28000]
+  smsw eax
+  and eax, 0xffff
+  log eax
+  mov dword ptr [0x28000], 0x39
+  lmsw word ptr [0x28000]
+  mov eax, cr0
+  log eax
+  clts
+  mov dword ptr [0x28000], 0x70
+  lldt word ptr [0x28000]
+  mov dword ptr [0x28000], 0xffffffff
+  sldt word ptr [0x28000]
+  log [0x28000]
+  mov dword ptr [0x28000], 0xffffffff
+  str word ptr [0x28000]
+  log [0x28000]
+  mov dword ptr [0x28000], 0x78
+  ltr word ptr [0x28000]
+  str eax
+  log eax
+  mov dword ptr [0x28000], 0x23
+  verr word ptr [0x28000]
+  log_zf
+  verw word ptr [0x28000]
+  log_zf
+  mov dword ptr [0x28000], 0x08
+  verw word ptr [0x28000]
+  log_zf
+  mov ebx, 0xffffffff
+  lar ebx, [0x28000]
+  log ebx
+  mov ebx, 0xffffffff
+  lar bx, [0x28000]
+  log ebx
+  mov ecx, 0x58
+  mov ebx, 0xffffffff
+  lar bx, cx
+  log ebx
+  mov ebx, 0xffffffff
+  lsl bx, cx
+  log ebx
+  lsl ebx, [0x28000]
+  log ebx
+  mov ebx, 0xffffffff
+  lsl bx, [0x28000]
+  log ebx
+  mov dword ptr [0x28000], 0x20
+  mov ebx, 3
+  arpl [0x28000], bx
+  log_zf
+  log [0x28000]
+  invd`,
+  'time and identification': `
+  mov ecx, 0xc0000103
+  mov eax, 0x1234
+  xor edx, edx
+  wrmsr
+  rdtsc
+  mov ebx, eax
+  mov esi, edx
+  rdtscp
+  log ecx
+  sub eax, ebx
+  sbb edx, esi
+  sar edx, 31
+  log edx
+  mov eax, 1
+  cpuid
+  and edx, 0x8001
+  log edx
+  rdrand eax
+  setc al
+  movzx eax, al
+  log eax
+  rdrand ax
+  setc al
+  movzx eax, al
+  log eax
+  rdseed eax
+  setc al
+  movzx eax, al
+  log eax
+  rdseed bx
+  setc al
+  movzx eax, al
+  log eax
+  xor eax, eax
+  xor ebx, ebx
+  xor ecx, ecx
+  xor edx, edx
+  xor esi, esi`,
 };

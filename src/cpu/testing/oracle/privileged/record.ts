@@ -186,8 +186,13 @@ interface Correction {
 
 const GATE_ERROR = 'SDM vol. 3A, 6.13: EXT is set when an earlier exception was being delivered';
 const GATE_ERROR_SIZE = 'SDM vol. 3A, 6.13: the index in the error code counts vectors also in long mode';
+const INT1 = 'SDM vol. 2A, INT1: a debug trap; QEMU does not know it';
 const CORRECTIONS: Readonly<Record<string, readonly Correction[]>> = {
   'protected: a gate that is not present, and a double fault': [{ word: 1, qemu: 0x32, manual: 0x33, why: GATE_ERROR }],
+  'protected: UD0, UD1, INT1': [
+    { word: 56, qemu: 6, manual: 1, why: INT1 },
+    { word: 60, qemu: 0x7d85, manual: 0x7d86, why: INT1 },
+  ],
   'long: interrupts, their stacks and its alignment': [
     { word: 92, qemu: 0x902, manual: 0x482, why: GATE_ERROR_SIZE },
     { word: 182, qemu: 0x312, manual: 0x18a, why: GATE_ERROR_SIZE },

@@ -4,6 +4,7 @@ import { ARITHMETIC } from './arithmetic.ts';
 import { BITS } from './bits.ts';
 import { CONTROL } from './control.ts';
 import { MOVES } from './moves.ts';
+import { RARE } from './rare.ts';
 import { STRINGS } from './strings.ts';
 import { VECTORS } from './vectors.ts';
 import { X87 } from './x87.ts';
@@ -16,4 +17,5 @@ export const TEMPLATES: readonly Template[] = [
   ...STRINGS,
   ...VECTORS,
   ...X87,
+  ...RARE,
 ];

@@ -38,10 +38,10 @@ function st(draft: Draft, i: number): Uint8Array | undefined {
   return draft.x87.get((((draft.fsw >> 11) & 7) + i) & 7);
 }
 
-const state = (a: Assembly): void => randomState(a.draft);
+export const state = (a: Assembly): void => randomState(a.draft);
 
 /** Instructions that leave C1 alone on AMD processors, clear it on Intel's or leave it undefined: it starts as 0. */
-const stateWithoutC1 = (a: Assembly): void => {
+export const stateWithoutC1 = (a: Assembly): void => {
   randomState(a.draft);
   a.draft.fsw &= ~0x200;
 };
