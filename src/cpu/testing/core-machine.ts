@@ -93,7 +93,7 @@ class CoreCaseMachine implements CaseMachine {
         cpuid: (leaf: number, subleaf: number, at: number) =>
           new Uint32Array(memory.buffer, at, 4).set(cpuid(leaf >>> 0, subleaf >>> 0)),
         setTaskPriority: () => undefined,
-        log: () => undefined,
+        log: options.log ?? ((): void => undefined),
       },
     });
     this.core = instance.exports as unknown as Core;

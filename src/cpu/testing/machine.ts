@@ -57,6 +57,8 @@ export type Cpuid = (leaf: number, subleaf: number) => readonly [number, number,
 export type InstructionObserver = (bytes: Uint8Array, mode: 16 | 32 | 64) => void;
 
 export interface TierOptions {
+  /** Takes what the core logs; the codes stand in `core/machine.ts`. */
+  readonly log?: (code: number, a: bigint, b: bigint) => void;
   /** Of the evaluator tier. */
   readonly observe?: InstructionObserver;
   /** The instruction table that `core` was made from; the project's when absent. */
