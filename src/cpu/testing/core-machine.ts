@@ -51,16 +51,23 @@ const attributes = {
   granular: 0x800,
 } as const;
 
+/** A case machine with what stands around a processor: devices that write memory, and the NMI line. */
+export interface CoreMachine extends CaseMachine {
+  /** Writes guest-physical memory (within one page) as a device does: the core is told of it. */
+  deviceWrite(address: number, bytes: Uint8Array): void;
+  raiseNmi(): void;
+}
+
 export function createCoreMachine(
   tier: Tier,
   module: WebAssembly.Module,
   cpuid: Cpuid,
   options: TierOptions = {},
-): CaseMachine {
+): CoreMachine {
   return new CoreCaseMachine(tier, module, cpuid, options);
 }
 
-class CoreCaseMachine implements CaseMachine {
+class CoreCaseMachine implements CoreMachine {
   private readonly core: Core;
   private readonly buffer: ArrayBufferLike;
   private readonly vcpu: ReturnType<typeof Vcpu.at>;
@@ -324,7 +331,7 @@ class CoreCaseMachine implements CaseMachine {
           ...(vector === 14 ? { cr2: exceptionCr2 } : {}),
         };
       }
-      if (v.exceptionPending || v.pendingDebug) this.call('deliverEvents', layout.cpu);
+      if (v.exceptionPending || v.pendingDebug || v.nmiRequest) this.call('deliverEvents', layout.cpu);
       if (v.shutdown) return { kind: 'failed', reason: 'triple fault' };
       if (v.halted) {
         return end.kind === 'hlt' ? { kind: 'ended' } : { kind: 'failed', reason: 'the CPU halted' };
@@ -333,6 +340,16 @@ class CoreCaseMachine implements CaseMachine {
       if (!repeating) steps++;
     }
     return { kind: 'limit' };
+  }
+
+  deviceWrite(address: number, bytes: Uint8Array): void {
+    const host = this.frame(address - (address % 4096)) + (address % 4096);
+    this.call('invalidateHost', layout.cpu, host, bytes.length);
+    this.bytes.set(bytes, host);
+  }
+
+  raiseNmi(): void {
+    this.vcpu.nmiRequest = 1;
   }
 
   /** The instruction at Vcpu.record is a repeated string instruction that has iterations left. */
