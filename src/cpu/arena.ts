@@ -5,12 +5,12 @@
 import { struct } from '../base/struct.ts';
 
 /** Entries of each TLB array; a power of two. */
-const tlbEntries = 1024;
+const tlbEntries = 4096;
 const tlbEntryBytes = 16;
 const tlbArrayBytes = tlbEntries * tlbEntryBytes;
 const jumpEntries = 4096;
 const hashBuckets = 16384;
-const fillLogEntries = 4096;
+const fillLogEntries = 8192;
 
 /** A TLB entry: the linear page it maps (all ones when empty), what to add to a linear address to get a host one. */
 export const TlbEntry = struct('TlbEntry', 1, { tag: 'u64', addend: 'u32', flags: 'u32' });
