@@ -12,7 +12,7 @@ import { themeButton } from './theme.ts';
 
 const layoutKey = 'tabvisor.layout';
 /** Counters are shown this often. */
-const tickMs = 500;
+const tickMs = 1000;
 
 type Layout = 'tiles' | 'tabs';
 

@@ -29,7 +29,8 @@ export class GuestTerminal {
       fontFamily: 'ui-monospace, "SF Mono", "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace',
       fontSize: 13,
       lineHeight: 1.15,
-      cursorBlink: true,
+      // A blinking cursor keeps the compositor at work while the guest does nothing.
+      cursorBlink: false,
       macOptionIsMeta: true,
       rightClickSelectsWord: true,
     });
