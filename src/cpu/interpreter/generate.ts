@@ -17,11 +17,11 @@ import { Vcpu } from '../state.ts';
 import { status } from '../status.ts';
 import type { FunctionBuilder, FunctionReference, ValueType } from '../../wasm/encoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
-import type { CoreCalls, Frame } from './builder.ts';
-import { InterpreterBuilder } from './builder.ts';
+import type { CoreCalls } from '../emit/form-builder.ts';
+import type { Frame } from './builder.ts';
+import { InterpreterBuilder, NotInline } from './builder.ts';
 import type { Fusion } from './fusion.ts';
 import { fusionsOf, writeFusionTable } from './fusion.ts';
-import { NotInline } from './values.ts';
 
 export interface GeneratedInterpreter {
   readonly wasm: Uint8Array;
