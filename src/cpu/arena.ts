@@ -2,7 +2,7 @@
  * The arena: what an executor derives from a guest's state to run it fast. It lies in the guest's memory, is never
  * saved, and can be thrown away at any time (`attach` in `core/memory.ts` makes it anew).
  */
-import { struct } from '../base/struct.ts';
+import { array, struct } from '../base/struct.ts';
 
 /** Entries of each TLB array; a power of two. */
 const tlbEntries = 4096;
@@ -11,6 +11,9 @@ const tlbArrayBytes = tlbEntries * tlbEntryBytes;
 const jumpEntries = 4096;
 const hashBuckets = 16384;
 const fillLogEntries = 8192;
+const entryBuckets = 4096;
+const heatCounters = 4096;
+const requestCount = 16;
 
 /** A TLB entry: the linear page it maps (all ones when empty), what to add to a linear address to get a host one. */
 export const TlbEntry = struct('TlbEntry', 1, { tag: 'u64', addend: 'u32', flags: 'u32' });
@@ -34,8 +37,64 @@ export const Block = struct('Block', 1, {
   count: 'u32',
 });
 
-/** What is decoded from a frame: a bit for each 64 bytes that code was decoded from, and the list of its blocks. */
-export const CodeMap = struct('CodeMap', 1, { granules: 'u64', blocks: 'u32', spare: 'u32' });
+/**
+ * What is decoded from a frame: a bit for each 64 bytes that code was decoded from, the list of its blocks, and that of
+ * its compiled regions.
+ */
+export const CodeMap = struct('CodeMap', 1, { granules: 'u64', blocks: 'u32', regions: 'u32' });
+
+/**
+ * Code compiled from a frame: one function of the executor's table. It dies when one of its granules is written; its
+ * entries then lead to the interpreter's records, and it is put on the list of the dead, for its slot to be freed.
+ */
+export const Region = struct('Region', 1, {
+  /** Bits of the 64-byte granules that it was compiled from. */
+  granules: 'u64',
+  /** Host address of the frame. */
+  page: 'u32',
+  /** Next region of the frame, or of the dead. */
+  next: 'u32',
+  /** Index of its function in the table of compiled code. */
+  slot: 'u32',
+  /** Its entries follow it. */
+  entryCount: 'u32',
+  /** Entries that there is room for, and whether it can be entered. */
+  entryRoom: 'u32',
+  live: 'u32',
+});
+
+/**
+ * Where compiled code can be entered. It begins as a record of the pseudo-form `compiled` would, so that links and the
+ * jump cache lead to it as to a record; when its region dies it becomes a `link` to the record that it stood for.
+ */
+export const Entry = struct('Entry', 1, {
+  form: 'u16',
+  offset: 'u16',
+  /** What the region's function is called with. */
+  label: 'u32',
+  /** The decoded record that it stands for. */
+  record: 'u32',
+  /** Zero, where a record has its scale, length, segment and flags. */
+  none: 'u32',
+  region: 'u32',
+  /** The function's index in the table of compiled code; when dead, `record`. */
+  link: 'u32',
+  /** Host address of the code. */
+  host: 'u32',
+  modeKey: 'u32',
+  nextInBucket: 'u32',
+  spare: array('u32', 3),
+});
+
+const jumpCache = 9 * tlbArrayBytes;
+const hash = jumpCache + jumpEntries * 16;
+const entryHash = hash + hashBuckets * 4;
+const heat = entryHash + entryBuckets * 4;
+const fillLog = heat + heatCounters;
+const header = fillLog + fillLogEntries * 4;
+const headerBytes = 2048;
+const tables = header + headerBytes;
+const tablesBytes = 256 * 1024;
 
 /** Places in the arena, in bytes from its start, and their sizes. */
 export const Arena = {
@@ -44,19 +103,27 @@ export const Arena = {
   /** A TLB set: read, write and fetch arrays in this order; three sets: supervisor, user, supervisor with AC. */
   tlbSetBytes: 3 * tlbArrayBytes,
   tlb: 0,
-  jumpCache: 9 * tlbArrayBytes,
+  jumpCache,
   jumpEntries,
-  hash: 9 * tlbArrayBytes + jumpEntries * 16,
+  hash,
   hashBuckets,
-  fillLog: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4,
+  /** Buckets of entries of compiled code, by host address. */
+  entryHash,
+  entryBuckets,
+  /** A counter (u8) of samples for each piece of code, by a hash. */
+  heat,
+  heatCounters,
+  fillLog,
   fillLogEntries,
   /** Header words, see `ArenaHeader`. */
-  header: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4,
+  header,
   /** Decode tables of `isa/compile.ts`. */
-  tables: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4 + 2048,
-  tablesBytes: 256 * 1024,
+  tables,
+  tablesBytes,
+  /** Places in `ArenaHeader.requests`. */
+  requestCount,
   /** The code map, 16 bytes per frame, then the records. */
-  codeMap: 9 * tlbArrayBytes + jumpEntries * 16 + hashBuckets * 4 + fillLogEntries * 4 + 2048 + 256 * 1024,
+  codeMap: tables + tablesBytes,
 } as const;
 
 export const ArenaHeader = struct('ArenaHeader', 1, {
@@ -80,14 +147,24 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   /** 1 when the last look-up led to an instruction that crosses pages. */
   crossing: 'u32',
   /** Bytes of an instruction that crosses a page. */
-  fetchBuffer: array16(),
+  fetchBuffer: array('u8', 16),
   /** A bit for each 2 MiB range (hashed) that a large page maps. */
-  largePages: { array: 'u64', length: 16 },
+  largePages: array('u64', 16),
   /** A bit for each page (hashed) that jump-cache entries lead to: supervisor code, user code. */
-  codePages: { array: 'u64', length: 64 },
-  userCodePages: { array: 'u64', length: 64 },
+  codePages: array('u64', 64),
+  userCodePages: array('u64', 64),
+  /** A value of `tierCode`: set by the executor after `attach`. */
+  tier: 'u32',
+  /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */
+  requested: 'u32',
+  requests: array('u32', requestCount),
+  requestModes: array('u32', requestCount),
+  /** List of regions that died; their slots are for the executor to free. */
+  dead: 'u32',
+  regionsKilled: 'u32',
+  /** Exits of compiled code back to the dispatch loop. */
+  compiledExits: 'u32',
+  compiledCalls: 'u32',
+  /** Instructions that compiled code retired. */
+  compiledRetired: 'u64',
 });
-
-function array16(): { readonly array: 'u8'; readonly length: 16 } {
-  return { array: 'u8', length: 16 };
-}

@@ -44,4 +44,6 @@ export const recordFlags = {
   repne: 16,
   /** A REX prefix was there. */
   rex: 32,
+  /** The compiler has declined a region that begins here. */
+  declined: 64,
 } as const;

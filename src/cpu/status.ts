@@ -22,4 +22,25 @@ export const exitReason = {
   shutdown: 2,
   /** A device asked to stop the slice (power-off, reset, debug exit). */
   request: 3,
+  /** Code waits to be compiled (`ArenaHeader.requests`). */
+  compile: 4,
 } as const;
+
+/**
+ * What a function of compiled code returns. State is in memory then, `Vcpu.budget` exact. From `status` on: the status
+ * of the form's function that `Vcpu.record` names, which the code has called itself, as `status` + code.
+ */
+export const compiledExit = {
+  /** Go on at Vcpu.rip. */
+  go: 0,
+  /** The instruction of Vcpu.record, counted already, is for its form's function. */
+  apart: 1,
+  /** Go on at Vcpu.record in the interpreter: the budget may end before the compiled code could stop. */
+  short: 2,
+  /** As go, and callers return, too: code or its mapping has changed. */
+  unwind: 3,
+  status: 16,
+} as const;
+
+/** Which code runs (`ArenaHeader.tier`): the interpreter alone; compiled where hot; all compiled before it runs. */
+export const tierCode = { interpreter: 0, auto: 1, jit: 2 } as const;

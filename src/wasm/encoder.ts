@@ -224,9 +224,9 @@ export class Code {
     return this;
   }
 
-  /** Calls through table 0 by the index on the stack; `like` names the type. */
-  callIndirect(like: FunctionBuilder): this {
-    this.bytes.u8(0x11).unsigned(like.type).unsigned(0);
+  /** Calls through a table by the index on the stack; `like` names the type. */
+  callIndirect(like: { readonly type: number }, table = 0): this {
+    this.bytes.u8(0x11).unsigned(like.type).unsigned(table);
     return this;
   }
 
@@ -299,6 +299,12 @@ export class ModuleBuilder {
   private readonly exports: { name: string; reference: FunctionReference }[] = [];
   private readonly passiveData: Uint8Array[] = [];
   private tableElements: readonly FunctionReference[] | undefined;
+  private readonly emptyTables: { name: string; size: number }[] = [];
+
+  /** A function type, for {@link Code.callIndirect}. */
+  signature(parameters: readonly ValueType[], results: readonly ValueType[]): { readonly type: number } {
+    return { type: this.typeOf({ parameters, results }) };
+  }
 
   private typeOf(signature: Signature): number {
     const key = `${signature.parameters.join()}>${signature.results.join()}`;
@@ -342,6 +348,13 @@ export class ModuleBuilder {
     this.tableElements = elements;
   }
 
+  /** An exported table of `size` null references, after {@link table}; its index. */
+  emptyTable(name: string, size: number): number {
+    if (!this.tableElements) throw new Error('table 0 comes first');
+    this.emptyTables.push({ name, size });
+    return this.emptyTables.length;
+  }
+
   /** A passive data segment (memory.init); its index. */
   data(bytes: Uint8Array): number {
     this.passiveData.push(bytes);
@@ -383,11 +396,20 @@ export class ModuleBuilder {
     const { tableElements } = this;
     if (tableElements) {
       const size = tableElements.length;
-      section(4, (w) => w.unsigned(1).u8(0x70).u8(1).unsigned(size).unsigned(size));
+      section(4, (w) => {
+        w.unsigned(1 + this.emptyTables.length);
+        for (const n of [size, ...this.emptyTables.map((t) => t.size)]) w.u8(0x70).u8(1).unsigned(n).unsigned(n);
+      });
     }
     section(7, (w) => {
-      w.unsigned(this.exports.length);
+      w.unsigned(this.exports.length + this.emptyTables.length);
       for (const e of this.exports) w.text(e.name).u8(0).unsigned(e.reference.index);
+      this.emptyTables.forEach((t, k) =>
+        w
+          .text(t.name)
+          .u8(1)
+          .unsigned(k + 1),
+      );
     });
     if (tableElements) {
       section(9, (w) => {

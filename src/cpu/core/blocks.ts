@@ -13,6 +13,7 @@
  */
 import { Arena, ArenaHeader, Block, CodeMap, DecodeTable, JumpEntry, Record, Vcpu } from '../../../build/core/layout';
 import { arenaHeader, bumpCodeEpoch, FETCH, noteCodePage, protectFrame, translate } from './memory';
+import { findEntry, forgetEntries, killRegions } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
 import { raise, raiseNoError } from './events';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
@@ -46,6 +47,7 @@ function bucket(cpu: usize, host: usize, modeKey: u32): usize {
 export function flushBlocks(cpu: usize): void {
   const header = arenaHeader(cpu);
   memory.fill(arena(cpu) + Arena.hash, 0, Arena.hashBuckets * 4);
+  forgetEntries(cpu);
   const start = <usize>load<u32>(header, ArenaHeader.recordsStart);
   memory.fill(arena(cpu) + Arena.codeMap, 0, start - (arena(cpu) + Arena.codeMap));
   store<u32>(header, <u32>start, ArenaHeader.next);
@@ -54,7 +56,7 @@ export function flushBlocks(cpu: usize): void {
 }
 
 /** Bits of the 64-byte granules that [start, start + length) of a page touches. */
-function granules(start: u32, length: u32): u64 {
+export function granules(start: u32, length: u32): u64 {
   const first = start >> 6;
   const last = min<u32>(start + length - 1, 0xfff) >> 6;
   const count = last - first + 1;
@@ -98,6 +100,7 @@ export function invalidateCode(cpu: usize, host: usize, length: u32): void {
 
 function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length: u32): void {
   const header = arenaHeader(cpu);
+  if (load<u32>(map, CodeMap.regions)) killRegions(cpu, page, granules(start, length));
   let left: u64 = 0;
   let place = map + CodeMap.blocks;
   while (true) {
@@ -172,6 +175,12 @@ export function lookup(cpu: usize): usize {
     if (!load<u32>(cpu, Vcpu.trouble)) raiseNoError(cpu, 6);
     return 0;
   }
+  const entry = findEntry(cpu, host, modeKey);
+  if (entry != 0) {
+    store<u32>(header, 0, ArenaHeader.crossing);
+    found(cpu, rip, linear, modeKey, entry, <u32>(host & 0xfff), false);
+    return entry;
+  }
   let block = <usize>load<u32>(bucket(cpu, host, modeKey));
   while (block != 0) {
     if (<usize>load<u32>(block, Block.host) == host && load<u32>(block, Block.modeKey) == modeKey) {
@@ -198,17 +207,20 @@ export function lookup(cpu: usize): usize {
   }
   const crossing = block != 0 && load<u32>(block, Block.secondPage) != 0;
   store<u32>(header, crossing ? 1 : 0, ArenaHeader.crossing);
-  const offset = <u64>(host & 0xfff);
-  store<u64>(cpu, rip - offset, Vcpu.ripBase);
-  if (modeKey & MODE_CODE_FLAT) {
-    const jump = arena(cpu) + Arena.jumpCache + ((<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1))) << 4);
-    store<u64>(jump, rip, JumpEntry.rip);
-    store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
-    store<u32>(jump, <u32>record, JumpEntry.record);
-    noteCodePage(cpu, linear);
-    if (crossing) noteCodePage(cpu, linear + 0x1000);
-  }
+  found(cpu, rip, linear, modeKey, record, <u32>(host & 0xfff), crossing);
   return record;
+}
+
+/** What is at RIP is known: the page that runs is set, and the jump cache learns it. */
+function found(cpu: usize, rip: u64, linear: u64, modeKey: u32, record: usize, offset: u32, crossing: bool): void {
+  store<u64>(cpu, rip - offset, Vcpu.ripBase);
+  if (!(modeKey & MODE_CODE_FLAT)) return;
+  const jump = arena(cpu) + Arena.jumpCache + ((<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1))) << 4);
+  store<u64>(jump, rip, JumpEntry.rip);
+  store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
+  store<u32>(jump, <u32>record, JumpEntry.record);
+  noteCodePage(cpu, linear);
+  if (crossing) noteCodePage(cpu, linear + 0x1000);
 }
 
 /** The record of an instruction that is decoded in the middle of a block of its page, or 0. */

@@ -2,6 +2,16 @@
  * The core's exports: what handlers and machines call. The handlers' list is checked against `isa/helpers.ts` by linking.
  */
 export { flushBlocks, invalidateHost, linkTo, lookup, relink } from './blocks';
+export {
+  addEntry,
+  addRegion,
+  compiledRead,
+  compiledWrite,
+  removeRegion,
+  request,
+  sample,
+  storeFlags,
+} from './compiled';
 export { decode } from './decode';
 export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';
 export { deliverEvents, raise, raiseNoError, softwareInterrupt } from './events';

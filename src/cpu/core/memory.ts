@@ -296,6 +296,7 @@ function bumpEpoch(cpu: usize, user: bool): void {
     epoch = 1;
   }
   store<u32>(cpu + place, epoch);
+  store<u32>(cpu, 1, Vcpu.unwind);
   memory.fill(arenaHeader(cpu) + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), 0, 512);
   updateCodeKey(cpu);
 }

@@ -8,14 +8,14 @@
  *     instruction to run next (with status.fault: the one that faulted).
  *   initTables(address)   copies the decode tables there.
  */
-import { Arena, JumpEntry } from '../arena.ts';
+import { Arena, ArenaHeader, Entry, JumpEntry } from '../arena.ts';
 import type { CompiledTable, Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
-import { Record } from '../record.ts';
+import { Record, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
-import { status } from '../status.ts';
-import type { FunctionBuilder, FunctionReference, ValueType } from '../../wasm/encoder.ts';
+import { compiledExit, exitReason, status, tierCode } from '../status.ts';
+import type { Code, FunctionBuilder, FunctionReference, ValueType } from '../../wasm/encoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import type { CoreCalls } from '../emit/form-builder.ts';
 import type { Frame } from './builder.ts';
@@ -42,6 +42,10 @@ interface Core extends CoreCalls {
   linkTo: FunctionReference;
   relink: FunctionReference;
   undefinedInstruction: FunctionReference;
+  /** (cpu, record) → not 0: the record's code is on the list to be compiled. */
+  request: FunctionReference;
+  /** (cpu, record): the profile; not 0: leave. */
+  sample: FunctionReference;
 }
 
 function importCore(m: ModuleBuilder, helpers: Readonly<globalThis.Record<string, Helper>>): Core {
@@ -68,6 +72,8 @@ function importCore(m: ModuleBuilder, helpers: Readonly<globalThis.Record<string
     linkTo: core('linkTo', ['i32', 'i32'], ['i32']),
     relink: core('relink', ['i32', 'i32'], ['i32']),
     undefinedInstruction: core('undefinedInstruction', ['i32', 'i32'], []),
+    request: core('request', ['i32', 'i32'], ['i32']),
+    sample: core('sample', ['i32', 'i32'], ['i32']),
     helper(name) {
       const h = helpers[name];
       const reference = references.get(name);
@@ -130,7 +136,8 @@ export function generateInterpreter(
   }
   const functions = forms.flatMap((form) => written.get(form) ?? []);
   m.table(functions);
-  writeDispatch(m, core, writeInner(m, core, inline, fusions), functions);
+  const support = writeCompiledSupport(m, functions);
+  writeDispatch(m, core, writeInner(m, core, inline, fusions), support);
   writeInitTables(m, writeFusionTable(tables, forms, inline, fusions));
   return { wasm: m.encode(), forms, inlineCount: inline.length + fusions.length };
 }
@@ -158,6 +165,8 @@ const leave = {
   stale: 4,
   /** A pseudo-record for what is no instruction (counted). */
   undefined: 5,
+  /** An entry of compiled code. */
+  compiled: 6,
 } as const;
 
 /**
@@ -233,6 +242,10 @@ function writeInner(
   // Case undefined: #UD.
   leaveWith(leave.undefined);
   code.end();
+  // Case compiled.
+  uncount();
+  leaveWith(leave.compiled);
+  code.end();
 
   const frame: Frame = { f, pool, record, loop: { budget, target, bail, next, go, link } };
   for (const form of inline) {
@@ -278,24 +291,11 @@ function writeInner(
   code.end();
 
   // go: to the RIP in `target`, by the jump cache.
-  code.get(target).get(target).i64(12).op('i64.shr_u').op('i64.xor').op('i32.wrap_i64');
-  code
-    .i32(Arena.jumpEntries - 1)
-    .op('i32.and')
-    .i32(4)
-    .op('i32.shl');
-  code.get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add').tee(entry);
-  code
-    .memory('i64.load', Arena.jumpCache + JumpEntry.offsets.rip)
-    .get(target)
-    .op('i64.eq')
-    .if();
-  code.get(entry).memory('i32.load', Arena.jumpCache + JumpEntry.offsets.key);
+  pushJumpEntry(code, cpu, target);
+  code.tee(entry).memory('i64.load', JumpEntry.offsets.rip).get(target).op('i64.eq').if();
+  code.get(entry).memory('i32.load', JumpEntry.offsets.key);
   code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').if();
-  code
-    .get(entry)
-    .memory('i32.load', Arena.jumpCache + JumpEntry.offsets.record)
-    .set(record);
+  code.get(entry).memory('i32.load', JumpEntry.offsets.record).set(record);
   code.get(cpu).get(target).get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.sub');
   code.memory('i64.store', Vcpu.offsets.ripBase);
   code.br(next).end().end();
@@ -320,19 +320,109 @@ function pushRip(f: FunctionBuilder, cpu: number, record: number): void {
   f.code.get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.add');
 }
 
-/** dispatch(cpu, record, budget) → status: the inner loop, and what it leaves for functions and look-ups. */
-function writeDispatch(
-  m: ModuleBuilder,
-  core: Core,
-  inner: FunctionBuilder,
-  functions: readonly FunctionBuilder[],
-): void {
+/** Places of the arena's header. */
+const header = (field: keyof typeof ArenaHeader.offsets): number => Arena.header + ArenaHeader.offsets[field];
+
+/** Slots for functions of compiled code. */
+export const compiledSlots = 16384;
+/** Compiled functions that may be active below one another: guest calls nest as host calls up to here. */
+const deepestCall = 48;
+/** Instructions that the interpreter runs, at least, from one sample of the profile to the next. */
+const sampleInstructions = 1000;
+
+interface CompiledCode {
+  readonly table: number;
+  readonly like: { readonly type: number };
+  /** probe(cpu) → the record or entry at Vcpu.rip by the jump cache, with ripBase set; or 0. */
+  readonly probe: FunctionBuilder;
+  readonly runForm: FunctionBuilder;
+}
+
+/**
+ * What compiled code needs besides the core: callCompiled(cpu) → exit, which runs the compiled code at Vcpu.rip, or
+ * gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
+ */
+function writeCompiledSupport(m: ModuleBuilder, functions: readonly FunctionBuilder[]): CompiledCode {
+  const table = m.emptyTable('compiled', compiledSlots);
+  const like = m.signature(['i32', 'i32'], ['i32']);
+  const cpu = 0;
+
+  const probe = m.function('probe', ['i32'], ['i32']);
+  {
+    const { code } = probe;
+    const entry = probe.local('i32');
+    const target = probe.local('i64');
+    const record = probe.local('i32');
+    code.get(cpu).memory('i64.load', Vcpu.offsets.rip).set(target);
+    pushJumpEntry(code, cpu, target);
+    code.tee(entry).memory('i64.load', JumpEntry.offsets.rip).get(target).op('i64.eq').if();
+    code.get(entry).memory('i32.load', JumpEntry.offsets.key);
+    code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').if();
+    code.get(entry).memory('i32.load', JumpEntry.offsets.record).set(record);
+    code.get(cpu).get(target).get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.sub');
+    code.memory('i64.store', Vcpu.offsets.ripBase);
+    code.get(record).return().end().end();
+    code.i32(0);
+  }
+
+  const call = m.function('callCompiled', ['i32'], ['i32']);
+  {
+    const { code } = call;
+    const record = call.local('i32');
+    const result = call.local('i32');
+    const depth = (by: number): void => {
+      code.get(cpu).get(cpu).memory('i32.load', Vcpu.offsets.callDepth).i32(by).op('i32.add');
+      code.memory('i32.store', Vcpu.offsets.callDepth);
+    };
+    code.get(cpu).memory('i32.load', Vcpu.offsets.callDepth).i32(deepestCall).op('i32.ge_u').if();
+    code.i32(compiledExit.go).return().end();
+    code.get(cpu).call(probe).tee(record).op('i32.eqz').if().i32(compiledExit.go).return().end();
+    code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.compiled).op('i32.ne').if();
+    code.i32(compiledExit.go).return().end();
+    depth(1);
+    code.get(cpu).get(record).memory('i32.load', Entry.offsets.label);
+    code.get(record).memory('i32.load', Entry.offsets.link).callIndirect(like, table).set(result);
+    depth(-1);
+    code.get(result);
+  }
+
+  const form = m.function('runForm', ['i32', 'i32'], ['i32']);
+  const [first] = functions;
+  if (!first) throw new Error('the table has no forms');
+  form.code.get(cpu).get(1);
+  form.code.get(1).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.sub').callIndirect(first);
+  m.exportFunction('callCompiled', call);
+  m.exportFunction('runForm', form);
+  return { table, like, probe, runForm: form };
+}
+
+/** Pushes the address of the jump cache's entry for a RIP. */
+function pushJumpEntry(code: Code, cpu: number, target: number): void {
+  code.get(target).get(target).i64(12).op('i64.shr_u').op('i64.xor').op('i32.wrap_i64');
+  code
+    .i32(Arena.jumpEntries - 1)
+    .op('i32.and')
+    .i32(4)
+    .op('i32.shl');
+  code.get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add').i32(Arena.jumpCache).op('i32.add');
+}
+
+/**
+ * dispatch(cpu, record, budget) → status: the inner loop, compiled code, and what these leave for functions and
+ * look-ups.
+ */
+function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, compiled: CompiledCode): void {
   const f = m.function('dispatch', ['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
   const record = 1;
   const budget = 2;
   const result = f.local('i32');
   const found = f.local('i32');
+  /** Budget that the interpreter is not given yet, so that a sample can be taken. */
+  const kept = f.local('i32');
+  /** All is to be compiled before it runs, but for what the compiled code itself left to the interpreter. */
+  const forced = f.local('i32');
+  const arena = f.local('i32');
   const { code } = f;
   const storeRip = (): void => {
     code.get(cpu);
@@ -342,6 +432,9 @@ function writeDispatch(
   const storeBudget = (): void => {
     code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget);
   };
+  const loadBudget = (): void => {
+    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
+  };
   const uncount = (): void => {
     code.get(budget).i32(1).op('i32.add').set(budget);
     storeBudget();
@@ -349,25 +442,157 @@ function writeDispatch(
   const is = (reason: number): void => {
     code.get(result).i32(reason).op('i32.eq');
   };
+  const isCompiled = (): void => {
+    code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.compiled).op('i32.eq');
+  };
+  const clear = (field: 'trouble' | 'exceptionPending' | 'unwind' | 'callDepth'): void => {
+    code.get(cpu).i32(0).memory('i32.store', Vcpu.offsets[field]);
+  };
+  const returnJump = (): void => {
+    code.i32(status.jump).return();
+  };
 
+  code.get(cpu).memory('i32.load', Vcpu.offsets.arena).set(arena);
+  code.get(arena).memory('i32.load', header('tier')).i32(tierCode.jit).op('i32.eq').set(forced);
   code.loop();
   const next = code.depth;
   code.block();
   const fault = code.depth;
   code.block();
   const look = code.depth;
-  code.get(cpu).get(record).get(budget).call(inner).set(result);
+  code.block();
+  const done = code.depth;
+  code.block();
+  const apart = code.depth;
+
+  // Compiled code, again and again while it leads to more of it.
+  isCompiled();
+  code.if();
+  code.loop();
+  const again = code.depth;
+  code.get(budget).op('i32.eqz').if();
+  storeRip();
+  code.i32(status.ok).return().end();
+  storeBudget();
+  clear('unwind');
+  clear('callDepth');
+  code.get(cpu).get(record).memory('i32.load', Entry.offsets.label);
+  code.get(record).memory('i32.load', Entry.offsets.link).callIndirect(compiled.like, compiled.table).set(result);
+  code.get(arena).get(arena).memory('i64.load', header('compiledRetired')).get(budget);
+  loadBudget();
+  code.get(budget).op('i32.sub').op('i64.extend_i32_u').op('i64.add').memory('i64.store', header('compiledRetired'));
+  code.get(arena).get(arena).memory('i32.load', header('compiledExits')).i32(1).op('i32.add');
+  code.memory('i32.store', header('compiledExits'));
+  code.get(result).op('i32.eqz');
+  is(compiledExit.unwind);
+  code.op('i32.or').if();
+  // A look-up that the budget does not cover is left: its fault would belong to the next instruction.
+  code.get(budget).op('i32.eqz').if();
+  returnJump();
+  code.end();
+  code.get(cpu).call(compiled.probe).tee(found).op('i32.eqz').if();
+  code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if();
+  returnJump();
+  code.end().end();
+  code.get(found).set(record);
+  isCompiled();
+  code.brIf(again).br(next).end();
   code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
-  code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
+  is(compiledExit.apart);
+  code.if();
+  // The instruction starts over, by its function: what its fast path met is forgotten.
+  clear('trouble');
+  clear('exceptionPending');
+  code.br(apart).end();
+  is(compiledExit.short);
+  code.i32(0).set(kept).if().i32(0).set(forced).br(next).end();
+  code.get(result).i32(compiledExit.status).op('i32.sub').set(result).br(done);
+  code.end().end();
+
+  // All is to be compiled: ask, unless that has been declined.
+  code.get(forced).if();
+  code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.ge_u').if();
+  code
+    .get(record)
+    .memory('i32.load8_u', Record.offsets.flags)
+    .i32(recordFlags.declined)
+    .op('i32.and')
+    .op('i32.eqz')
+    .if();
+  code.get(cpu).get(record).call(core.request).if();
+  storeRip();
+  storeBudget();
+  code.get(cpu).i32(exitReason.compile).memory('i32.store', Vcpu.offsets.exitReason);
+  returnJump();
+  code.end().end().end().end();
+
+  // The interpreter, up to the next sample; one instruction where all is to be compiled.
+  code.get(budget);
+  code.i32(1);
+  code
+    .get(budget)
+    .i32(sampleInstructions - 1)
+    .op('i32.and')
+    .i32(sampleInstructions)
+    .op('i32.add');
+  code.get(forced).op('select').tee(kept);
+  code.get(budget).get(kept).op('i32.lt_u').if();
+  code.get(budget).set(kept).end();
+  code.get(kept).op('i32.sub').set(found);
+  code.get(cpu).get(record).get(kept).call(inner).set(result);
+  code.get(found).set(kept);
+  code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
+  loadBudget();
+  code.get(budget).get(kept).op('i32.add').set(budget);
+  is(leave.compiled);
+  code.brIf(next);
   is(leave.apart);
   code.if();
-  code.get(cpu).get(record);
-  code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.sub');
-  const like = functions[0];
-  if (!like) throw new Error('the table has no forms');
-  code.callIndirect(like).set(result);
+  storeBudget();
+  code.br(apart).end();
+  is(leave.spent);
+  code.if();
+  code.get(budget).if();
+  code.get(cpu).get(record).call(core.sample).op('i32.eqz').brIf(next);
+  storeRip();
+  storeBudget();
+  returnJump();
+  code.end();
+  storeRip();
+  storeBudget();
+  code.i32(status.ok).return().end();
+  is(leave.look);
+  code.get(result).i32(leave.link).op('i32.eq').op('i32.or').if();
+  // As above: a look-up that the budget does not cover is left.
+  storeBudget();
+  code.get(budget).op('i32.eqz').if();
+  returnJump();
+  code.end();
+  is(leave.look);
+  code.brIf(look);
+  code.get(cpu).get(record).call(core.linkTo).tee(found).op('i32.eqz').if();
+  returnJump();
+  code.end();
+  code.get(found).set(record).br(next);
+  code.end();
+  is(leave.undefined);
+  code.if().get(cpu).get(record).call(core.undefinedInstruction).br(fault).end();
+  // Stale.
+  storeRip();
+  storeBudget();
+  code.get(cpu).get(record).call(core.relink).tee(found).op('i32.eqz').if();
+  returnJump();
+  code.end();
+  code.get(found).set(record).br(next);
+  code.end();
+
+  // apart: the instruction, by its function.
+  code.get(cpu).get(record).call(compiled.runForm).set(result);
   // A repeated string instruction counts each iteration.
-  code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
+  loadBudget();
+  code.end();
+
+  // done: the record's instruction has been run, with `result` as its status.
   is(status.ok);
   code.if();
   code.get(record).i32(Record.size).op('i32.add').set(record).br(next);
@@ -377,7 +602,7 @@ function writeDispatch(
   is(status.jump);
   code.if();
   // Events may have become due by a far transfer; a near one goes on here.
-  code.i32(status.jump).return();
+  returnJump();
   code.end();
   // sync and exit go on at the next instruction.
   code.get(cpu);
@@ -386,25 +611,11 @@ function writeDispatch(
   code.call(core.wrapIp);
   code.get(result).return();
   code.end();
-  is(leave.look);
-  code.get(result).i32(leave.link).op('i32.eq').op('i32.or').if();
-  // A look-up that the budget does not cover is left: its fault would belong to the next instruction.
-  code.get(budget).op('i32.eqz').if().i32(status.jump).return().end();
-  is(leave.look);
-  code.brIf(look);
-  code.get(cpu).get(record).call(core.linkTo).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
-  code.get(found).set(record).br(next);
+
+  // look: at Vcpu.rip.
+  code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if();
+  returnJump();
   code.end();
-  is(leave.undefined);
-  code.if().get(cpu).get(record).call(core.undefinedInstruction).br(fault).end();
-  storeRip();
-  is(leave.spent);
-  code.if().i32(status.ok).return().end();
-  // Stale.
-  code.get(cpu).get(record).call(core.relink).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
-  code.get(found).set(record).br(next);
-  code.end();
-  code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if().i32(status.jump).return().end();
   code.get(found).set(record).br(next);
   code.end();
   // fault: the instruction has not retired.

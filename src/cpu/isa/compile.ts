@@ -34,8 +34,8 @@ export interface Form extends Instruction {
   readonly name: string;
 }
 
-/** Pseudo-forms of the dispatch loop; real forms follow. */
-export const pseudoForm = { stale: 0, link: 1, undefined: 2, count: 3 } as const;
+/** Pseudo-forms of the dispatch loop; real forms follow. `compiled` is an `Entry` of compiled code (`cpu/arena.ts`). */
+export const pseudoForm = { stale: 0, link: 1, undefined: 2, compiled: 3, count: 4 } as const;
 
 export const nodeKind = { invalid: 0, leaf: 1, prefix: 2, reg: 3, mod: 4, rm: 5, mode: 6, wide: 7, rexB: 8 } as const;
 export const immediateKind = {

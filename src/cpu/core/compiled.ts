@@ -1,0 +1,331 @@
+/**
+ * Compiled code as the core sees it: regions and their entries, the profile that asks for them, and what compiled code
+ * calls where its own fast path ends. The compiler itself is `cpu/jit`.
+ */
+import {
+  Arena,
+  ArenaHeader,
+  Block,
+  CodeMap,
+  DecodeTable,
+  Entry,
+  ExitReason,
+  FlagKind,
+  JumpEntry,
+  Record,
+  Region,
+  TierCode,
+  Vcpu,
+} from '../../../build/core/layout';
+import { granules } from './blocks';
+import { arenaHeader, FETCH, translate, WRITE } from './memory';
+import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
+import { segmentBase } from './operands';
+
+/** Samples that make code worth compiling. */
+// @ts-ignore: decorator
+@inline const HOT: u32 = 2;
+
+// @ts-ignore: decorator
+@inline
+function entryBucket(cpu: usize, host: usize): usize {
+  const hash = ((<u32>host) ^ ((<u32>host) >> 12)) & (<u32>(Arena.entryBuckets - 1));
+  return <usize>load<u32>(cpu, Vcpu.arena) + Arena.entryHash + ((<usize>hash) << 2);
+}
+
+// @ts-ignore: decorator
+@inline
+function codeMap(cpu: usize, host: usize): usize {
+  const index = (host - <usize>load<u32>(cpu, Vcpu.framesBase)) >> 12;
+  return <usize>load<u32>(cpu, Vcpu.arena) + Arena.codeMap + (index << 4);
+}
+
+/** The entry of compiled code at a host address, or 0. */
+export function findEntry(cpu: usize, host: usize, modeKey: u32): usize {
+  let entry = <usize>load<u32>(entryBucket(cpu, host));
+  while (entry != 0) {
+    if (<usize>load<u32>(entry, Entry.host) == host && load<u32>(entry, Entry.modeKey) == modeKey) return entry;
+    entry = <usize>load<u32>(entry, Entry.nextInBucket);
+  }
+  return 0;
+}
+
+export function forgetEntries(cpu: usize): void {
+  memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.entryHash, 0, Arena.entryBuckets * 4);
+  memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.heat, 0, Arena.heatCounters);
+  const header = arenaHeader(cpu);
+  store<u32>(header, 0, ArenaHeader.dead);
+  store<u32>(header, 0, ArenaHeader.requested);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Regions.
+
+/**
+ * A new region of the frame at `page`, without entries yet; 0 when the arena is full. `low` and `high` are the halves of
+ * its granules.
+ */
+export function addRegion(cpu: usize, page: usize, slot: u32, low: u32, high: u32, entryRoom: u32): usize {
+  const header = arenaHeader(cpu);
+  const region = <usize>load<u32>(header, ArenaHeader.next);
+  const bytes = Region.SIZE + <usize>entryRoom * Entry.SIZE;
+  if (<u32>(region + bytes) > load<u32>(cpu, Vcpu.arenaEnd)) return 0;
+  store<u32>(header, <u32>(region + bytes), ArenaHeader.next);
+  store<u32>(region, low, Region.granules);
+  store<u32>(region, high, Region.granules + 4);
+  store<u32>(region, <u32>page, Region.page);
+  store<u32>(region, slot, Region.slot);
+  store<u32>(region, 0, Region.entryCount);
+  store<u32>(region, entryRoom, Region.entryRoom);
+  store<u32>(region, 1, Region.live);
+  const map = codeMap(cpu, page);
+  store<u32>(region, load<u32>(map, CodeMap.regions), Region.next);
+  store<u32>(map, <u32>region, CodeMap.regions);
+  return region;
+}
+
+/** Lets the interpreter come from `record`, a decoded one in the region's frame, into its function. */
+export function addEntry(cpu: usize, region: usize, record: usize, modeKey: u32, label: u32): void {
+  const count = load<u32>(region, Region.entryCount);
+  const page = <usize>load<u32>(region, Region.page);
+  const offset = load<u16>(record, Record.offset);
+  const host = page + <usize>offset;
+  const older = findEntry(cpu, host, modeKey);
+  if (older != 0) retire(cpu, older);
+  const entry = region + Region.SIZE + <usize>count * Entry.SIZE;
+  store<u32>(region, count + 1, Region.entryCount);
+  store<u16>(entry, <u16>DecodeTable.formCompiled, Entry.form);
+  store<u16>(entry, offset, Entry.offset);
+  store<u32>(entry, label, Entry.label);
+  store<u32>(entry, <u32>record, Entry.record);
+  store<u32>(entry, 0, Entry.none);
+  store<u32>(entry, <u32>region, Entry.region);
+  store<u32>(entry, load<u32>(region, Region.slot), Entry.link);
+  store<u32>(entry, <u32>host, Entry.host);
+  store<u32>(entry, modeKey, Entry.modeKey);
+  const place = entryBucket(cpu, host);
+  store<u32>(entry, load<u32>(place), Entry.nextInBucket);
+  store<u32>(place, <u32>entry);
+  redirect(cpu, page, record, older, entry);
+}
+
+/** What led to a record, or to its older entry, leads to the new entry: links of its page, and the jump cache. */
+function redirect(cpu: usize, page: usize, record: usize, older: usize, entry: usize): void {
+  let block = <usize>load<u32>(codeMap(cpu, page), CodeMap.blocks);
+  while (block != 0) {
+    const first = ((<usize>load<u32>(block, Block.host)) & ~0xfff) == page;
+    let at = block + Block.SIZE;
+    for (let left = load<u32>(block, Block.count); left != 0; left--, at += Record.SIZE) {
+      const link = <usize>load<u32>(at, Record.link);
+      if (link == record || (older != 0 && link == older)) store<u32>(at, <u32>entry, Record.link);
+    }
+    block = <usize>load<u32>(block + (first ? Block.nextInPage : Block.nextInSecondPage));
+  }
+  const jumps = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
+  for (let k: usize = 0; k < Arena.jumpEntries; k++) {
+    const jump = jumps + (k << 4);
+    const at = <usize>load<u32>(jump, JumpEntry.record);
+    if (at == record || (older != 0 && at == older)) store<u32>(jump, <u32>entry, JumpEntry.record);
+  }
+}
+
+/** From now on the entry only leads to its record. */
+function retire(cpu: usize, entry: usize): void {
+  store<u16>(entry, <u16>DecodeTable.formLink, Entry.form);
+  store<u32>(entry, load<u32>(entry, Entry.record), Entry.link);
+  let place = entryBucket(cpu, <usize>load<u32>(entry, Entry.host));
+  while (true) {
+    const at = <usize>load<u32>(place);
+    if (at == 0) return;
+    if (at == entry) {
+      store<u32>(place, load<u32>(entry, Entry.nextInBucket));
+      return;
+    }
+    place = at + Entry.nextInBucket;
+  }
+}
+
+function kill(cpu: usize, region: usize): void {
+  const header = arenaHeader(cpu);
+  store<u32>(region, 0, Region.live);
+  let entry = region + Region.SIZE;
+  for (let left = load<u32>(region, Region.entryCount); left != 0; left--, entry += Entry.SIZE) {
+    if (<u32>load<u16>(entry, Entry.form) == DecodeTable.formCompiled) retire(cpu, entry);
+  }
+  store<u32>(region, load<u32>(header, ArenaHeader.dead), Region.next);
+  store<u32>(header, <u32>region, ArenaHeader.dead);
+  store<u32>(header, load<u32>(header, ArenaHeader.regionsKilled) + 1, ArenaHeader.regionsKilled);
+  store<u32>(cpu, 1, Vcpu.unwind);
+}
+
+/** Kills the regions of a frame that were compiled from any of these granules. */
+export function killRegions(cpu: usize, page: usize, bits: u64): void {
+  let place = codeMap(cpu, page) + CodeMap.regions;
+  while (true) {
+    const region = <usize>load<u32>(place);
+    if (region == 0) return;
+    if (load<u64>(region, Region.granules) & bits) {
+      store<u32>(place, load<u32>(region, Region.next));
+      kill(cpu, region);
+    } else place = region + Region.next;
+  }
+}
+
+/** Kills one region: a better one takes its place, or its module is given up. */
+export function removeRegion(cpu: usize, region: usize): void {
+  let place = codeMap(cpu, <usize>load<u32>(region, Region.page)) + CodeMap.regions;
+  while (true) {
+    const at = <usize>load<u32>(place);
+    if (at == 0) return;
+    if (at == region) {
+      store<u32>(place, load<u32>(region, Region.next));
+      kill(cpu, region);
+      return;
+    }
+    place = at + Region.next;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The profile.
+
+/** Asks for the code of a record of the page that runs to be compiled. 0 when it is not in RAM or the list is full. */
+export function request(cpu: usize, record: usize): u32 {
+  const host = hostOf(cpu, record);
+  if (host == 0) return 0;
+  const header = arenaHeader(cpu);
+  const count = load<u32>(header, ArenaHeader.requested);
+  if (<usize>count >= Arena.requestCount) return 0;
+  const place = header + ((<usize>count) << 2);
+  store<u32>(place, <u32>host, ArenaHeader.requests);
+  store<u32>(place, load<u32>(cpu, Vcpu.modeKey), ArenaHeader.requestModes);
+  store<u32>(header, count + 1, ArenaHeader.requested);
+  return count + 1;
+}
+
+function hostOf(cpu: usize, record: usize): usize {
+  const rip = load<u64>(cpu, Vcpu.ripBase) + load<u16>(record, Record.offset);
+  const linear = segmentBase(cpu, 1, rip);
+  const host = translate(cpu, linear, FETCH);
+  if (host == 0) {
+    store<u32>(cpu, 0, Vcpu.trouble);
+    store<u32>(cpu, 0, Vcpu.exceptionPending);
+  }
+  return host;
+}
+
+/** The interpreter is at `record`, by chance. 1: the list of requests is full, leave. */
+export function sample(cpu: usize, record: usize): u32 {
+  const header = arenaHeader(cpu);
+  if (load<u32>(header, ArenaHeader.tier) != TierCode.auto) return 0;
+  if (!(load<u32>(cpu, Vcpu.modeKey) & MODE_CODE_FLAT)) return 0;
+  if (<u32>load<u16>(record, Record.form) < DecodeTable.formCount) return 0;
+  const host = hostOf(cpu, record);
+  if (host == 0) return 0;
+  const hash = (<u32>(host >> 7)) & (<u32>(Arena.heatCounters - 1));
+  const counter = <usize>load<u32>(cpu, Vcpu.arena) + Arena.heat + <usize>hash;
+  const heat = <u32>load<u8>(counter) + 1;
+  if (heat < HOT) {
+    store<u8>(counter, <u8>heat);
+    return 0;
+  }
+  store<u8>(counter, 0);
+  if (<usize>request(cpu, record) < Arena.requestCount) return 0;
+  store<u32>(cpu, ExitReason.compile, Vcpu.exitReason);
+  return 1;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Slow paths of compiled code. 0: the interpreter has to do the whole instruction.
+
+function linearOf(cpu: usize, address: u64): u64 {
+  return (load<u32>(cpu, Vcpu.modeKey) & MODE_CODE_MASK) == 2 ? address : address & 0xffffffff;
+}
+
+function canonical(cpu: usize, address: u64, size: u32): bool {
+  if ((load<u32>(cpu, Vcpu.modeKey) & MODE_CODE_MASK) != 2) return true;
+  const last = address + size - 1;
+  return (<i64>(address << 16)) >> 16 == <i64>address && (<i64>(last << 16)) >> 16 == <i64>last;
+}
+
+/** Host address to read `size` bytes from, which may cross pages. */
+export function compiledRead(cpu: usize, address: u64, size: u32): usize {
+  // Data breakpoints are for the interpreter.
+  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff || !canonical(cpu, address, size)) return 0;
+  const linear = linearOf(cpu, address);
+  const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
+  if (size <= inPage) return translate(cpu, linear, 0);
+  const first = translate(cpu, linear, 0);
+  if (first == 0) return 0;
+  const second = translate(cpu, linearOf(cpu, linear + inPage), 0);
+  if (second == 0) return 0;
+  memory.copy(cpu + Vcpu.bounce, first, inPage);
+  memory.copy(cpu + Vcpu.bounce + inPage, second, size - inPage);
+  return cpu + Vcpu.bounce;
+}
+
+/** Host address to write `size` bytes to: within one page, and not over decoded code. */
+export function compiledWrite(cpu: usize, address: u64, size: u32): usize {
+  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff || !canonical(cpu, address, size)) return 0;
+  const linear = linearOf(cpu, address);
+  if (size > 0x1000 - <u32>(linear & 0xfff)) return 0;
+  const host = translate(cpu, linear, WRITE);
+  if (host == 0) return 0;
+  const have = load<u64>(codeMap(cpu, host), CodeMap.granules);
+  if (have != 0 && have & granules(<u32>(host & 0xfff), size)) return 0;
+  return host;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Flags.
+
+/** The lazy words from flags that compiled code held by a kind (`emit/flag-kind.ts`) and up to three values. */
+export function storeFlags(cpu: usize, kind: u32, a: u64, b: u64, c: u32): void {
+  if (kind == FlagKind.none) return;
+  const shift = <u64>(64 - (8 << (kind & 3)));
+  const rule = kind & ~3;
+  let x = a << shift;
+  let y = b << shift;
+  if (rule == FlagKind.parts) {
+    store<i64>(cpu, (<i64>x) >> shift, Vcpu.flagResult);
+    store<i64>(cpu, (<i64>y) >> shift, Vcpu.flagOverflow);
+    store<u32>(cpu, c & 1, Vcpu.flagCarry);
+    store<u32>(cpu, c & 0x10, Vcpu.flagAux);
+    return;
+  }
+  if (rule == FlagKind.logic) {
+    store<i64>(cpu, (<i64>x) >> shift, Vcpu.flagResult);
+    store<i64>(cpu, 0, Vcpu.flagOverflow);
+    store<u64>(cpu, 0, Vcpu.flagCarry);
+    return;
+  }
+  const one = (<u64>1) << shift;
+  let r: u64;
+  let carry = c;
+  let overflow: u64;
+  if (rule == FlagKind.inc) {
+    r = x;
+    x = r - one;
+    y = one;
+    overflow = (x ^ r) & (y ^ r);
+  } else if (rule == FlagKind.dec) {
+    r = x;
+    x = r + one;
+    y = one;
+    overflow = (x ^ y) & (x ^ r);
+  } else if (rule == FlagKind.add || rule == FlagKind.adc) {
+    const carryIn = rule == FlagKind.adc ? (<u64>c) << shift : 0;
+    r = x + y + carryIn;
+    carry = r < x || (carryIn != 0 && r == x) ? 1 : 0;
+    overflow = (x ^ r) & (y ^ r);
+  } else {
+    const borrow = rule == FlagKind.sbb ? (<u64>c) << shift : 0;
+    r = x - y - borrow;
+    carry = x < y || (borrow != 0 && x == y) ? 1 : 0;
+    overflow = (x ^ y) & (x ^ r);
+  }
+  store<i64>(cpu, (<i64>r) >> shift, Vcpu.flagResult);
+  store<i64>(cpu, (<i64>overflow) >> shift, Vcpu.flagOverflow);
+  store<u32>(cpu, carry, Vcpu.flagCarry);
+  store<u32>(cpu, (<u32>((x ^ y ^ r) >> shift)) & 0x10, Vcpu.flagAux);
+}
