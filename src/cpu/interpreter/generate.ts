@@ -328,7 +328,7 @@ export const compiledSlots = 16384;
 /** Compiled functions that may be active below one another: guest calls nest as host calls up to here. */
 const deepestCall = 48;
 /** Instructions that the interpreter runs, at least, from one sample of the profile to the next. */
-const sampleInstructions = 1000;
+const sampleInstructions = 1024;
 
 interface CompiledCode {
   readonly table: number;
@@ -527,7 +527,6 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   code.end().end().end().end();
 
   // The interpreter, up to the next sample; one instruction where all is to be compiled.
-  code.get(budget);
   code.i32(1);
   code
     .get(budget)
@@ -535,10 +534,10 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
     .op('i32.and')
     .i32(sampleInstructions)
     .op('i32.add');
-  code.get(forced).op('select').tee(kept);
+  code.get(forced).op('select').set(kept);
   code.get(budget).get(kept).op('i32.lt_u').if();
   code.get(budget).set(kept).end();
-  code.get(kept).op('i32.sub').set(found);
+  code.get(budget).get(kept).op('i32.sub').set(found);
   code.get(cpu).get(record).get(kept).call(inner).set(result);
   code.get(found).set(kept);
   code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
