@@ -1,10 +1,12 @@
 /**
  * Boots the catalogue's kernels under Node:
  *
- *     tsx src/cli/boot-tests.ts [--guest ID] [--only TEST] [--points N] [--record]
+ *     tsx src/cli/boot-tests.ts [--guest ID] [--only TEST] [--points N] [--idle SECONDS] [--record]
  *
- * - script: boots to the ready line, runs a script whose output must be QEMU's, sleeps as long as it says, idles
- *   without host CPU, and powers off;
+ * - script: boots to the ready line, runs a script whose output must be QEMU's, sleeps 10 s to a tenth of a second, and
+ *   powers off;
+ * - idle: host CPU of this process with a guest idle at its prompt (default 10 s; 60 s is what the promise is about:
+ *   --idle 60, or TABVISOR_IDLE_SECONDS);
  * - repeat: two runs under the virtual clock retire the same number of instructions up to the prompt;
  * - revive: at N points of a boot (default 4; TABVISOR_KILL_POINTS) the guest is parked, its worker terminated without
  *   notice, and a new one goes on: console output and instruction count are those of the undisturbed run.
@@ -78,22 +80,48 @@ async function testScript(id: GuestId): Promise<string> {
       );
     });
     const start = performance.now();
-    let seconds = 0;
-    const load = await hostLoad(async () => {
-      await runCommand(machine.console, 'sleep 5', bootTimeoutMs);
-      seconds = (performance.now() - start) / 1000;
-    });
-    expect(Math.abs(seconds - 5) < 0.3, () => `sleep 5 took ${seconds.toFixed(2)} s`);
-    // That nothing spins. The 686 kernel keeps its tick of 250 Hz while it idles, which costs 6 to 10 % with cold caches.
-    const mostLoad = id === 'linux-i386' ? 0.25 : 0.1;
-    expect(load < mostLoad, () => `an idle guest took ${(load * 100).toFixed(1)} % of a core`);
+    await runCommand(machine.console, 'sleep 10', bootTimeoutMs);
+    const seconds = (performance.now() - start) / 1000;
+    expect(Math.abs(seconds - 10) <= 0.1, () => `sleep 10 took ${seconds.toFixed(3)} s`);
     await machine.console.type('poweroff -f\n');
     const result = await run;
     expect(result.kind === 'ended' && result.state === 'poweredOff', () => `it ended with ${JSON.stringify(result)}`);
-    return `sleep 5 took ${seconds.toFixed(2)} s at ${(load * 100).toFixed(1)} % of a core`;
+    return `sleep 10 took ${seconds.toFixed(3)} s`;
   } finally {
     await machine.close();
   }
+}
+
+// idle
+
+/** Most of a core that a guest may take at its prompt: over a minute, and over less, where each housekeeping weighs. */
+const mostLoad = { 'linux-amd64': [0.02, 0.05], 'linux-i386': [0.25, 0.25] } as const;
+
+/**
+ * The 686 kernel is built without tickless idle (`nohz_mode` is 0 in its /proc/timer_list, under QEMU too): its 250
+ * wakeups a second cost some 5 to 10 % of a core. Its limit is only there to notice that something spins.
+ */
+async function testIdle(id: GuestId, idleSeconds: number): Promise<string> {
+  const machine = await power(id, 'real');
+  try {
+    void machine.run().catch(() => {});
+    await machine.console.waitForText(/~# /, { timeoutMs: bootTimeoutMs });
+    // What the kernel still does after its start, and V8's compilers in the background, is not idling.
+    await delay(3000);
+    const load = await hostLoad(() => delay(idleSeconds * 1000));
+    const most = mostLoad[id][idleSeconds >= 60 ? 0 : 1];
+    const text = `${(load * 100).toFixed(2)} % of a core over ${idleSeconds} s`;
+    expect(load < most, () => `an idle guest took ${text}, more than ${most * 100} %`);
+    return text;
+  } finally {
+    await machine.close();
+  }
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
+  });
 }
 
 function show(text: string | undefined): string {
@@ -215,6 +243,7 @@ async function main(): Promise<number> {
       guest: { type: 'string' },
       only: { type: 'string' },
       points: { type: 'string', default: process.env.TABVISOR_KILL_POINTS ?? '4' },
+      idle: { type: 'string', default: process.env.TABVISOR_IDLE_SECONDS ?? '10' },
       record: { type: 'boolean', default: false },
     },
   });
@@ -225,6 +254,7 @@ async function main(): Promise<number> {
   const undisturbed = new Undisturbed();
   const tests: Record<string, (id: GuestId) => Promise<string>> = {
     script: testScript,
+    idle: (id) => testIdle(id, Number(values.idle)),
     repeat: (id) => testRepeat(id, undisturbed),
     revive: (id) => testRevive(id, undisturbed, Number(values.points)),
   };
