@@ -49,6 +49,9 @@ export interface MachineStats {
   readonly exits: Readonly<Record<ExitCounter, { readonly count: number; readonly milliseconds: number }>>;
   /** What the core counted since this executor took the guest over. */
   readonly core: Readonly<Record<string, number>>;
+  /** Instructions by the tier that ran them. */
+  readonly tiers: { readonly interpreted: number; readonly compiled: number };
+  readonly compiler: Readonly<Record<string, number>>;
   readonly memory: { readonly ramBytes: number; readonly totalBytes: number };
 }
 
@@ -174,6 +177,7 @@ export class HeadlessMachine {
       exits[name] = { count: fields.exitCounts[at] ?? 0, milliseconds: (fields.exitTimeNs[at] ?? 0) / 1e6 };
     }
     const { decoded, blocks, tlbMisses, tlbFlushes, invalidations, lookups, arenaFlushes, next, recordsStart } = header;
+    const compiled = Number(header.compiledRetired);
     return {
       instructions: fields.retired,
       millionInstructionsPerSecond: fields.busyNs === 0 ? 0 : (fields.retired / fields.busyNs) * 1000,
@@ -191,6 +195,20 @@ export class HeadlessMachine {
         lookups,
         arenaFlushes,
         recordBytes: next - recordsStart,
+      },
+      tiers: { interpreted: fields.retired - compiled, compiled },
+      compiler: {
+        regions: header.regions,
+        regionsAlive: header.regionsAlive,
+        regionsKilled: header.regionsKilled,
+        regionsEvicted: header.regionsEvicted,
+        modules: header.modules,
+        instructions: header.regionInstructions,
+        bytes: header.moduleBytes,
+        failures: header.compileFailures,
+        exits: header.compiledExits,
+        milliseconds: header.compileMicroseconds / 1000,
+        longestMilliseconds: header.longestCompileMicroseconds / 1000,
       },
       memory: { ramBytes: map.ramBytes, totalBytes: map.totalBytes },
     };

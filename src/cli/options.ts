@@ -3,6 +3,8 @@
  * own. What cannot be honoured is refused with a sentence that says why; nothing is silently ignored but options that
  * ask for the absence of what this machine does not have.
  */
+import type { TierName } from '../cpu/jit/compiler.ts';
+import { tierCode } from '../cpu/status.ts';
 import { cpuModelNames, defaultCpuModel } from '../machine/cpu-model.ts';
 
 export interface VmOptions {
@@ -16,6 +18,7 @@ export interface VmOptions {
   readonly icount: { readonly shift: number | undefined } | undefined;
   readonly debugExitPort: number | undefined;
   readonly cpuModel: string;
+  readonly tier: TierName;
   readonly until: RegExp | undefined;
   readonly timeoutSeconds: number | undefined;
   readonly stats: string | undefined;
@@ -44,7 +47,7 @@ export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
   --until REGEX         end with exit code 0 when the serial output matches
   --timeout SECONDS     end with exit code 124 after this time
   --stats FILE.json     write what was counted
-  --tier TIER           interpreter or auto`;
+  --tier TIER           interpreter, jit (all is compiled before it runs) or auto (default: what is hot)`;
 
 const mib = 2 ** 20;
 
@@ -71,6 +74,7 @@ interface Draft {
   icount: VmOptions['icount'];
   debugExitPort: number | undefined;
   cpuModel: string;
+  tier: TierName;
   until: RegExp | undefined;
   timeoutSeconds: number | undefined;
   stats: string | undefined;
@@ -125,15 +129,14 @@ const valued: Readonly<Record<string, Setter>> = {
   stats: (draft, value) => {
     draft.stats = value;
   },
-  tier: (_draft, value) => {
-    if (value === 'jit') {
-      throw new UsageError('--tier jit: this build has only the interpreter; use --tier interpreter or auto');
-    }
-    if (value !== 'interpreter' && value !== 'auto') {
-      throw new UsageError(`--tier ${value}: there are interpreter and auto`);
-    }
+  tier: (draft, value) => {
+    const tier = tierNames.find((name) => name === value);
+    if (tier === undefined) throw new UsageError(`--tier ${value}: there are ${tierNames.join(', ')}`);
+    draft.tier = tier;
   },
 };
+
+const tierNames = Object.keys(tierCode) as TierName[];
 
 /** @throws UsageError */
 export function parseOptions(args: readonly string[]): VmOptions {
@@ -147,6 +150,7 @@ export function parseOptions(args: readonly string[]): VmOptions {
     icount: undefined,
     debugExitPort: undefined,
     cpuModel: defaultCpuModel,
+    tier: 'auto',
     until: undefined,
     timeoutSeconds: undefined,
     stats: undefined,

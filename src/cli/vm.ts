@@ -108,6 +108,7 @@ async function main(args: readonly string[]): Promise<number> {
     clock: options.icount === undefined ? 'real' : 'virtual',
     noReboot: options.noReboot,
     cpuModel: options.cpuModel,
+    tier: options.tier,
     ...(options.icount?.shift === undefined ? {} : { clockShift: options.icount.shift }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
   });
@@ -122,7 +123,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (options.stats !== undefined) {
     writeFileSync(
       options.stats,
-      `${JSON.stringify({ ending, hostSeconds, tier: 'interpreter', ...stats }, undefined, 2)}\n`,
+      `${JSON.stringify({ ending, hostSeconds, tier: options.tier, ...stats }, undefined, 2)}\n`,
     );
   }
   if (ending.kind === 'timeout') {

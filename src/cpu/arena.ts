@@ -159,6 +159,7 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   requested: 'u32',
   requests: array('u32', requestCount),
   requestModes: array('u32', requestCount),
+  requestRecords: array('u32', requestCount),
   /** List of regions that died; their slots are for the executor to free. */
   dead: 'u32',
   regionsKilled: 'u32',
@@ -167,4 +168,16 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   compiledCalls: 'u32',
   /** Instructions that compiled code retired. */
   compiledRetired: 'u64',
+  /** What the compiler counts (`jit/compiler.ts`): regions and modules made, their instructions and bytes of code. */
+  regions: 'u32',
+  modules: 'u32',
+  regionInstructions: 'u32',
+  moduleBytes: 'u32',
+  /** Regions that live, that could not be compiled, and that were given up for others. */
+  regionsAlive: 'u32',
+  compileFailures: 'u32',
+  regionsEvicted: 'u32',
+  /** Time that the guest stood still for it, and the longest piece of it. */
+  compileMicroseconds: 'u32',
+  longestCompileMicroseconds: 'u32',
 });

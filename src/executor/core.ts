@@ -3,10 +3,11 @@
  * time is sampled here, and afterwards the slice is cut short where the exit changed what the executor had planned.
  */
 import { exitCounter, type ControlPage } from '../abi/control.ts';
+import type { CompilerCore } from '../cpu/jit/compiler.ts';
 import type { Pc } from '../machine/pc.ts';
 
 /** What `core.wasm` exports and executors use. */
-export interface Core {
+export interface Core extends CompilerCore {
   /** Makes the derived state (arena) anew, for an executor that takes the vCPU over. */
   attach(cpu: number): void;
   /** Runs at most `slice` instructions; the reason (see `cpu/status.ts`) why it stopped. */

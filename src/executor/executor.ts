@@ -15,6 +15,8 @@
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
 import type { FinalState, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import type { TierName } from '../cpu/jit/compiler.ts';
+import { Compiler, formTable } from '../cpu/jit/compiler.ts';
 import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
@@ -42,6 +44,8 @@ export interface ExecutorOptions {
   readonly nowNs: () => number;
   /** Loads the boot image anew after the machine was reset. */
   readonly boot: () => void;
+  /** Which code runs the guest; `auto` when absent. */
+  readonly tier?: TierName | undefined;
 }
 
 export interface RunLimits {
@@ -62,6 +66,8 @@ export class Executor {
   readonly #core: Core;
   readonly #nowNs: () => number;
   readonly #boot: () => void;
+  readonly #tier: TierName;
+  readonly #compiler: Compiler | undefined;
   readonly #output: ByteRing;
   /** Words of the control page and of the vCPU that are looked at after every exit. */
   readonly #controlWords: Int32Array;
@@ -91,7 +97,16 @@ export class Executor {
         this.#afterExit();
       },
     });
-    this.#core.attach(pc.map.vcpu);
+    this.#tier = options.tier ?? 'auto';
+    if (this.#tier !== 'interpreter') {
+      this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6);
+    }
+    this.#attach();
+  }
+
+  #attach(): void {
+    this.#core.attach(this.#pc.map.vcpu);
+    this.#compiler?.reset(this.#tier);
   }
 
   /** Instructions retired since power-on. */
@@ -156,6 +171,7 @@ export class Executor {
     const reason = this.#core.run(map.vcpu, length);
     const end = this.#nowNs();
     clock.endSlice();
+    this.#compiler?.serve();
     const { fields } = this.#control;
     fields.busyNs += end - start;
     fields.retired = this.retired;
@@ -242,7 +258,7 @@ export class Executor {
     this.#control.fields.resets++;
     this.#pc.reset();
     this.#boot();
-    this.#core.attach(this.#pc.map.vcpu);
+    this.#attach();
   }
 
   // Requests of the coordinator.

@@ -11,6 +11,7 @@ import type {
   StartResult,
 } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import type { TierName } from '../cpu/jit/compiler.ts';
 import { bootKernel } from '../machine/boot/kernel.ts';
 import { BootError } from '../machine/boot/image.ts';
 import { defaultShift } from '../machine/clock.ts';
@@ -30,6 +31,8 @@ export interface MachineExtras {
   /** Calendar time at power-on; absent: the host's, or the year 2000 under the virtual clock. */
   readonly epochSeconds?: number;
   readonly seed?: bigint;
+  /** Which code runs the guest; `auto` when absent. */
+  readonly tier?: TierName;
 }
 
 /** {@link RunLimits} as a message can carry them. */
@@ -119,7 +122,7 @@ export class Session implements ExecutorApi {
     }
     this.#memory = memory;
     this.#map = map;
-    this.#executor = new Executor({ memory, module, pc, nowNs, boot });
+    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 

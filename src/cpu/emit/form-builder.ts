@@ -163,6 +163,13 @@ export abstract class FormBuilder extends FlagWords implements Builder {
 
   // The instruction. ------------------------------------------------------------------------------------------------
 
+  /** A builder that writes one instruction after another forgets the last one. */
+  protected startForm(): void {
+    this.left = false;
+    this.temporaries = 0;
+    this.deferred = undefined;
+  }
+
   /** Writes the whole form. */
   emit(): void {
     this.prologue();

@@ -92,7 +92,7 @@ export abstract class Operations {
     if (have === size) return a;
     if (size === 8) return this.signed64(a);
     const wide = this.signed(a);
-    return size === 2 ? this.make('i16', 'i32.and', wide, this.int(4, 0xffff)) : wide;
+    return size === 2 ? this.normalized(2, this.retype('i32', wide)) : wide;
   }
 
   trunc(size: Size, a: Value): Value {
@@ -116,9 +116,16 @@ export abstract class Operations {
     return this.make(a.type === 'bool' ? 'bool' : intType[size], this.op(size, name), a, b);
   }
 
+  /** The type of a result that may have bits beyond the size. */
+  private wide(size: Size): Type {
+    return size === 8 ? 'i64' : 'i32';
+  }
+
   /** An operation whose result may have bits beyond the size. */
   private wrapping(name: string, a: Value, b: Value): Value {
-    return this.normalized(sizeOf(a), this.binary(name, a, b));
+    const size = sizeOf(a);
+    if (sizeOf(b) !== size) throw new Error(`${name} of ${a.type} and ${b.type}`);
+    return this.normalized(size, this.make(this.wide(size), this.op(size, name), a, b));
   }
 
   add(a: Value, b: Value): Value {
@@ -154,7 +161,7 @@ export abstract class Operations {
 
   private signedBinary(name: string, a: Value, b: Value): Value {
     const size = sizeOf(a);
-    return this.normalized(size, this.make(intType[size], this.op(size, name), this.signed(a), this.signed(b)));
+    return this.normalized(size, this.make(this.wide(size), this.op(size, name), this.signed(a), this.signed(b)));
   }
 
   mulHighU(a: Value, b: Value): Value {
@@ -199,7 +206,9 @@ export abstract class Operations {
     return this.make(intType[size], this.op(size, name), a, this.as(size === 8 ? 'i64' : 'i32', count));
   }
   shl(a: Value, count: Value): Value {
-    return this.normalized(sizeOf(a), this.shift('shl', a, count));
+    const size = sizeOf(a);
+    const wide = this.wide(size);
+    return this.normalized(size, this.make(wide, this.op(size, 'shl'), a, this.as(size === 8 ? 'i64' : 'i32', count)));
   }
   shr(a: Value, count: Value): Value {
     return this.shift('shr_u', a, count);
@@ -207,7 +216,7 @@ export abstract class Operations {
   sar(a: Value, count: Value): Value {
     const size = sizeOf(a);
     const shifted = this.make(
-      intType[size],
+      this.wide(size),
       this.op(size, 'shr_s'),
       this.signed(a),
       this.as(size === 8 ? 'i64' : 'i32', count),

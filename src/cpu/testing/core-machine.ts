@@ -10,8 +10,10 @@ import { instructionTable } from '../isa/table.ts';
 import { generateInterpreter } from '../interpreter/generate.ts';
 import { recordFlags } from '../record.ts';
 import { pseudoForm } from '../isa/compile.ts';
+import type { CompilerCore } from '../jit/compiler.ts';
+import { Compiler, formTable } from '../jit/compiler.ts';
 import { Vcpu } from '../state.ts';
-import { status } from '../status.ts';
+import { exitReason, status } from '../status.ts';
 import type { CaseEnd, CpuCase } from './cases.ts';
 import { abridgeTags, mappedPages, x87Start } from './cases.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
@@ -77,6 +79,8 @@ class CoreCaseMachine implements CoreMachine {
   private readonly observe: InstructionObserver | undefined;
   private readonly forms: readonly Form[];
   private readonly environment: EvaluatorEnvironment;
+  /** Of the jit tier. */
+  private readonly compiler: Compiler | undefined;
   private readonly record: RecordCursor;
   /** Pages in use, guest-physical. */
   private pages: number[] = [];
@@ -112,6 +116,10 @@ class CoreCaseMachine implements CoreMachine {
     const table = options.table ?? instructionTable;
     this.forms = tier === 'evaluator' ? generateInterpreter(compileTable(table), helpers).forms : [];
     this.environment = this.makeEnvironment();
+    if (tier === 'jit') {
+      const core = this.core as unknown as CompilerCore;
+      this.compiler = new Compiler(core, layout.cpu, formTable(module, options.table), () => performance.now());
+    }
   }
 
   private call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
@@ -179,6 +187,7 @@ class CoreCaseMachine implements CoreMachine {
     this.loadX87(c);
     this.loadPaging(c);
     this.call('attach', layout.cpu);
+    this.compiler?.reset('jit');
   }
 
   private frameOf(address: number, length: number): void {
@@ -310,8 +319,7 @@ class CoreCaseMachine implements CoreMachine {
   run(end: CaseEnd, options: RunOptions): RunResult {
     const v = this.vcpu;
     if (end.kind === 'hlt' && this.tier !== 'evaluator' && !options.stopAtException) {
-      // The run loop itself, with its whole blocks.
-      this.call('run', layout.cpu, options.maxInstructions);
+      this.runWhole(options.maxInstructions);
       if (v.shutdown) return { kind: 'failed', reason: 'triple fault' };
       return v.halted ? { kind: 'ended' } : { kind: 'limit' };
     }
@@ -321,7 +329,7 @@ class CoreCaseMachine implements CoreMachine {
       if (end.kind === 'steps' && steps >= end.count) return { kind: 'ended' };
       const before = v.rip;
       if (this.tier === 'evaluator') this.evaluateOne();
-      else this.call('stepOnce', layout.cpu);
+      else this.stepOnce();
       if (v.exceptionPending && options.stopAtException) {
         const { exceptionVector: vector, exceptionError, exceptionHasError, exceptionCr2 } = v;
         return {
@@ -340,6 +348,36 @@ class CoreCaseMachine implements CoreMachine {
       if (!repeating) steps++;
     }
     return { kind: 'limit' };
+  }
+
+  /** The run loop itself, with its whole blocks. */
+  private runWhole(count: number): void {
+    const { compiler } = this;
+    compiler?.limitRegions(300);
+    const end = this.vcpu.retired + BigInt(count);
+    for (;;) {
+      const left = Number(end - this.vcpu.retired);
+      if (this.call('run', layout.cpu, left) !== exitReason.compile) return;
+      compiler?.serve();
+    }
+  }
+
+  /** One instruction; compiled before it runs, by the jit tier. */
+  private stepOnce(): void {
+    const { compiler } = this;
+    if (compiler) {
+      compiler.limitRegions(1);
+      const { exceptionPending, trouble } = this.vcpu;
+      const record = Number(this.call('lookup', layout.cpu)) >>> 0;
+      this.vcpu.exceptionPending = exceptionPending;
+      this.vcpu.trouble = trouble;
+      this.record.$address = record;
+      if (record !== 0 && this.record.form >= pseudoForm.count) {
+        this.call('request', layout.cpu, record);
+        compiler.serve();
+      }
+    }
+    this.call('stepOnce', layout.cpu);
   }
 
   deviceWrite(address: number, bytes: Uint8Array): void {

@@ -18,4 +18,4 @@ export function createCaseMachine(
 }
 
 /** Tiers that `createCaseMachine` can make; `--tier all` means these. */
-export const AVAILABLE_TIERS: readonly Tier[] = ['interpreter', 'evaluator'];
+export const AVAILABLE_TIERS: readonly Tier[] = ['interpreter', 'jit', 'evaluator'];

@@ -1,0 +1,384 @@
+/**
+ * The compiler of an executor: takes what the core asks to be compiled, makes modules of it, and lets the core enter
+ * them. All that it makes is derived state: it lives as long as this object, and no longer than the code it stands for.
+ */
+import { Arena, ArenaHeader, Region } from '../arena.ts';
+import type { Form } from '../isa/compile.ts';
+import { compileTable, pseudoForm } from '../isa/compile.ts';
+import type { Helper } from '../isa/helpers.ts';
+import { helpers as allHelpers } from '../isa/helpers.ts';
+import { fpHelpers } from '../isa/helpers-fp.ts';
+import { instructionTable } from '../isa/table.ts';
+import type { Row } from '../isa/row.ts';
+import { Record as InstructionRecord, recordFlags } from '../record.ts';
+import { Vcpu } from '../state.ts';
+import { tierCode } from '../status.ts';
+import type { FunctionBuilder, FunctionReference, ValueType } from '../../wasm/encoder.ts';
+import { ModuleBuilder } from '../../wasm/encoder.ts';
+import { FormFactsCache } from './facts.ts';
+import type { CompiledCalls } from './region-builder.ts';
+import { RegionWriter } from './region-writer.ts';
+import type { FormTable, RegionPlan } from './region.ts';
+import { DecodedCode } from './region.ts';
+
+export type TierName = keyof typeof tierCode;
+
+/** What the compiler needs of a core: its exports. */
+export interface CompilerCore {
+  readonly memory: WebAssembly.Memory;
+  /** Table of compiled functions. */
+  readonly compiled: WebAssembly.Table;
+  addRegion(cpu: number, page: number, slot: number, low: number, high: number, entryRoom: number): number;
+  addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
+  removeRegion(cpu: number, region: number): void;
+}
+
+export interface CompilerOptions {
+  /** Most instructions of a region. */
+  readonly regionInstructions?: number;
+  /** Regions that may live at once; beyond, the oldest are given up. */
+  readonly regions?: number;
+}
+
+/** What the compiler counts in the arena's header. */
+type Counter =
+  | 'regions'
+  | 'modules'
+  | 'regionInstructions'
+  | 'moduleBytes'
+  | 'regionsAlive'
+  | 'compileFailures'
+  | 'regionsEvicted'
+  | 'compileMicroseconds';
+
+interface LiveRegion {
+  readonly address: number;
+  readonly slot: number;
+  readonly page: number;
+  readonly modeKey: number;
+  readonly offsets: ReadonlySet<number>;
+}
+
+/** Instructions that one call compiles, at most, so that the guest does not stand still for long. */
+const batchInstructions = 1200;
+
+/** Name of the section of `core.wasm` that says which form has which number. */
+export const formSection = 'forms';
+
+/** The forms by their numbers in a core (its section of u16 ids). */
+export function formTable(module: WebAssembly.Module, table: readonly Row[] = instructionTable): FormTable {
+  const [section] = WebAssembly.Module.customSections(module, formSection);
+  if (!section)
+    throw new Error('core.wasm does not say how its forms are numbered: build it anew (npm run build:core)');
+  const byId = new Map<number, Form>();
+  for (const form of compileTable(table).forms) byId.set(form.id, form);
+  const forms = [...new Uint16Array(section)].map((id) => byId.get(id));
+  const direct = Object.entries(allHelpers as Record<string, Helper>).filter(
+    ([name, h]) => h.kind === 'pure' || (h.kind === 'fault' && name in fpHelpers),
+  );
+  return { forms, facts: new FormFactsCache(allHelpers), direct: new Set(direct.map(([name]) => name)) };
+}
+
+export class Compiler {
+  private readonly core: CompilerCore;
+  private readonly cpu: number;
+  private readonly view: DataView;
+  private readonly code: DecodedCode;
+  private readonly functions: Record<string, unknown>;
+  private readonly maximum: { instructions: number; readonly regions: number };
+  private readonly regions = new Map<number, LiveRegion>();
+  private readonly pages = new Map<number, Set<LiveRegion>>();
+  private readonly freeSlots: number[] = [];
+  private usedSlots = 0;
+  private flushes = -1;
+  private readonly nowMs: () => number;
+
+  constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
+    this.core = core;
+    this.cpu = cpu;
+    this.nowMs = nowMs;
+    this.view = new DataView(core.memory.buffer);
+    this.code = new DecodedCode(core.memory.buffer, cpu, table);
+    this.functions = core as unknown as Record<string, unknown>;
+    this.maximum = { instructions: options.regionInstructions ?? 300, regions: options.regions ?? 6000 };
+  }
+
+  private get header(): number {
+    return this.u32(this.cpu + Vcpu.offsets.arena) + Arena.header;
+  }
+
+  private u32(address: number): number {
+    return this.view.getUint32(address, true);
+  }
+
+  private count(name: Counter, n: number): void {
+    const at = this.header + ArenaHeader.offsets[name];
+    this.view.setUint32(at, this.u32(at) + n, true);
+  }
+
+  private field(name: keyof typeof ArenaHeader.offsets): number {
+    return this.u32(this.header + ArenaHeader.offsets[name]);
+  }
+
+  /** Most instructions of the regions that are compiled from now on. */
+  limitRegions(instructions: number): void {
+    this.maximum.instructions = instructions;
+  }
+
+  private setTier(tier: TierName): void {
+    this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
+  }
+
+  /** After the core's `attach`: all that was compiled is gone. */
+  reset(tier: TierName): void {
+    this.flushes = -1;
+    this.collect();
+    this.view.setUint32(this.header + ArenaHeader.offsets.regionsAlive, 0, true);
+    this.setTier(tier);
+  }
+
+  /** Compiles what the core has asked for. Cheap when that is nothing. */
+  serve(): void {
+    if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();
+    const count = this.field('requested');
+    if (count === 0) return;
+    const start = this.nowMs();
+    const plans = this.takeRequests(count);
+    this.compile(plans);
+    const took = Math.round((this.nowMs() - start) * 1000);
+    this.count('compileMicroseconds', took);
+    const longest = this.header + ArenaHeader.offsets.longestCompileMicroseconds;
+    this.view.setUint32(longest, Math.max(this.u32(longest), took), true);
+  }
+
+  // Requests. -------------------------------------------------------------------------------------------------------
+
+  private takeRequests(count: number): RegionPlan[] {
+    const { requests, requestModes, requestRecords, requested } = ArenaHeader.offsets;
+    const asked = Array.from({ length: count }, (_, k) => ({
+      host: this.u32(this.header + requests + 4 * k),
+      modeKey: this.u32(this.header + requestModes + 4 * k),
+      record: this.u32(this.header + requestRecords + 4 * k),
+    }));
+    this.view.setUint32(this.header + requested, 0, true);
+    const plans: RegionPlan[] = [];
+    let instructions = 0;
+    for (const { host, modeKey, record } of asked) {
+      if (instructions > batchInstructions) break;
+      const page = (host & ~0xfff) >>> 0;
+      const covered = plans.some(
+        (p) => p.page === page && p.modeKey === modeKey && offsetsOf(p).has(host & 0xfff) && p.count > 1,
+      );
+      if (covered) continue;
+      const old = this.regionOf(page, modeKey, host & 0xfff);
+      const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined);
+      if (!plan) {
+        this.declineRecord(record);
+        continue;
+      }
+      plans.push(plan);
+      instructions += plan.count;
+    }
+    return plans;
+  }
+
+  private regionOf(page: number, modeKey: number, offset: number): LiveRegion | undefined {
+    for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey && r.offsets.has(offset)) return r;
+    return undefined;
+  }
+
+  // Modules. --------------------------------------------------------------------------------------------------------
+
+  private compile(plans: readonly RegionPlan[]): void {
+    const made = this.build(plans);
+    if (!made) return;
+    for (const { plan, name, labels } of made.regions) {
+      const run = made.instance.exports[name];
+      if (typeof run === 'function') this.install(plan, run as () => number, labels);
+    }
+  }
+
+  private build(plans: readonly RegionPlan[]): Built | undefined {
+    if (plans.length === 0) return undefined;
+    try {
+      return this.buildAll(plans);
+    } catch (error) {
+      this.lastFailure = error; if ((globalThis as any).process?.env.JITDBG && plans.length === 1) (globalThis as any).process.stderr.write('JIT: ' + (error as Error).stack?.split('\n').slice(0, 4).join(' | ') + '\n');
+      if (plans.length > 1) {
+        // One of them is to blame: each by itself.
+        for (const plan of plans) this.compile([plan]);
+      } else {
+        this.count('compileFailures', 1);
+        for (const plan of plans) this.decline(plan);
+      }
+      return undefined;
+    }
+  }
+
+  /** Why a region could not be compiled, for whoever looks at the statistics. */
+  lastFailure: unknown;
+
+  /** What cannot be compiled is interpreted: the core does not ask for it again. */
+  private decline(plan: RegionPlan): void {
+    for (const block of plan.blocks) for (const i of block.instructions) this.declineRecord(i.record);
+  }
+
+  private declineRecord(record: number): void {
+    const at = record + InstructionRecord.offsets.flags;
+    this.view.setUint8(at, this.view.getUint8(at) | recordFlags.declined);
+  }
+
+  private buildAll(plans: readonly RegionPlan[]): Built {
+    const m = new ModuleBuilder();
+    const calls = importCalls(m, plans);
+    const regions = plans.map((plan, k) => {
+      const name = `region${k}`;
+      const f: FunctionBuilder = m.function(name, ['i32', 'i32'], ['i32']);
+      const labels = new RegionWriter(f, plan, calls).write();
+      m.exportFunction(name, f);
+      this.count('regionInstructions', plan.count);
+      return { plan, name, labels };
+    });
+    const bytes = m.encode();
+    this.count('moduleBytes', bytes.length);
+    this.count('modules', 1);
+    const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
+    const core = this.functions;
+    return { regions, instance: new WebAssembly.Instance(module, { core }) };
+  }
+
+  private install(plan: RegionPlan, run: () => number, labels: ReadonlyMap<number, number>): void {
+    const { core, cpu } = this;
+    const offsets = offsetsOf(plan);
+    for (const old of [...(this.pages.get(plan.page) ?? [])]) {
+      if (old.modeKey === plan.modeKey && isSubset(old.offsets, offsets)) core.removeRegion(cpu, old.address);
+    }
+    this.collect();
+    if (this.regions.size >= this.maximum.regions) this.evict();
+    const slot = this.freeSlots.pop() ?? this.usedSlots++;
+    const low = Number(BigInt.asIntN(32, plan.granules));
+    const high = Number(BigInt.asIntN(32, plan.granules >> 32n));
+    const address = core.addRegion(cpu, plan.page, slot, low, high, plan.entries.length) >>> 0;
+    if (address === 0) {
+      this.freeSlots.push(slot);
+      return;
+    }
+    core.compiled.set(slot, run);
+    const region: LiveRegion = { address, slot, page: plan.page, modeKey: plan.modeKey, offsets };
+    this.regions.set(address, region);
+    const list = this.pages.get(plan.page) ?? new Set();
+    this.pages.set(plan.page, list.add(region));
+    this.count('regions', 1);
+    this.count('regionsAlive', 1);
+    for (const entry of plan.entries) {
+      const record = plan.blocks[entry]?.instructions[0]?.record;
+      if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
+    }
+  }
+
+  /** Gives up the oldest quarter of the regions. */
+  private evict(): void {
+    let left = this.maximum.regions >> 2;
+    for (const address of this.regions.keys()) {
+      if (left-- === 0) break;
+      this.core.removeRegion(this.cpu, address);
+      this.count('regionsEvicted', 1);
+    }
+    this.collect();
+  }
+
+  /** Frees what belonged to regions that have died. */
+  private collect(): void {
+    if (this.field('arenaFlushes') !== this.flushes) {
+      this.flushes = this.field('arenaFlushes');
+      for (const r of this.regions.values()) this.free(r);
+      this.regions.clear();
+      this.pages.clear();
+      return;
+    }
+    let address = this.field('dead');
+    this.view.setUint32(this.header + ArenaHeader.offsets.dead, 0, true);
+    while (address !== 0) {
+      const region = this.regions.get(address);
+      if (region) {
+        this.free(region);
+        this.regions.delete(address);
+        this.pages.get(region.page)?.delete(region);
+      }
+      address = this.u32(address + Region.offsets.next);
+    }
+  }
+
+  private free(region: LiveRegion): void {
+    this.count('regionsAlive', -1);
+    this.core.compiled.set(region.slot, null);
+    this.freeSlots.push(region.slot);
+  }
+}
+
+interface Built {
+  readonly instance: WebAssembly.Instance;
+  readonly regions: readonly {
+    readonly plan: RegionPlan;
+    readonly name: string;
+    readonly labels: ReadonlyMap<number, number>;
+  }[];
+}
+
+function offsetsOf(plan: RegionPlan): Set<number> {
+  return new Set(plan.blocks.flatMap((b) => b.instructions.map((i) => i.offset)));
+}
+
+function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boolean {
+  if (inner.size > outer.size) return false;
+  for (const n of inner) if (!outer.has(n)) return false;
+  return true;
+}
+
+/** Imports the memory and the functions of the core that these regions may call. */
+export function importCalls(m: ModuleBuilder, plans: readonly RegionPlan[]): CompiledCalls {
+  m.importMemory('core', 'memory', { minimum: 1, maximum: 65536, shared: true });
+  const core = (name: string, parameters: readonly ValueType[], results: readonly ValueType[]): FunctionReference =>
+    m.importFunction('core', name, parameters, results);
+  const used = new Set<string>();
+  for (const plan of plans) {
+    for (const block of plan.blocks) for (const i of block.instructions) i.facts.helpers.forEach((h) => used.add(h));
+  }
+  const references = new Map<string, FunctionReference>();
+  const table = allHelpers as Record<string, Helper>;
+  for (const name of used) {
+    const h = table[name];
+    if (h) references.set(name, core(name, ['i32', ...h.parameters], h.result === 'none' ? [] : [h.result]));
+  }
+  const unused: FunctionReference = { index: -1, name: 'unused' };
+  return {
+    slowRead: unused,
+    slowWrite: unused,
+    commitWrite: unused,
+    operandOffset: unused,
+    wrapOffset: unused,
+    segmentLinear: core('segmentLinear', ['i32', 'i32', 'i64', 'i32', 'i32'], ['i64']),
+    segmentBase: core('segmentBase', ['i32', 'i32', 'i64'], ['i64']),
+    probeWrite: core('probeWrite', ['i32', 'i64', 'i32'], []),
+    raise: unused,
+    raiseNoError: unused,
+    compiledRead: core('compiledRead', ['i32', 'i64', 'i32'], ['i32']),
+    compiledWrite: core('compiledWrite', ['i32', 'i64', 'i32'], ['i32']),
+    storeFlags: core('storeFlags', ['i32', 'i32', 'i64', 'i64', 'i32'], []),
+    callCompiled: core('callCompiled', ['i32'], ['i32']),
+    runForm: core('runForm', ['i32', 'i32'], ['i32']),
+    helper(name) {
+      const h = table[name];
+      const reference = references.get(name);
+      if (!h || !reference) throw new Error(`helper ${name} was not foreseen`);
+      return { reference, parameters: h.parameters, result: h.result, kind: h.kind };
+    },
+  };
+}
+
+/** Numbers of the forms (pseudo-forms have 0) as the section of `core.wasm` holds them. */
+export function formNumbers(forms: readonly Form[]): Uint8Array {
+  const ids = new Uint16Array(pseudoForm.count + forms.length);
+  forms.forEach((form, k) => (ids[pseudoForm.count + k] = form.id));
+  return new Uint8Array(ids.buffer);
+}

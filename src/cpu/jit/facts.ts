@@ -1,0 +1,350 @@
+/**
+ * What a form does, as far as the compiler must know before it writes code: found once for each form, by running its
+ * semantics with a builder that only looks.
+ */
+import type { FlagName, FlagRule, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type { Form, FormOperand } from '../isa/compile.ts';
+import type { Helper } from '../isa/helpers.ts';
+import type { CoreCalls, HelperReference, WriteTarget } from '../emit/form-builder.ts';
+import { FormBuilder } from '../emit/form-builder.ts';
+import { intType } from '../emit/operations.ts';
+import type { FunctionReference } from '../../wasm/encoder.ts';
+import type { OpcodeName } from '../../wasm/opcodes.ts';
+
+/** The arithmetic flags as bits of a set. */
+export const flagBits: Readonly<Record<FlagName, number>> = { cf: 1, pf: 2, af: 4, zf: 8, sf: 16, of: 32 };
+export const allFlags = 63;
+
+/** Registers of one kind that a form touches: those named by slots of the record, and fixed ones as bits. */
+export interface RegisterUse {
+  rm: boolean;
+  rmWritten: boolean;
+  reg: boolean;
+  regWritten: boolean;
+  fixed: number;
+  fixedWritten: number;
+}
+
+export interface FormFacts {
+  /** Flags that may be read. */
+  readonly flagsRead: number;
+  /** Flags that are written on every way, and those that may be. */
+  readonly flagsWritten: number;
+  readonly flagsMayWrite: number;
+  /** It may leave before it has changed anything: memory, exceptions, helpers that may fault. */
+  readonly mayLeave: boolean;
+  readonly helpers: readonly string[];
+  /** jump: to a computed address (JMP r/m, RET). call: pushes the next RIP and transfers. */
+  readonly transfer: 'none' | 'branch' | 'conditional' | 'jump' | 'call';
+  readonly sync: boolean;
+  /** It has a memory operand whose base and index count. */
+  readonly addressed: boolean;
+  /** Arms of an `if` write registers, flags or memory. */
+  readonly variables: boolean;
+  readonly general: Readonly<RegisterUse>;
+  readonly vectors: Readonly<RegisterUse>;
+}
+
+interface Seen extends Value {
+  readonly constant?: bigint;
+}
+
+function noUse(): RegisterUse {
+  return { rm: false, rmWritten: false, reg: false, regWritten: false, fixed: 0, fixedWritten: 0 };
+}
+
+const conditionFlags: readonly number[] = [
+  flagBits.of,
+  flagBits.cf,
+  flagBits.zf,
+  flagBits.cf | flagBits.zf,
+  flagBits.sf,
+  flagBits.pf,
+  flagBits.sf | flagBits.of,
+  flagBits.sf | flagBits.of | flagBits.zf,
+];
+
+class FactsBuilder extends FormBuilder {
+  protected readonly form: Form;
+  protected readonly calls: CoreCalls;
+  flagsRead = 0;
+  flagsWritten = 0;
+  flagsMayWrite = 0;
+  mayLeave = false;
+  readonly helpers: string[] = [];
+  transfers: FormFacts['transfer'] = 'none';
+  syncs = false;
+  addressed = false;
+  variables = false;
+  pushedNextIp = false;
+  readonly general = noUse();
+  readonly vectors = noUse();
+  private arms = 0;
+
+  constructor(form: Form, helpers: Readonly<Record<string, Helper>>) {
+    super();
+    this.form = form;
+    const none: FunctionReference = { index: 0, name: '' };
+    this.calls = {
+      slowRead: none,
+      slowWrite: none,
+      commitWrite: none,
+      operandOffset: none,
+      wrapOffset: none,
+      segmentLinear: none,
+      segmentBase: none,
+      probeWrite: none,
+      raise: none,
+      raiseNoError: none,
+      helper: (name): HelperReference => {
+        const h = helpers[name];
+        if (!h) throw new Error(`helper ${name} is not declared in isa/helpers.ts`);
+        return { reference: none, parameters: h.parameters, result: h.result, kind: h.kind };
+      },
+    };
+  }
+
+  private value(type: Type): Value {
+    return { type };
+  }
+  protected make(type: Type): Value {
+    return this.value(type);
+  }
+  protected makeLane(type: Type): Value {
+    return this.value(type);
+  }
+  protected retype(type: Type): Value {
+    return this.value(type);
+  }
+  protected held(v: Value): Value {
+    return v;
+  }
+  protected constantOf(v: Value): bigint | undefined {
+    return (v as Seen).constant;
+  }
+  int(size: Size, n: number | bigint): Value {
+    return { type: intType[size], constant: BigInt.asUintN(size * 8, BigInt(n)) } as Seen;
+  }
+  bool(): Value {
+    return this.value('bool');
+  }
+  vectorConst(): Value {
+    return this.value('v128');
+  }
+  floatConst(type: 'f32' | 'f64'): Value {
+    return this.value(type);
+  }
+  select(_c: Value, whenTrue: Value): Value {
+    return this.value(whenTrue.type);
+  }
+  variable(initial: Value): Variable {
+    return { type: initial.type };
+  }
+  get(v: Variable): Value {
+    return this.value(v.type);
+  }
+  set(): void {
+    // Variables are not the guest's.
+  }
+  if(_c: Value, then: () => void, otherwise?: () => void): void {
+    this.arms++;
+    then();
+    otherwise?.();
+    this.arms--;
+  }
+
+  private writes(): void {
+    if (this.arms > 0) this.variables = true;
+  }
+  protected cpuAddress(): Value {
+    return this.value('i32');
+  }
+  protected recordAddress(): Value {
+    return this.value('i32');
+  }
+  protected loadAt(type: Type): Value {
+    return this.value(type);
+  }
+  protected storeAt(): void {
+    this.writes();
+  }
+  protected loadField(type: Type): Value {
+    return this.value(type);
+  }
+  protected storeField(): void {
+    this.writes();
+  }
+
+  private touch(use: RegisterUse, o: FormOperand, written: boolean): void {
+    if (o.slot === 'rm') {
+      use.rm = true;
+      use.rmWritten ||= written;
+    } else if (o.slot === 'reg') {
+      use.reg = true;
+      use.regWritten ||= written;
+    } else {
+      const bit = 1 << (o.kind === 'register' && o.number >= 16 ? o.number - 16 : o.number);
+      use.fixed |= bit;
+      if (written) use.fixedWritten |= bit;
+    }
+    if (written) this.writes();
+  }
+  protected readGeneral(o: FormOperand): Value {
+    this.touch(this.general, o, false);
+    return this.value(o.size === 10 ? 'f80' : intType[o.size as Size]);
+  }
+  protected writeGeneral(o: FormOperand): void {
+    this.touch(this.general, o, true);
+  }
+  protected readVector(o: FormOperand): Value {
+    this.touch(this.vectors, o, false);
+    return this.value(o.size === 16 ? 'v128' : intType[o.size as Size]);
+  }
+  protected writeVector(o: FormOperand): void {
+    this.touch(this.vectors, o, true);
+  }
+  protected mmxAddress(): Value {
+    return this.value('i32');
+  }
+  registerNumber(): Value {
+    return this.int(4, 0);
+  }
+  protected immediate(size: number): Value {
+    return this.value(intType[size as Size]);
+  }
+  protected operandOffset(operand: FormOperand): Value {
+    if (operand.number !== 1) this.addressed = true;
+    return this.value('i64');
+  }
+  protected maskAddress(offset: Value): Value {
+    return offset;
+  }
+  protected wrapOffset(offset: Value): Value {
+    return offset;
+  }
+  protected maskStack(pointer: Value): Value {
+    return pointer;
+  }
+  protected recordSegment(): Value {
+    return this.int(4, 3);
+  }
+  protected nextRip(): Value {
+    this.pushedNextIp = true;
+    return this.value('i64');
+  }
+  protected relativeOffset(): Value {
+    return this.value('i64');
+  }
+  protected hostToRead(): Value {
+    this.mayLeave = true;
+    return this.value('i32');
+  }
+  protected hostToWrite(): WriteTarget {
+    this.mayLeave = true;
+    this.writes();
+    return { host: this.value('i32'), commit: () => undefined };
+  }
+  protected leaveIfTrouble(): void {
+    this.mayLeave = true;
+  }
+  protected segmented(_segment: Value, offset: Value): Value {
+    this.mayLeave = true;
+    return this.as('i64', offset);
+  }
+  protected needCalls(): void {
+    // Looking is free.
+  }
+  protected callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;
+  protected callCore(callee: FunctionReference, result: 'i32' | 'i64', ...args: readonly Value[]): Value;
+  protected callCore(_callee: FunctionReference, result: 'none' | 'i32' | 'i64'): Value {
+    return this.value(result === 'i64' ? 'i64' : 'i32');
+  }
+  raise(): void {
+    this.mayLeave = true;
+  }
+  sync(): void {
+    this.syncs = true;
+  }
+  helper(name: string): Value {
+    const { kind, result } = this.calls.helper(name);
+    this.helpers.push(name);
+    if (kind !== 'pure') this.mayLeave = true;
+    if (kind === 'status') this.left = true;
+    return this.value(result === 'i64' ? 'i64' : 'i32');
+  }
+
+  private flagsSet(mask: number): void {
+    this.flagsMayWrite |= mask;
+    if (this.arms === 0) this.flagsWritten |= mask;
+    this.writes();
+  }
+  override setFlags(rule: FlagRule): void {
+    if (rule === 'inc' || rule === 'dec') this.flagsSet(allFlags & ~flagBits.cf);
+    else if (rule === 'zsp') this.flagsSet(flagBits.zf | flagBits.sf | flagBits.pf | flagBits.af);
+    else this.flagsSet(allFlags);
+  }
+  override setFlagsFrom(): void {
+    this.flagsSet(allFlags);
+  }
+  override setFlag(name: FlagName): void {
+    this.flagsSet(flagBits[name]);
+  }
+  override loadArithmeticFlags(): void {
+    this.flagsSet(allFlags);
+  }
+  override flag(name: FlagName): Value {
+    this.flagsRead |= flagBits[name];
+    return this.value('bool');
+  }
+  override condition(cc: number): Value {
+    this.flagsRead |= conditionFlags[cc >> 1] ?? allFlags;
+    return this.value('bool');
+  }
+  override flagsWord(): Value {
+    this.flagsRead = allFlags;
+    return this.value('i32');
+  }
+
+  override checkTarget(target?: Value): void {
+    if (target || this.form.size !== 8) this.mayLeave = true;
+  }
+  protected transfer(): void {
+    this.transfers = this.pushedNextIp ? 'call' : 'jump';
+    this.left = true;
+  }
+  branch(c?: Value): void {
+    this.transfers = this.pushedNextIp ? 'call' : c ? 'conditional' : 'branch';
+    this.left = true;
+  }
+}
+
+export class FormFactsCache {
+  private readonly known = new Map<Form, FormFacts>();
+  private readonly helpers: Readonly<Record<string, Helper>>;
+
+  constructor(helpers: Readonly<Record<string, Helper>>) {
+    this.helpers = helpers;
+  }
+
+  of(form: Form): FormFacts {
+    const known = this.known.get(form);
+    if (known) return known;
+    const b = new FactsBuilder(form, this.helpers);
+    b.emit();
+    const facts: FormFacts = {
+      flagsRead: b.flagsRead,
+      flagsWritten: b.flagsWritten,
+      flagsMayWrite: b.flagsMayWrite,
+      mayLeave: b.mayLeave || form.row.unit !== undefined || form.row.privileged === true,
+      helpers: b.helpers,
+      transfer: b.transfers,
+      sync: b.syncs,
+      addressed: b.addressed,
+      variables: b.variables,
+      general: b.general,
+      vectors: b.vectors,
+    };
+    this.known.set(form, facts);
+    return facts;
+  }
+}

@@ -1,0 +1,164 @@
+/** The locals of a region's function: the guest's registers that it uses, and what it keeps beside them. */
+import { Vcpu } from '../state.ts';
+import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
+import type { RegisterUse } from './facts.ts';
+import type { Instruction, RegionPlan } from './region.ts';
+
+interface RegisterSet {
+  used: number;
+  written: number;
+}
+
+/** Bit 1: 64-bit code, of the mode key. */
+export function isLong(modeKey: number): boolean {
+  return (modeKey & 3) === 2;
+}
+
+const cpu = 0;
+export const labelParameter = 1;
+
+export class RegionFrame {
+  readonly f: FunctionBuilder;
+  readonly modeKey: number;
+  readonly long: boolean;
+  readonly budget: number;
+  readonly ripBase: number;
+  readonly flagKind: number;
+  readonly flagA: number;
+  readonly flagB: number;
+  readonly flagC: number;
+  /** What the exit at `leave` stores and returns; `exitBudget` is given back. */
+  readonly exitCode: number;
+  readonly exitRip: number;
+  readonly exitRecord: number;
+  readonly exitBudget: number;
+  /** Nesting level of the exit. */
+  leave = 0;
+  private readonly tlbLocal: number;
+  private readonly trapLocal: number;
+  private readonly usesUnits: boolean;
+  private readonly gprs = new Map<number, number>();
+  private readonly xmms = new Map<number, number>();
+  private readonly registers = new Set<number>();
+  private readonly general: RegisterSet = { used: 0, written: 0 };
+  private readonly vectors: RegisterSet = { used: 0, written: 0 };
+
+  constructor(f: FunctionBuilder, plan: RegionPlan) {
+    this.f = f;
+    this.modeKey = plan.modeKey;
+    this.long = isLong(plan.modeKey);
+    const width: ValueType = this.long ? 'i64' : 'i32';
+    this.budget = f.local('i32');
+    this.ripBase = f.local('i64');
+    this.tlbLocal = f.local('i32');
+    this.trapLocal = f.local('i32');
+    this.flagKind = f.local('i32');
+    this.flagA = f.local(width);
+    this.flagB = f.local(width);
+    this.flagC = f.local('i32');
+    this.exitCode = f.local('i32');
+    this.exitRip = f.local('i64');
+    this.exitRecord = f.local('i32');
+    this.exitBudget = f.local('i32');
+    let units = false;
+    for (const block of plan.blocks) {
+      for (const i of block.instructions) {
+        if (i.apart) continue;
+        this.note(i);
+        units ||= i.form.row.unit !== undefined;
+      }
+    }
+    this.usesUnits = units;
+    for (let n = 0; n < 16; n++) {
+      if ((this.general.used >> n) & 1) this.gprs.set(n, f.local(width));
+      if ((this.vectors.used >> n) & 1) this.xmms.set(n, f.local('v128'));
+    }
+    for (const local of [...this.gprs.values(), ...this.xmms.values()]) this.registers.add(local);
+  }
+
+  private note(i: Instruction): void {
+    const { gpr, xmm, zero, ripBase } = Vcpu.offsets;
+    const { facts } = i;
+    const add = (set: RegisterSet, use: Readonly<RegisterUse>, number: (slot: number) => number): void => {
+      const rm = use.rm ? 1 << number(i.rm) : 0;
+      const reg = use.reg ? 1 << number(i.reg) : 0;
+      set.used |= use.fixed | rm | reg;
+      set.written |= use.fixedWritten | (use.rmWritten ? rm : 0) | (use.regWritten ? reg : 0);
+    };
+    add(this.general, facts.general, (slot) => (slot - gpr) >> 3);
+    add(this.vectors, facts.vectors, (slot) => (slot - xmm) >> 4);
+    if (!facts.addressed) return;
+    for (const slot of [i.base, i.index]) {
+      if (slot !== zero && slot !== ripBase) this.general.used |= 1 << ((slot - gpr) >> 3);
+    }
+  }
+
+  gpr(n: number): number {
+    const local = this.gprs.get(n);
+    if (local === undefined) throw new Error(`register ${n} was not foreseen`);
+    return local;
+  }
+
+  xmm(n: number): number {
+    const local = this.xmms.get(n);
+    if (local === undefined) throw new Error(`vector register ${n} was not foreseen`);
+    return local;
+  }
+
+  isRegister(local: number): boolean {
+    return this.registers.has(local);
+  }
+
+  tlb(): number {
+    return this.tlbLocal;
+  }
+
+  fpuTrap(): number {
+    return this.trapLocal;
+  }
+
+  /** Loads what the function keeps in locals. */
+  enter(): void {
+    const { code } = this.f;
+    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
+    code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
+    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlbLocal);
+    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.trapLocal);
+    this.reload();
+  }
+
+  reload(): void {
+    const { code } = this.f;
+    for (const [n, local] of this.gprs) {
+      code
+        .get(cpu)
+        .memory(this.long ? 'i64.load' : 'i32.load', Vcpu.offsets.gpr + 8 * n)
+        .set(local);
+    }
+    for (const [n, local] of this.xmms) {
+      code
+        .get(cpu)
+        .memory('v128.load', Vcpu.offsets.xmm + 16 * n)
+        .set(local);
+    }
+  }
+
+  /** Stores the registers that the function changes. Outside of 64-bit code their upper halves are 0 anyway. */
+  spill(): void {
+    const { code } = this.f;
+    for (const [n, local] of this.gprs) {
+      if (!((this.general.written >> n) & 1)) continue;
+      code
+        .get(cpu)
+        .get(local)
+        .memory(this.long ? 'i64.store' : 'i32.store', Vcpu.offsets.gpr + 8 * n);
+    }
+    for (const [n, local] of this.xmms) {
+      if (!((this.vectors.written >> n) & 1)) continue;
+      code
+        .get(cpu)
+        .get(local)
+        .memory('v128.store', Vcpu.offsets.xmm + 16 * n);
+    }
+  }
+}
