@@ -96,13 +96,26 @@ describe('memory pool', () => {
     expect(() => p.acquire(16 * MiB)).toThrow(/no more than 2/);
   });
 
-  it('halves the memory where the browser refuses', () => {
+  it('reserves no more than a guest needs where the browser refuses a whole size class', async () => {
     const { pool: p, made } = pool({ limitMiB: 4096, refuseAbovePages: (600 * MiB) / 65536 });
-    expect(p.acquire(1024 * MiB).ramBytes).toBe(512 * MiB);
+    const lease = p.acquire(520 * MiB);
+    expect(lease.ramBytes).toBe(520 * MiB);
+    expect(made).toEqual([(568 * MiB) / 65536]);
+    await lease.release({ quiet: true });
+    // It serves again, for a guest that fits in it.
+    expect(p.acquire(515 * MiB).memory).toBe(lease.memory);
+  });
+
+  it('refuses, and never gives less than was asked for, where the browser has no room', async () => {
+    const { pool: p, made } = pool({ limitMiB: 4096, refuseAbovePages: (600 * MiB) / 65536 });
+    await p.acquire(64 * MiB).release({ quiet: true });
+    expect(() => p.acquire(1024 * MiB)).toThrow(
+      /The browser refused 1 GiB of shared memory \(RangeError: .*\)\. Give this guest less memory/,
+    );
     expect(made).toHaveLength(1);
+    expect(p.usage).toMatchObject({ usedBytes: 0, keptBytes: 0, memories: 0 });
     const none = pool({ refuseAbovePages: 0 });
     expect(() => none.pool.acquire(64 * MiB)).toThrow(VmmError);
-    expect(none.pool.usage.usedBytes).toBe(0);
   });
 
   it('counts a release once', async () => {

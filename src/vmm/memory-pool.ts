@@ -36,7 +36,7 @@ export interface MemoryPoolOptions {
 
 export interface MemoryLease {
   readonly memory: WebAssembly.Memory;
-  /** RAM that the guest may have: less than was asked for where the browser refused so large a memory. */
+  /** RAM that the guest may have: what was asked for. */
   readonly ramBytes: number;
   /** Bytes that count against the limit. */
   readonly chargedBytes: number;
@@ -62,6 +62,7 @@ export interface MemoryPoolUsage {
 
 interface Kept {
   readonly memory: WebAssembly.Memory;
+  /** RAM for which its maximum has room. */
   readonly classBytes: number;
 }
 
@@ -121,13 +122,12 @@ export class MemoryPool {
     this.#admit(ramBytes);
     const classBytes = sizeClass(ramBytes);
     // Searched from the youngest: its pages are the likeliest to be warm.
-    const at = this.#kept.findLastIndex((kept) => kept.classBytes === classBytes);
+    const at = this.#kept.findLastIndex((kept) => kept.classBytes >= ramBytes && kept.classBytes <= classBytes);
     const recycled = at < 0 ? undefined : this.#kept.splice(at, 1)[0];
     // What is kept shares the limit with what is lent, and makes room.
     this.#dropAbove(this.#limitBytes - this.#usedBytes - (ramBytes + guestOverheadBytes));
     while (this.#kept.length > 0 && this.usage.memories >= this.#maximumMemories) this.#kept.shift();
-    const got = recycled ?? this.#allocateHalving(classBytes);
-    return this.#lend(got, Math.min(ramBytes, got.classBytes));
+    return this.#lend(recycled ?? this.#allocateFor(ramBytes), ramBytes);
   }
 
   #admit(ramBytes: number): void {
@@ -157,22 +157,29 @@ export class MemoryPool {
     }
   }
 
-  /** A browser may refuse a large maximum though little of it would be used: then half of it is tried, and so on. */
-  #allocateHalving(classBytes: number): Kept {
+  /**
+   * Reserves addresses for a size class, or for this guest alone where the browser refuses so many. A guest never gets
+   * less RAM than was asked for without a word. What is reserved costs nothing before it is touched: docs/adr/0009.
+   */
+  #allocateFor(ramBytes: number): Kept {
     const initialPages = guestOverheadBytes / pageBytes;
-    for (let size = classBytes; ; size /= 2) {
-      const maximumBytes = Math.min(size + guestOverheadBytes, guestMemoryLimitBytes);
+    let refusal: unknown;
+    for (const classBytes of [sizeClass(ramBytes), ramBytes]) {
+      const maximumBytes = Math.min(classBytes + guestOverheadBytes, guestMemoryLimitBytes);
       try {
-        return { memory: this.#allocate(initialPages, Math.floor(maximumBytes / pageBytes)), classBytes: size };
+        return { memory: this.#allocate(initialPages, Math.ceil(maximumBytes / pageBytes)), classBytes };
       } catch (error) {
-        if (size / 2 >= guestRamMinimumBytes) continue;
-        throw new VmmError(
-          'hostRefused',
-          `The browser refused even ${sizeText(maximumBytes)} of shared memory (${String(error)}). ` +
-            'Close other tabs or guests, and try again.',
-        );
+        refusal = error;
       }
     }
+    // What is kept for reuse holds addresses as well: with luck the garbage collector has them back at the next try.
+    this.#kept = [];
+    this.#changed();
+    throw new VmmError(
+      'hostRefused',
+      `The browser refused ${sizeText(ramBytes + guestOverheadBytes)} of shared memory (${String(refusal)}). ` +
+        'Give this guest less memory, or close other guests and tabs, and try again in a few seconds.',
+    );
   }
 
   #lend({ memory, classBytes }: Kept, ramBytes: number): MemoryLease {
