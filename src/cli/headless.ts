@@ -206,7 +206,9 @@ export class HeadlessMachine {
         instructions: header.regionInstructions,
         bytes: header.moduleBytes,
         failures: header.compileFailures,
-        exits: header.compiledExits,
+        ...Object.fromEntries(
+          ['go', 'apart', 'short', 'unwind', 'status'].map((k, n) => [`${k}Exits`, header.compiledExits[n] ?? 0]),
+        ),
         milliseconds: header.compileMicroseconds / 1000,
         longestMilliseconds: header.longestCompileMicroseconds / 1000,
       },

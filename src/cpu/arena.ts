@@ -155,6 +155,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   userCodePages: array('u64', 64),
   /** A value of `tierCode`: set by the executor after `attach`. */
   tier: 'u32',
+  /** Instructions that the interpreter runs before the next sample of the profile. */
+  untilSample: 'u32',
   /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */
   requested: 'u32',
   requests: array('u32', requestCount),
@@ -163,9 +165,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   /** List of regions that died; their slots are for the executor to free. */
   dead: 'u32',
   regionsKilled: 'u32',
-  /** Exits of compiled code back to the dispatch loop. */
-  compiledExits: 'u32',
-  compiledCalls: 'u32',
+  /** Exits of compiled code back to the dispatch loop, by `compiledExit`; the last: after an instruction apart. */
+  compiledExits: array('u32', 5),
   /** Instructions that compiled code retired. */
   compiledRetired: 'u64',
   /** What the compiler counts (`jit/compiler.ts`): regions and modules made, their instructions and bytes of code. */

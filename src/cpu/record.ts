@@ -46,4 +46,6 @@ export const recordFlags = {
   rex: 32,
   /** The compiler has declined a region that begins here. */
   declined: 64,
+  /** An entry of compiled code stands for it. */
+  entered: 128,
 } as const;

@@ -13,6 +13,7 @@ import {
   FlagKind,
   JumpEntry,
   Record,
+  RecordFlags,
   Region,
   TierCode,
   Vcpu,
@@ -84,14 +85,17 @@ export function addRegion(cpu: usize, page: usize, slot: u32, low: u32, high: u3
   return region;
 }
 
-/** Lets the interpreter come from `record`, a decoded one in the region's frame, into its function. */
+/**
+ * Lets the interpreter come from `record`, a decoded one in the region's frame, into its function; `publish` makes it
+ * known to what leads there already.
+ */
 export function addEntry(cpu: usize, region: usize, record: usize, modeKey: u32, label: u32): void {
   const count = load<u32>(region, Region.entryCount);
   const page = <usize>load<u32>(region, Region.page);
   const offset = load<u16>(record, Record.offset);
   const host = page + <usize>offset;
-  const older = findEntry(cpu, host, modeKey);
-  if (older != 0) retire(cpu, older);
+  // Who comes first keeps the place.
+  if (findEntry(cpu, host, modeKey) != 0) return;
   const entry = region + Region.SIZE + <usize>count * Entry.SIZE;
   store<u32>(region, count + 1, Region.entryCount);
   store<u16>(entry, <u16>DecodeTable.formCompiled, Entry.form);
@@ -106,33 +110,62 @@ export function addEntry(cpu: usize, region: usize, record: usize, modeKey: u32,
   const place = entryBucket(cpu, host);
   store<u32>(entry, load<u32>(place), Entry.nextInBucket);
   store<u32>(place, <u32>entry);
-  redirect(cpu, page, record, older, entry);
+  store<u8>(record, load<u8>(record, Record.flags) | <u8>RecordFlags.entered, Record.flags);
 }
 
-/** What led to a record, or to its older entry, leads to the new entry: links of its page, and the jump cache. */
-function redirect(cpu: usize, page: usize, record: usize, older: usize, entry: usize): void {
+/** The entry of a region that stands for a record, or 0. */
+function entryOf(region: usize, record: usize): usize {
+  let entry = region + Region.SIZE;
+  for (let left = load<u32>(region, Region.entryCount); left != 0; left--, entry += Entry.SIZE) {
+    if (<usize>load<u32>(entry, Entry.record) == record) return entry;
+  }
+  return 0;
+}
+
+/** What a link or a place in the jump cache should hold instead of `to`; 0: that. */
+// @ts-ignore: decorator
+@inline
+function redirected(region: usize, end: usize, to: usize, publish: bool): usize {
+  if (to < 2) return 0;
+  if (publish) {
+    if (!(<u32>load<u8>(to, Record.flags) & RecordFlags.entered)) return 0;
+    return entryOf(region, to);
+  }
+  return to >= region && to < end ? <usize>load<u32>(to, Entry.record) : 0;
+}
+
+/** Links of the region's frame and the jump cache: from records to entries, or back again. */
+function redirect(cpu: usize, region: usize, publish: bool): void {
+  const page = <usize>load<u32>(region, Region.page);
+  const end = region + Region.SIZE + <usize>load<u32>(region, Region.entryRoom) * Entry.SIZE;
   let block = <usize>load<u32>(codeMap(cpu, page), CodeMap.blocks);
   while (block != 0) {
     const first = ((<usize>load<u32>(block, Block.host)) & ~0xfff) == page;
     let at = block + Block.SIZE;
     for (let left = load<u32>(block, Block.count); left != 0; left--, at += Record.SIZE) {
-      const link = <usize>load<u32>(at, Record.link);
-      if (link == record || (older != 0 && link == older)) store<u32>(at, <u32>entry, Record.link);
+      const to = redirected(region, end, <usize>load<u32>(at, Record.link), publish);
+      if (to != 0) store<u32>(at, <u32>to, Record.link);
     }
     block = <usize>load<u32>(block + (first ? Block.nextInPage : Block.nextInSecondPage));
   }
-  const jumps = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
-  for (let k: usize = 0; k < Arena.jumpEntries; k++) {
-    const jump = jumps + (k << 4);
-    const at = <usize>load<u32>(jump, JumpEntry.record);
-    if (at == record || (older != 0 && at == older)) store<u32>(jump, <u32>entry, JumpEntry.record);
+  let jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
+  for (let left: usize = Arena.jumpEntries; left != 0; left--, jump += JumpEntry.SIZE) {
+    const to = redirected(region, end, <usize>load<u32>(jump, JumpEntry.record), publish);
+    if (to != 0) store<u32>(jump, <u32>to, JumpEntry.record);
   }
+}
+
+/** What led to records of the region's entries leads to the entries from now on. */
+export function publish(cpu: usize, region: usize): void {
+  redirect(cpu, region, true);
 }
 
 /** From now on the entry only leads to its record. */
 function retire(cpu: usize, entry: usize): void {
+  const record = <usize>load<u32>(entry, Entry.record);
+  store<u8>(record, load<u8>(record, Record.flags) & ~(<u8>RecordFlags.entered), Record.flags);
   store<u16>(entry, <u16>DecodeTable.formLink, Entry.form);
-  store<u32>(entry, load<u32>(entry, Entry.record), Entry.link);
+  store<u32>(entry, <u32>record, Entry.link);
   let place = entryBucket(cpu, <usize>load<u32>(entry, Entry.host));
   while (true) {
     const at = <usize>load<u32>(place);
@@ -150,8 +183,9 @@ function kill(cpu: usize, region: usize): void {
   store<u32>(region, 0, Region.live);
   let entry = region + Region.SIZE;
   for (let left = load<u32>(region, Region.entryCount); left != 0; left--, entry += Entry.SIZE) {
-    if (<u32>load<u16>(entry, Entry.form) == DecodeTable.formCompiled) retire(cpu, entry);
+    retire(cpu, entry);
   }
+  redirect(cpu, region, false);
   store<u32>(region, load<u32>(header, ArenaHeader.dead), Region.next);
   store<u32>(header, <u32>region, ArenaHeader.dead);
   store<u32>(header, load<u32>(header, ArenaHeader.regionsKilled) + 1, ArenaHeader.regionsKilled);
@@ -221,6 +255,7 @@ export function sample(cpu: usize, record: usize): u32 {
   if (load<u32>(header, ArenaHeader.tier) != TierCode.auto) return 0;
   if (!(load<u32>(cpu, Vcpu.modeKey) & MODE_CODE_FLAT)) return 0;
   if (<u32>load<u16>(record, Record.form) < DecodeTable.formCount) return 0;
+  if (<u32>load<u8>(record, Record.flags) & RecordFlags.declined) return 0;
   const host = hostOf(cpu, record);
   if (host == 0) return 0;
   const hash = (<u32>(host >> 7)) & (<u32>(Arena.heatCounters - 1));

@@ -7,6 +7,7 @@ export {
   addRegion,
   compiledRead,
   compiledWrite,
+  publish,
   removeRegion,
   request,
   sample,

@@ -418,8 +418,9 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   const budget = 2;
   const result = f.local('i32');
   const found = f.local('i32');
-  /** Budget that the interpreter is not given yet, so that a sample can be taken. */
+  /** Instructions that the interpreter is given, then those that it used; and those before the next sample. */
   const kept = f.local('i32');
+  const left = f.local('i32');
   /** All is to be compiled before it runs, but for what the compiled code itself left to the interpreter. */
   const forced = f.local('i32');
   const arena = f.local('i32');
@@ -481,7 +482,10 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   code.get(arena).get(arena).memory('i64.load', header('compiledRetired')).get(budget);
   loadBudget();
   code.get(budget).op('i32.sub').op('i64.extend_i32_u').op('i64.add').memory('i64.store', header('compiledRetired'));
-  code.get(arena).get(arena).memory('i32.load', header('compiledExits')).i32(1).op('i32.add');
+  // Exits are counted by their codes.
+  code.get(result).i32(4).get(result).i32(4).op('i32.lt_u').op('select').i32(2).op('i32.shl');
+  code.get(arena).op('i32.add').tee(found);
+  code.get(found).memory('i32.load', header('compiledExits')).i32(1).op('i32.add');
   code.memory('i32.store', header('compiledExits'));
   code.get(result).op('i32.eqz');
   is(compiledExit.unwind);
@@ -505,7 +509,7 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   clear('exceptionPending');
   code.br(apart).end();
   is(compiledExit.short);
-  code.i32(0).set(kept).if().i32(0).set(forced).br(next).end();
+  code.if().i32(0).set(forced).br(next).end();
   code.get(result).i32(compiledExit.status).op('i32.sub').set(result).br(done);
   code.end().end();
 
@@ -527,22 +531,23 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   code.end().end().end().end();
 
   // The interpreter, up to the next sample; one instruction where all is to be compiled.
-  code.i32(1);
+  code.get(arena).memory('i32.load', header('untilSample')).tee(left).op('i32.eqz').if();
   code
     .get(budget)
     .i32(sampleInstructions - 1)
     .op('i32.and')
     .i32(sampleInstructions)
-    .op('i32.add');
-  code.get(forced).op('select').set(kept);
+    .op('i32.add')
+    .set(left)
+    .end();
+  code.i32(1).get(left).get(forced).op('select').set(kept);
   code.get(budget).get(kept).op('i32.lt_u').if();
   code.get(budget).set(kept).end();
-  code.get(budget).get(kept).op('i32.sub').set(found);
   code.get(cpu).get(record).get(kept).call(inner).set(result);
-  code.get(found).set(kept);
   code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
-  loadBudget();
-  code.get(budget).get(kept).op('i32.add').set(budget);
+  code.get(kept).get(cpu).memory('i32.load', Vcpu.offsets.budget).op('i32.sub').set(kept);
+  code.get(budget).get(kept).op('i32.sub').set(budget);
+  code.get(arena).get(left).get(kept).op('i32.sub').memory('i32.store', header('untilSample'));
   is(leave.compiled);
   code.brIf(next);
   is(leave.apart);
@@ -552,6 +557,7 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   is(leave.spent);
   code.if();
   code.get(budget).if();
+  code.get(arena).memory('i32.load', header('untilSample')).brIf(next);
   code.get(cpu).get(record).call(core.sample).op('i32.eqz').brIf(next);
   storeRip();
   storeBudget();

@@ -30,6 +30,7 @@ export interface CompilerCore {
   readonly compiled: WebAssembly.Table;
   addRegion(cpu: number, page: number, slot: number, low: number, high: number, entryRoom: number): number;
   addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
+  publish(cpu: number, region: number): void;
   removeRegion(cpu: number, region: number): void;
 }
 
@@ -176,6 +177,7 @@ export class Compiler {
         this.declineRecord(record);
         continue;
       }
+      if ((globalThis as any).process?.env.JITDBG) (globalThis as any).process.getBuiltinModule('fs').writeSync(2, `REQ ${host.toString(16)} ${modeKey} old=${old !== undefined} n=${plan.count} e=${plan.entries.length}\n`);
       plans.push(plan);
       instructions += plan.count;
     }
@@ -203,7 +205,7 @@ export class Compiler {
     try {
       return this.buildAll(plans);
     } catch (error) {
-      this.lastFailure = error; if ((globalThis as any).process?.env.JITDBG && plans.length === 1) (globalThis as any).process.stderr.write('JIT: ' + (error as Error).stack?.split('\n').slice(0, 4).join(' | ') + '\n');
+      this.lastFailure = error; if ((globalThis as any).process?.env.JITDBG && plans.length === 1) (globalThis as any).process.getBuiltinModule('fs').writeSync(2, 'JIT: ' + (error as Error).stack?.split('\n').slice(0, 4).join(' | ') + '\n');
       if (plans.length > 1) {
         // One of them is to blame: each by itself.
         for (const plan of plans) this.compile([plan]);
@@ -274,6 +276,7 @@ export class Compiler {
       const record = plan.blocks[entry]?.instructions[0]?.record;
       if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
     }
+    core.publish(cpu, address);
   }
 
   /** Gives up the oldest quarter of the regions. */
