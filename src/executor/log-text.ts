@@ -1,6 +1,6 @@
 /** Lines about a guest for the developer, from the codes that the core logs (`cpu/core/machine.ts`). */
 
-const code = { unknownOpcode: 1, unknownMsrRead: 2, unknownMsrWrite: 3, tripleFault: 4, taskSwitch: 5 } as const;
+const code = { unknownOpcode: 1, unknownMsrRead: 2, unknownMsrWrite: 3, tripleFault: 4 } as const;
 
 function hex(value: bigint): string {
   return `0x${BigInt.asUintN(64, value).toString(16)}`;
@@ -25,8 +25,6 @@ function textOf(kind: number, a: bigint, b: bigint): string {
       return `unknown MSR ${hex(a)} written with ${hex(b)}`;
     case code.tripleFault:
       return `triple fault: exception ${a} at ${hex(b)}`;
-    case code.taskSwitch:
-      return `16-bit task-state segment ${hex(a)} (at ${hex(b)})`;
     default:
       return `code ${kind}: ${hex(a)} ${hex(b)}`;
   }

@@ -56,5 +56,3 @@ export const LOG_UNKNOWN_MSR_READ: u32 = 2;
 export const LOG_UNKNOWN_MSR_WRITE: u32 = 3;
 /** a: vector of the exception that ended it, b: RIP. */
 export const LOG_TRIPLE_FAULT: u32 = 4;
-/** a: selector, b: RIP. A 16-bit task-state segment. */
-export const LOG_TASK_SWITCH: u32 = 5;

@@ -1,6 +1,6 @@
 /**
- * Hardware task switching between 32-bit task-state segments, SDM vol. 3 §7.3. Linux for i386 takes its double faults
- * through a task gate; hardly anything else uses it. 16-bit task-state segments raise #GP and are logged.
+ * Hardware task switching between task-state segments of 32 and 16 bits, SDM vol. 3 §7.3 and §7.6. Linux for i386 takes
+ * its double faults through a task gate; hardly anything else uses it.
  *
  * Everything up to the commit may fault in the old task. What fails afterwards (segments of the new task) is raised
  * in the new one: the state is the new task's, and RIP is its first instruction.
@@ -8,7 +8,6 @@
 import { Vcpu } from '../../../build/core/layout';
 import { raise } from './events';
 import { setFlags } from './flags';
-import { log, LOG_TASK_SWITCH } from './machine';
 import {
   flushTlb,
   probeLinear,
@@ -75,14 +74,48 @@ export const SWITCH_REFUSED: u32 = 0;
 export const SWITCH_DONE: u32 = 1;
 export const SWITCH_BROKEN: u32 = 2;
 
-/** Offsets in a 32-bit TSS, SDM vol. 3 figure 7-2. */
+/** Least limit, and bytes that a switch reads and writes, of a 32-bit and a 16-bit TSS. */
+const TSS_BYTES: u32 = 0x68;
+const TSS16_BYTES: u32 = 0x2c;
+/** 32-bit TSS only: CR3 and the T flag, SDM vol. 3 figure 7-2. */
 const TSS_CR3: u64 = 0x1c;
-const TSS_EIP: u64 = 0x20;
-const TSS_EFLAGS: u64 = 0x24;
-const TSS_GPR: u64 = 0x28;
-const TSS_SEGMENTS: u64 = 0x48;
-const TSS_LDT: u64 = 0x60;
 const TSS_TRAP: u64 = 0x64;
+
+// Offsets of what both kinds have, SDM vol. 3 figures 7-2 and 7-10.
+
+function atIp(wide: bool): u64 {
+  return wide ? 0x20 : 0xe;
+}
+
+function atFlags(wide: bool): u64 {
+  return wide ? 0x24 : 0x10;
+}
+
+function atGpr(wide: bool, n: i32): u64 {
+  return wide ? 0x28 + 4 * n : 0x12 + 2 * n;
+}
+
+function atSegment(wide: bool, n: i32): u64 {
+  return wide ? 0x48 + 4 * n : 0x22 + 2 * n;
+}
+
+function atLdt(wide: bool): u64 {
+  return wide ? 0x60 : 0x2a;
+}
+
+/** A 16-bit TSS has no FS and GS. */
+function segmentsOf(wide: bool): i32 {
+  return wide ? 6 : 4;
+}
+
+function readTask(cpu: usize, address: u64, wide: bool): u32 {
+  return wide ? readLinear32(cpu, address, SYSTEM) : readLinear16(cpu, address, SYSTEM);
+}
+
+function writeTask(cpu: usize, address: u64, value: u32, wide: bool): void {
+  if (wide) writeLinear32(cpu, address, value, SYSTEM | WRITE);
+  else writeLinear16(cpu, address, value, SYSTEM | WRITE);
+}
 
 function fail(cpu: usize, vector: u32, error: u32): bool {
   raise(cpu, vector, error);
@@ -122,41 +155,47 @@ export function switchTask(
   const descriptor = fetchDescriptor(cpu, selector, vector, selectorError);
   if (trouble(cpu)) return SWITCH_REFUSED;
   const attributes = descriptorAttributes(descriptor);
-  const type = attributes & 0x1f;
-  if (type == 1 || type == 3 || !(attributesOf(cpu, TR) & 8)) log(LOG_TASK_SWITCH, selector, rip);
-  if (type != (back ? <u32>0xb : <u32>9) || !(attributesOf(cpu, TR) & 8)) return refuse(cpu, vector, selectorError);
+  // Available or busy, of 16 (1, 3) or 32 bits (9, 0Bh).
+  if ((attributes & 0x17) != (back ? <u32>3 : <u32>1)) return refuse(cpu, vector, selectorError);
+  const wide = (attributes & 8) != 0;
+  const oldWide = (attributesOf(cpu, TR) & 8) != 0;
   if (!(attributes & ATTR_PRESENT)) return refuse(cpu, NP, selectorError);
-  if (descriptorLimit(descriptor) < 0x67) return refuse(cpu, TS, selectorError);
+  const bytes = wide ? TSS_BYTES : TSS16_BYTES;
+  if (descriptorLimit(descriptor) < bytes - 1) return refuse(cpu, TS, selectorError);
   const oldSelector = selectorOf(cpu, TR);
   const old = baseOf(cpu, TR);
   const base = descriptorBase(descriptor);
-  if (!probeLinear(cpu, old, 0x68, SYSTEM | WRITE) || !probeLinear(cpu, base, 0x68, SYSTEM | WRITE))
-    return SWITCH_REFUSED;
+  if (!probeLinear(cpu, old, oldWide ? TSS_BYTES : TSS16_BYTES, SYSTEM | WRITE)) return SWITCH_REFUSED;
+  if (!probeLinear(cpu, base, bytes, SYSTEM | WRITE)) return SWITCH_REFUSED;
   if (!probeLinear(cpu, descriptorAddress(cpu, selector, 8), 8, SYSTEM | WRITE)) return SWITCH_REFUSED;
   if (!probeLinear(cpu, descriptorAddress(cpu, oldSelector, 8), 8, SYSTEM | WRITE)) return SWITCH_REFUSED;
 
   // Commit: save the old task, load the new one.
   if (kind == SWITCH_JUMP || back) setBusy(cpu, oldSelector, false);
-  writeLinear32(cpu, old + TSS_EIP, <u32>rip, SYSTEM | WRITE);
-  writeLinear32(cpu, old + TSS_EFLAGS, back ? flags & ~NT : flags, SYSTEM | WRITE);
-  for (let n = 0; n < 8; n++) writeLinear32(cpu, old + TSS_GPR + 4 * n, <u32>gpr(cpu, n), SYSTEM | WRITE);
-  for (let n = 0; n < 6; n++) writeLinear16(cpu, old + TSS_SEGMENTS + 4 * n, selectorOf(cpu, n), SYSTEM | WRITE);
+  writeTask(cpu, old + atIp(oldWide), <u32>rip, oldWide);
+  writeTask(cpu, old + atFlags(oldWide), back ? flags & ~NT : flags, oldWide);
+  for (let n = 0; n < 8; n++) writeTask(cpu, old + atGpr(oldWide, n), <u32>gpr(cpu, n), oldWide);
+  for (let n = 0; n < segmentsOf(oldWide); n++) {
+    writeLinear16(cpu, old + atSegment(oldWide, n), selectorOf(cpu, n), SYSTEM | WRITE);
+  }
   const nested = kind == SWITCH_CALL || kind == SWITCH_GATE;
   if (nested) writeLinear16(cpu, base, oldSelector, SYSTEM | WRITE);
   if (!back) setBusy(cpu, selector, true);
   setSegment(cpu, TR, selector, base, descriptorLimit(descriptor), attributes | 2);
 
-  const cr3 = readLinear32(cpu, base + TSS_CR3, SYSTEM);
-  const newFlags = readLinear32(cpu, base + TSS_EFLAGS, SYSTEM) | (nested ? NT : 0);
-  store<u64>(cpu, readLinear32(cpu, base + TSS_EIP, SYSTEM), Vcpu.rip);
-  for (let n = 0; n < 8; n++) setGpr(cpu, n, readLinear32(cpu, base + TSS_GPR + 4 * n, SYSTEM));
-  const ldt = readLinear16(cpu, base + TSS_LDT, SYSTEM);
-  const trap = readLinear16(cpu, base + TSS_TRAP, SYSTEM) & 1;
-  for (let n = 0; n < 6; n++) setNull(cpu, n, readLinear16(cpu, base + TSS_SEGMENTS + 4 * n, SYSTEM));
-  setFlags(cpu, newFlags, 0x3f7fd5);
+  const newFlags = readTask(cpu, base + atFlags(wide), wide) | (nested ? NT : 0);
+  store<u64>(cpu, readTask(cpu, base + atIp(wide), wide), Vcpu.rip);
+  for (let n = 0; n < 8; n++) setGpr(cpu, n, readTask(cpu, base + atGpr(wide, n), wide));
+  const ldt = readLinear16(cpu, base + atLdt(wide), SYSTEM);
+  const trap = wide ? readLinear16(cpu, base + TSS_TRAP, SYSTEM) & 1 : 0;
+  for (let n = 0; n < 6; n++) {
+    setNull(cpu, n, n < segmentsOf(wide) ? readLinear16(cpu, base + atSegment(wide, n), SYSTEM) : 0);
+  }
+  // A 16-bit image has no upper half: it stays, but for VM (SDM vol. 3 §20.2.5).
+  setFlags(cpu, newFlags, wide ? 0x3f7fd5 : 0x7fd5 | VM);
   store<u64>(cpu, load<u64>(cpu, Vcpu.cr0) | CR0_TS, Vcpu.cr0);
-  if (load<u64>(cpu, Vcpu.cr0) & CR0_PG) {
-    store<u64>(cpu, cr3, Vcpu.cr3);
+  if (wide && load<u64>(cpu, Vcpu.cr0) & CR0_PG) {
+    store<u64>(cpu, readLinear32(cpu, base + TSS_CR3, SYSTEM), Vcpu.cr3);
     flushTlb(cpu, true);
   }
   store<u32>(cpu, newFlags & VM ? 3 : selectorOf(cpu, CS) & 3, Vcpu.cpl);
@@ -168,7 +207,7 @@ export function switchTask(
   if (trouble(cpu)) return SWITCH_BROKEN;
   if (hasError) {
     const limit = load<u32>(cpu + ((<usize>SS) << 2), Vcpu.segLimit);
-    const sp = pushTo(cpu, baseOf(cpu, SS), limit, attributesOf(cpu, SS), gpr(cpu, 4), 4, error, WRITE, ext);
+    const sp = pushTo(cpu, baseOf(cpu, SS), limit, attributesOf(cpu, SS), gpr(cpu, 4), wide ? 4 : 2, error, WRITE, ext);
     if (trouble(cpu)) return SWITCH_BROKEN;
     setGpr(cpu, 4, sp);
   }

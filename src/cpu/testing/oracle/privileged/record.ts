@@ -2,7 +2,9 @@
  * Records the privileged scenarios from QEMU: assembles each into a flat image at 0x7C00, lets a small BIOS start it in
  * real mode with clear registers, waits for its HLT, and writes image and log as a case.
  *
- *     tsx src/cpu/testing/oracle/privileged/record.ts [--out FILE.jsonl.gz] [--only TEXT] [--print]
+ *     tsx src/cpu/testing/oracle/privileged/record.ts [--out FILE.jsonl.gz] [--only TEXT] [--print] [--manual]
+ *
+ * Scenarios whose expected log is written by hand from the manual go to manual.jsonl.gz (`--manual`: only those).
  *
  * Needs qemu-system-x86_64 and the GNU assembler. QEMU's TCG doesn't check segment limits and some type rights, doesn't
  * set RF in pushed flags and knows no #AC; no scenario looks at those.
@@ -15,6 +17,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { LONG } from './long.ts';
+import { MANUAL, type ManualScenario } from './manual.ts';
 import { PROTECTED } from './protected.ts';
 
 const LOAD_ADDRESS = 0x7c00;
@@ -224,6 +227,38 @@ function caseLine(name: string, image: Buffer, outcome: Outcome): string {
   });
 }
 
+/** A case by the manual: memory that the log leaves undefined is not compared. */
+function manualLine(name: string, image: Buffer, scenario: ManualScenario): string {
+  const mem: [number, string][] = [];
+  // What follows the log must stay clear: something logged twice would show there.
+  for (const [n, word] of [...scenario.log, ...Array.from({ length: 16 }, () => 0)].entries()) {
+    if (word === undefined) continue;
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32LE(word);
+    mem.push([LOG + 4 * n, bytes.toString('hex')]);
+  }
+  return JSON.stringify({
+    name,
+    asm: '',
+    mode: 'real',
+    regs: { cr0: 0x10, cr4: 0, cs: 0, ip: LOAD_ADDRESS, sp: LOAD_ADDRESS, flags: 2 },
+    mem: [[LOAD_ADDRESS, image.toString('hex')]],
+    zero: [MEMORY],
+    end: 'hlt',
+    expect: { regs: {}, mem },
+    flags_mask: 0,
+  });
+}
+
+function writeManual(recorder: Recorder, frame: string, out: string): void {
+  const lines = Object.entries(MANUAL).map(([name, scenario]) => {
+    const source = frame.replace(/^SCENARIO$/m, () => quoted(scenario.code));
+    return manualLine(name, recorder.assemble(source, LOAD_ADDRESS, 32), scenario);
+  });
+  writeFileSync(out, gzipSync(`${lines.join('\n')}\n`, { level: 9 }));
+  process.stderr.write(`${lines.length} cases by the manual\n`);
+}
+
 /** Quotes the arguments of `log`, which may contain spaces. */
 const quoted = (text: string): string => text.replace(/^(\s*log) (.+)$/gm, '$1 "$2"');
 
@@ -233,11 +268,17 @@ async function main(): Promise<void> {
       out: { type: 'string', default: join(here, '..', '..', 'vectors', 'privileged.jsonl.gz') },
       only: { type: 'string', default: '' },
       print: { type: 'boolean', default: false },
+      manual: { type: 'boolean', default: false },
     },
   });
   const recorder = new Recorder();
   const lines: string[] = [];
   try {
+    if (!values.only) {
+      const frame = quoted(readFileSync(join(here, 'protected.s'), 'utf8'));
+      writeManual(recorder, frame, join(here, '..', '..', 'vectors', 'manual.jsonl.gz'));
+    }
+    if (values.manual) return;
     for (const [frame, scenarios] of Object.entries({ protected: PROTECTED, long: LONG })) {
       const source = quoted(readFileSync(join(here, `${frame}.s`), 'utf8'));
       for (const [name, code] of Object.entries(scenarios)) {
