@@ -39,6 +39,8 @@ export const compiledExit = {
   short: 2,
   /** As go, and callers return, too: code or its mapping has changed. */
   unwind: 3,
+  /** Within a function only: as go, by what is compiled there, if anything is. */
+  follow: 4,
   status: 16,
 } as const;
 

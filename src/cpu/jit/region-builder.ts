@@ -513,11 +513,14 @@ export class RegionBuilder extends FormBuilder {
     throw new Error(`${this.form.name}: ends with sync, which is for the interpreter`);
   }
 
-  /** Leaves to a RIP in i64, at the end of a block. */
-  exitTo(target: Value): void {
+  /**
+   * Leaves to a RIP in i64, at the end of a block: into other compiled code, so that who called this one gets control
+   * back from there; or back to who called.
+   */
+  exitTo(target: Value, back = false): void {
     this.put(target).set(this.frame.exitRip);
     this.toMemory();
-    this.code.i32(compiledExit.go).set(this.frame.exitCode).br(this.frame.leave);
+    this.code.i32(back ? compiledExit.go : compiledExit.follow).set(this.frame.exitCode).br(this.frame.leave);
   }
 
   /** Leaves to a record, before any of the block has been counted. */

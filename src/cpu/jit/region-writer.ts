@@ -4,6 +4,7 @@
  * them; otherwise the interpreter goes on.
  */
 import { Vcpu } from '../state.ts';
+import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
@@ -101,6 +102,8 @@ export class RegionWriter {
     code.get(cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).get(frame.exitRip).memory('i64.store', Vcpu.offsets.rip);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
+    code.get(frame.exitCode).i32(compiledExit.follow).op('i32.eq').if();
+    code.get(cpu).call(this.calls.callCompiled).return().end();
     code.get(frame.exitCode);
   }
 
@@ -195,7 +198,7 @@ export class RegionWriter {
         this.goto(block.taken, after + Number(last.immediate));
         return;
       case 'jump':
-        builder.exitTo(outcome.target);
+        builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
         return;
       case 'call':
         if (block.next === undefined) builder.exitTo(outcome.target);
