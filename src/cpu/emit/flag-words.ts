@@ -121,7 +121,7 @@ export abstract class FlagWords extends Operations {
   }
 
   protected evenParity(v: Value): Value {
-    const ones = this.popcnt(this.and(this.as('i32', v), this.int(4, 0xff)));
+    const ones = this.popcnt(this.and(this.retype('i32', this.as('i32', v)), this.int(4, 0xff)));
     return this.negate(this.retype('bool', this.and(ones, this.int(4, 1))));
   }
 

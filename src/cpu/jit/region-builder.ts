@@ -367,7 +367,7 @@ export class RegionBuilder extends FormBuilder {
     const shift = high ? 8 : 0;
     const mask = (o.size === 1 ? 0xffn : 0xffffn) << BigInt(shift);
     const kept = this.and(old, this.int(width, ~mask));
-    const placed = this.shl(this.as(type, v), this.int(4, shift));
+    const placed = this.shl(this.zext(width, v), this.int(4, shift));
     this.setRegister(local, this.or(kept, placed) as Node);
   }
 
