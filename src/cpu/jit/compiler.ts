@@ -89,9 +89,12 @@ export class Compiler {
   private readonly maximum: { instructions: number; readonly regions: number };
   private readonly regions = new Map<number, LiveRegion>();
   private readonly pages = new Map<number, Set<LiveRegion>>();
+  /** How often the code of a page has been compiled, and asked for since, by page and mode. */
+  private readonly histories = new Map<number, { compiled: number; asked: number }>();
   private readonly freeSlots: number[] = [];
   private usedSlots = 0;
   private flushes = -1;
+  private tier: TierName = 'auto';
   private readonly nowMs: () => number;
 
   constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
@@ -101,7 +104,7 @@ export class Compiler {
     this.view = new DataView(core.memory.buffer);
     this.code = new DecodedCode(core.memory.buffer, cpu, table);
     this.functions = core as unknown as Record<string, unknown>;
-    this.maximum = { instructions: options.regionInstructions ?? 300, regions: options.regions ?? 6000 };
+    this.maximum = { instructions: options.regionInstructions ?? 1000, regions: options.regions ?? 6000 };
   }
 
   private get header(): number {
@@ -133,6 +136,7 @@ export class Compiler {
   /** After the core's `attach`: all that was compiled is gone. */
   reset(tier: TierName): void {
     this.flushes = -1;
+    this.tier = tier;
     this.collect();
     this.view.setUint32(this.header + ArenaHeader.offsets.regionsAlive, 0, true);
     this.setTier(tier);
@@ -172,16 +176,32 @@ export class Compiler {
       );
       if (covered) continue;
       const old = this.regionOf(page, modeKey, host & 0xfff);
+      if (!this.worthwhile(page, modeKey, old !== undefined)) continue;
       const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined);
       if (!plan) {
         this.declineRecord(record);
         continue;
       }
-      if ((globalThis as any).process?.env.JITDBG) (globalThis as any).process.getBuiltinModule('fs').writeSync(2, `REQ ${host.toString(16)} ${modeKey} old=${old !== undefined} n=${plan.count} e=${plan.entries.length}\n`);
       plans.push(plan);
       instructions += plan.count;
     }
     return plans;
+  }
+
+  /**
+   * The code of a page is compiled a few times as it shows, then ever more rarely. `again`: it has been compiled, but is
+   * not entered where it matters.
+   */
+  private worthwhile(page: number, modeKey: number, again: boolean): boolean {
+    if (this.tier === 'jit') return true;
+    const key = page + (modeKey & 0xfff);
+    const history = this.histories.get(key) ?? { compiled: 0, asked: 0 };
+    this.histories.set(key, history);
+    history.asked += again ? 1 : 2;
+    if (history.asked < 2 ** Math.max(history.compiled - 2, 0)) return false;
+    history.asked = 0;
+    history.compiled++;
+    return true;
   }
 
   private regionOf(page: number, modeKey: number, offset: number): LiveRegion | undefined {
@@ -205,7 +225,7 @@ export class Compiler {
     try {
       return this.buildAll(plans);
     } catch (error) {
-      this.lastFailure = error; if ((globalThis as any).process?.env.JITDBG && plans.length === 1) (globalThis as any).process.getBuiltinModule('fs').writeSync(2, 'JIT: ' + (error as Error).stack?.split('\n').slice(0, 4).join(' | ') + '\n');
+      this.lastFailure = error;
       if (plans.length > 1) {
         // One of them is to blame: each by itself.
         for (const plan of plans) this.compile([plan]);
@@ -297,6 +317,7 @@ export class Compiler {
       for (const r of this.regions.values()) this.free(r);
       this.regions.clear();
       this.pages.clear();
+      this.histories.clear();
       return;
     }
     let address = this.field('dead');

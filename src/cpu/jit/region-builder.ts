@@ -520,7 +520,10 @@ export class RegionBuilder extends FormBuilder {
   exitTo(target: Value, back = false): void {
     this.put(target).set(this.frame.exitRip);
     this.toMemory();
-    this.code.i32(back ? compiledExit.go : compiledExit.follow).set(this.frame.exitCode).br(this.frame.leave);
+    this.code
+      .i32(back ? compiledExit.go : compiledExit.follow)
+      .set(this.frame.exitCode)
+      .br(this.frame.leave);
   }
 
   /** Leaves to a record, before any of the block has been counted. */
