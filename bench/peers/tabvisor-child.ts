@@ -1,11 +1,12 @@
 /** One Tabvisor machine in a Node process of its own, driven over IPC: see child-session.ts for the messages. */
 import { readFileSync } from 'node:fs';
 import { startHeadless, type HeadlessMachine } from '../../src/cli/headless.ts';
+import type { TierName } from '../../src/cpu/jit/compiler.ts';
 import type { Answer, Order } from './child-session.ts';
 
 interface Start {
   readonly machine: { kernel: string; initrd?: string; commandLine: string; memoryMiB: number };
-  readonly tier?: string;
+  readonly tier?: TierName;
 }
 
 function answer(message: Answer): void {

@@ -513,8 +513,8 @@ function writeDispatch(m: ModuleBuilder, core: Core, inner: FunctionBuilder, com
   code.get(result).i32(compiledExit.status).op('i32.sub').set(result).br(done);
   code.end().end();
 
-  // All is to be compiled: ask, unless that has been declined.
-  code.get(forced).if();
+  // All is to be compiled: ask, unless that has been declined, or a single step has begun already.
+  code.get(forced).get(budget).i32(1).op('i32.gt_u').op('i32.and').if();
   code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.ge_u').if();
   code
     .get(record)
