@@ -37,13 +37,12 @@ import { helpers } from '../src/cpu/isa/helpers.ts';
 import { instructionTable } from '../src/cpu/isa/table.ts';
 import { flagKind } from '../src/cpu/emit/flag-kind.ts';
 import { fusionBranch } from '../src/cpu/interpreter/fusion.ts';
-import { formNumbers, formSection } from '../src/cpu/jit/compiler.ts';
-import { ByteWriter } from '../src/wasm/encoder.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
 import { Record as InstructionRecord, recordFlags } from '../src/cpu/record.ts';
 import { Vcpu } from '../src/cpu/state.ts';
 import { exitReason, status, tierCode } from '../src/cpu/status.ts';
 import { checkCore } from './check-core.ts';
+import { formSectionOf } from './form-section.ts';
 import { wasmFeatures } from './wasm-features.ts';
 
 const root = resolve(import.meta.dirname, '..');
@@ -110,12 +109,6 @@ function layout(): string {
     constants('TierCode', 'u32', tierCode),
     constants('FlagKind', 'u32', flagKind),
   ].join('\n');
-}
-
-/** A custom section of a module: id 0, size, name, content. */
-function customSection(name: string, content: Uint8Array): Uint8Array {
-  const body = new ByteWriter().text(name).raw(content).finish();
-  return new ByteWriter().u8(0).unsigned(body.length).raw(body).finish();
 }
 
 function tool(name: string, args: readonly string[]): void {
@@ -198,7 +191,7 @@ function build(flags: readonly string[]): void {
     tool('wasm-opt', [merged, '-o', optimized, '--no-inline=inner', '-O2', ...names, ...wasmFeatures]),
   );
   checkCore(readFileSync(optimized));
-  appendFileSync(optimized, customSection(formSection, formNumbers(generated.forms)));
+  appendFileSync(optimized, formSectionOf(generated.forms));
   renameSync(optimized, join(out, 'core.wasm'));
   // What the page fetches.
   writeFileSync(join(out, 'core.wasm.gzip'), gzipSync(readFileSync(join(out, 'core.wasm')), { level: 9 }));

@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { formSectionOf } from './form-section.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
 import { compileTable } from '../src/cpu/isa/compile.ts';
 import { helpers } from '../src/cpu/isa/helpers.ts';
@@ -89,12 +90,13 @@ function link(table: readonly Row[]): Promise<WebAssembly.Module> {
   const folder = mkdtempSync(join(tmpdir(), 'mutants-'));
   try {
     const [handlers, out] = [join(folder, 'handlers.wasm'), join(folder, 'core.wasm')];
-    writeFileSync(handlers, generateInterpreter(compileTable(table), helpers).wasm);
+    const generated = generateInterpreter(compileTable(table), helpers);
+    writeFileSync(handlers, generated.wasm);
     const result = spawnSync(MERGE, [CORE, 'core', handlers, 'handlers', '-o', out, ...wasmFeatures], {
       encoding: 'utf8',
     });
     if (result.status !== 0) throw new Error(`wasm-merge failed: ${result.error?.message ?? result.stderr}`);
-    return WebAssembly.compile(readFileSync(out));
+    return WebAssembly.compile(Buffer.concat([readFileSync(out), formSectionOf(generated.forms)]));
   } finally {
     rmSync(folder, { recursive: true });
   }

@@ -110,7 +110,7 @@ export function addEntry(cpu: usize, region: usize, record: usize, modeKey: u32,
   const place = entryBucket(cpu, host);
   store<u32>(entry, load<u32>(place), Entry.nextInBucket);
   store<u32>(place, <u32>entry);
-  store<u8>(record, load<u8>(record, Record.flags) | <u8>RecordFlags.entered, Record.flags);
+  store<u8>(record, load<u8>(record, Record.flags) | (<u8>RecordFlags.entered), Record.flags);
 }
 
 /** The entry of a region that stands for a record, or 0. */
@@ -128,7 +128,7 @@ function entryOf(region: usize, record: usize): usize {
 function redirected(region: usize, end: usize, to: usize, publish: bool): usize {
   if (to < 2) return 0;
   if (publish) {
-    if (!(<u32>load<u8>(to, Record.flags) & RecordFlags.entered)) return 0;
+    if (!((<u32>load<u8>(to, Record.flags)) & RecordFlags.entered)) return 0;
     return entryOf(region, to);
   }
   return to >= region && to < end ? <usize>load<u32>(to, Entry.record) : 0;
@@ -255,7 +255,7 @@ export function sample(cpu: usize, record: usize): u32 {
   if (load<u32>(header, ArenaHeader.tier) != TierCode.auto) return 0;
   if (!(load<u32>(cpu, Vcpu.modeKey) & MODE_CODE_FLAT)) return 0;
   if (<u32>load<u16>(record, Record.form) < DecodeTable.formCount) return 0;
-  if (<u32>load<u8>(record, Record.flags) & RecordFlags.declined) return 0;
+  if ((<u32>load<u8>(record, Record.flags)) & RecordFlags.declined) return 0;
   const host = hostOf(cpu, record);
   if (host == 0) return 0;
   const hash = (<u32>(host >> 7)) & (<u32>(Arena.heatCounters - 1));

@@ -312,7 +312,7 @@ export abstract class Operations {
   vector(op: string, ...args: Value[]): Value {
     // Scalar operands (shift counts) are i32.
     const operands = args.map((v) => (v.type === 'v128' ? v : this.as('i32', v)));
-    const type = op.endsWith('bitmask') ? 'i32' : /_true$/.test(op) ? 'bool' : 'v128';
+    const type = op.endsWith('bitmask') ? 'i32' : op.endsWith('_true') ? 'bool' : 'v128';
     return this.make(type, op as OpcodeName, ...operands);
   }
   shuffle(a: Value, b: Value, lanes: readonly number[]): Value {

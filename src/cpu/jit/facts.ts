@@ -9,7 +9,6 @@ import type { CoreCalls, HelperReference, WriteTarget } from '../emit/form-build
 import { FormBuilder } from '../emit/form-builder.ts';
 import { intType } from '../emit/operations.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
-import type { OpcodeName } from '../../wasm/opcodes.ts';
 
 /** The arithmetic flags as bits of a set. */
 export const flagBits: Readonly<Record<FlagName, number>> = { cf: 1, pf: 2, af: 4, zf: 8, sf: 16, of: 32 };

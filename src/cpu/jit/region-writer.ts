@@ -138,7 +138,7 @@ export class RegionWriter {
     const { code } = this;
     const place = (head: number): number => levels[shapes.findIndex((s) => nodesOf(s).includes(head))] ?? 0;
     const [first = 0] = heads;
-    const table = new Array<number>(this.labels.size + 1).fill(place(first));
+    const table = Array.from({ length: this.labels.size + 1 }, () => place(first));
     for (const head of heads) table[this.labels.get(head) ?? 0] = place(head);
     code.get(labelParameter).op('i32.eqz').brIf(place(first));
     code.get(labelParameter).brTable(table, place(first));
