@@ -61,7 +61,11 @@ interface LiveRegion {
 }
 
 /** Instructions that one call compiles, at most, so that the guest does not stand still for long. */
-const batchInstructions = 1200;
+const batchInstructions = 300;
+
+/** Requests that are worth a module of their own, and slices that fewer of them wait at most. */
+const batchRequests = 4;
+const batchSlices = 8;
 
 /** Name of the section of `core.wasm` that says which form has which number. */
 export const formSection = 'forms';
@@ -95,6 +99,8 @@ export class Compiler {
   private usedSlots = 0;
   private flushes = -1;
   private tier: TierName = 'auto';
+  /** Slices since the first request that waits. */
+  private waited = 0;
   private readonly nowMs: () => number;
 
   constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
@@ -146,7 +152,7 @@ export class Compiler {
   serve(): void {
     if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();
     const count = this.field('requested');
-    if (count === 0) return;
+    if (count === 0 || !this.due(count)) return;
     const start = this.nowMs();
     const plans = this.takeRequests(count);
     this.compile(plans);
@@ -154,6 +160,14 @@ export class Compiler {
     this.count('compileMicroseconds', took);
     const longest = this.header + ArenaHeader.offsets.longestCompileMicroseconds;
     this.view.setUint32(longest, Math.max(this.u32(longest), took), true);
+  }
+
+  /** A few requests together make one module, unless they wait for too long. */
+  private due(count: number): boolean {
+    this.waited++;
+    if (this.tier === 'auto' && count < batchRequests && this.waited < batchSlices) return false;
+    this.waited = 0;
+    return true;
   }
 
   // Requests. -------------------------------------------------------------------------------------------------------
@@ -318,6 +332,7 @@ export class Compiler {
       this.regions.clear();
       this.pages.clear();
       this.histories.clear();
+      this.code.forget();
       return;
     }
     let address = this.field('dead');

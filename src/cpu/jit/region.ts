@@ -69,6 +69,8 @@ export class DecodedCode {
   private readonly view: DataView;
   private readonly cpu: number;
   private readonly table: FormTable;
+  /** Records that have been read, by address, with the numbers of their forms. */
+  private readonly read = new Map<number, { readonly number: number; readonly instruction: Instruction }>();
 
   constructor(buffer: ArrayBufferLike, cpu: number, table: FormTable) {
     this.view = new DataView(buffer);
@@ -106,10 +108,24 @@ export class DecodedCode {
     return found;
   }
 
+  /** The core has thrown its records away. */
+  forget(): void {
+    this.read.clear();
+  }
+
   private instruction(record: number): Instruction | undefined {
+    const number = this.view.getUint16(record + Record.offsets.form, true);
+    const known = this.read.get(record);
+    if (known?.number === number) return known.instruction;
+    const instruction = this.decode(record, number);
+    if (instruction) this.read.set(record, { number, instruction });
+    return instruction;
+  }
+
+  private decode(record: number, number: number): Instruction | undefined {
     const { view, table } = this;
     const o = Record.offsets;
-    const form = table.forms[view.getUint16(record + o.form, true)];
+    const form = table.forms[number];
     if (!form) return undefined;
     const facts = table.facts.of(form);
     const nearTransfer = facts.transfer !== 'none';
