@@ -31,8 +31,8 @@ function loop(zero?: boolean): Semantics {
     const size = integerSize(counter);
     const left = b.sub(b.read(counter), b.int(size, 1));
     const more = b.ne(left, b.int(size, 0));
-    const zf = b.flag('zf');
-    const taken = zero === undefined ? more : b.both(more, zero ? zf : b.negate(zf));
+    const zf = (): Value => (zero === true ? b.flag('zf') : b.negate(b.flag('zf')));
+    const taken = zero === undefined ? more : b.both(more, zf());
     b.if(taken, () => b.checkTarget());
     b.write(counter, left);
     b.branch(taken);

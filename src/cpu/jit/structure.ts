@@ -47,37 +47,45 @@ function sequence(
   components.forEach((c, k) => {
     for (const n of c) componentOf.set(n, k);
   });
+  const edges = incoming(nodes, componentOf, follow);
+  const entered = new Set(entries);
   return order(components, componentOf, follow).map((component) => {
     const [first] = component;
     if (component.length === 1 && first !== undefined && !follow(first).includes(first)) {
       return { kind: 'block', node: first };
     }
-    const inside = new Set(component);
-    const heads = headsOf(graph, inside, nodes, entries, follow);
-    return { kind: 'loop', heads, body: sequence(graph, inside, new Set([...cut, ...heads]), heads) };
+    const heads = headsOf(component, edges, entered);
+    return { kind: 'loop', heads, body: sequence(graph, new Set(component), new Set([...cut, ...heads]), heads) };
   });
 }
 
-/** Blocks of a loop that are entered from outside of it, the natural head first. */
-function headsOf(
-  graph: FlowGraph,
-  inside: ReadonlySet<number>,
+/** How often a block is the target of a backward jump within its component, and which are entered from another one. */
+interface Incoming {
+  readonly back: ReadonlyMap<number, number>;
+  readonly fromOutside: ReadonlySet<number>;
+}
+
+function incoming(
   nodes: ReadonlySet<number>,
-  entries: readonly number[],
+  componentOf: ReadonlyMap<number, number>,
   follow: (n: number) => number[],
-): number[] {
+): Incoming {
   const back = new Map<number, number>();
   const fromOutside = new Set<number>();
   for (const n of nodes) {
     for (const s of follow(n)) {
-      if (!inside.has(s)) continue;
-      if (!inside.has(n)) fromOutside.add(s);
+      if (componentOf.get(s) !== componentOf.get(n)) fromOutside.add(s);
       else if (s <= n) back.set(s, (back.get(s) ?? 0) + 1);
     }
   }
-  const heads = [...inside].filter((n) => fromOutside.has(n) || entries.includes(n));
+  return { back, fromOutside };
+}
+
+/** Blocks of a loop that are entered from outside of it, the natural head first. */
+function headsOf(inside: readonly number[], edges: Incoming, entries: ReadonlySet<number>): number[] {
+  const { back, fromOutside } = edges;
   const rank = (n: number): number => (back.get(n) ?? 0) * 2 + (fromOutside.has(n) ? 1 : 0);
-  return heads.sort((a, b) => rank(b) - rank(a) || a - b);
+  return inside.filter((n) => fromOutside.has(n) || entries.has(n)).sort((a, b) => rank(b) - rank(a) || a - b);
 }
 
 /** Strongly connected components (Tarjan 1972), without recursion. */
