@@ -183,7 +183,6 @@ export class Compiler {
     const plans: RegionPlan[] = [];
     let instructions = 0;
     for (const { host, modeKey, record } of asked) {
-      if (instructions > batchInstructions) break;
       const page = (host & ~0xfff) >>> 0;
       const covered = plans.some(
         (p) => p.page === page && p.modeKey === modeKey && offsetsOf(p).has(host & 0xfff) && p.count > 1,
@@ -196,6 +195,8 @@ export class Compiler {
         this.declineRecord(record);
         continue;
       }
+      // What does not fit will be asked for again.
+      if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
       plans.push(plan);
       instructions += plan.count;
     }
