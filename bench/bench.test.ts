@@ -21,7 +21,7 @@ describe('callsFor', () => {
 describe('parseBenchOptions', () => {
   it('has defaults, and smaller ones for a quick run', () => {
     const full = parseBenchOptions([]);
-    expect(full).toMatchObject({ rounds: 3, scale: '1', sections: ['workloads', 'boot', 'decode'] });
+    expect(full).toMatchObject({ rounds: 3, scale: '1', sections: ['workloads', 'boot', 'decode', 'memory'] });
     expect(full.workloads).toEqual([...workloads]);
     expect(parseBenchOptions(['--quick'])).toMatchObject({ rounds: 1, scale: '0.1' });
     expect(parseBenchOptions(['--quick', '--rounds', '5']).rounds).toBe(5);

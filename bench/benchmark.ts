@@ -7,11 +7,12 @@
 import type { GuestImage } from '../guests/manifest.ts';
 import type { Architecture } from '../guests/schema.ts';
 import { buildGuests, decodeMachine, guestMachine, type CommandLine } from './images.ts';
+import { measureMemory } from './memory.ts';
 import { describeGuest, measureBoot, measureCall, measureDecode, startShell } from './measure.ts';
 import type { BenchOptions } from './options.ts';
 import type { Machine, Peer, Session } from './peers/peer.ts';
 import { callsFor } from './rows.ts';
-import type { Failure, GuestDescription, Sample, Section } from './samples.ts';
+import type { Failure, GuestDescription, MemorySample, Sample, TimedSection } from './samples.ts';
 import { figure } from './statistics.ts';
 
 export interface BenchmarkSetup {
@@ -22,7 +23,7 @@ export interface BenchmarkSetup {
 }
 
 interface Turn {
-  readonly section: Section;
+  readonly section: TimedSection;
   readonly arch: Architecture;
   readonly row: string;
   readonly round: number;
@@ -36,6 +37,7 @@ function rotate<Item>(items: readonly Item[], by: number): Item[] {
 
 export class Benchmark {
   readonly samples: Sample[] = [];
+  readonly memory: MemorySample[] = [];
   readonly failures: Failure[] = [];
   readonly guests: GuestDescription[] = [];
   readonly images: GuestImage[] = [];
@@ -59,13 +61,14 @@ export class Benchmark {
     const { sections, architectures, rounds } = options;
     const ids = architectures.flatMap((arch) => [
       ...(sections.includes('workloads') && options.workloads.length > 0 ? [`bench-${arch}`] : []),
-      ...(sections.includes('boot') ? [`linux-${arch}`] : []),
+      ...(sections.includes('boot') || this.#measuresMemory ? [`linux-${arch}`] : []),
     ]);
     const built = ids.length === 0 ? new Map<string, GuestImage>() : buildGuests(root, ids);
     this.images.push(...ids.flatMap((id) => built.get(id) ?? []));
     for (let round = 1; round <= rounds && !this.#cancelled; round++) {
       for (const arch of architectures) {
         if (sections.includes('boot')) await this.#boots(built, arch, round);
+        if (this.#measuresMemory) await this.#memory(built.get(`linux-${arch}`), arch, round);
         if (sections.includes('workloads')) await this.#workloads(built.get(`bench-${arch}`), arch, round);
       }
       if (sections.includes('decode') && architectures.includes('i386')) await this.#decodes(round);
@@ -82,6 +85,31 @@ export class Benchmark {
       await this.#eachPeer(turn, async (peer) => [await measureBoot(peer, machine, { ...turn, peer: peer.id })], {
         booting: true,
       });
+    }
+  }
+
+  /** Of Tabvisor under Node only. */
+  get #measuresMemory(): boolean {
+    const { options, peers } = this.#setup;
+    return options.sections.includes('memory') && peers.some(({ id }) => id === 'tabvisor');
+  }
+
+  async #memory(guest: GuestImage | undefined, arch: Architecture, round: number): Promise<void> {
+    if (guest === undefined || this.#cancelled) return;
+    const { root, options, report } = this.#setup;
+    const key = { arch, row: guest.id, round };
+    const order = {
+      machine: guestMachine(root, guest, 'trimmed'),
+      ...(options.tier === undefined ? {} : { tier: options.tier }),
+    };
+    try {
+      const sample = await measureMemory(root, order, key);
+      this.memory.push(sample);
+      report(`round ${round}: ${guest.id}: ${sample.beyondRamMiB} MiB beyond RAM`);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.failures.push({ section: 'memory', ...key, peer: 'tabvisor', message });
+      report(`round ${round}: memory of ${guest.id} failed: ${message}`);
     }
   }
 

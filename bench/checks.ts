@@ -1,8 +1,9 @@
 /** What must hold for a result to be believed, and what the project has promised of it. */
 import type { Table } from './report.ts';
 import { integerWorkloads } from './rows.ts';
-import type { Sample } from './samples.ts';
-import { figure } from './statistics.ts';
+import { promisedMiB } from './memory.ts';
+import type { MemorySample, Sample } from './samples.ts';
+import { figure, median } from './statistics.ts';
 
 /** Checksums that differ from the expected ones, or from each other where none is expected; one line each. */
 export function checksumProblems(
@@ -46,6 +47,15 @@ export interface SpeedPromise {
   readonly text: string;
   readonly measured: string;
   readonly holds: boolean;
+}
+
+/** Memory of a process beyond the guests' RAM. */
+export function memoryPromises(samples: readonly MemorySample[]): SpeedPromise[] {
+  return [...new Set(samples.map(({ row }) => row))].map((row) => {
+    const beyond = median(samples.filter((sample) => sample.row === row).map((sample) => sample.beyondRamMiB)) ?? 0;
+    const text = `${row}: at most ${promisedMiB} MiB of the process beyond the guest's RAM`;
+    return { text, measured: `${figure(beyond)} MiB`, holds: beyond <= promisedMiB };
+  });
 }
 
 /** What the interpreter tier alone has promised, as far as the tables show it. */

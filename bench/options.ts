@@ -1,13 +1,15 @@
 /** The command line of the benchmark. */
 import { parseArgs } from 'node:util';
 import type { Architecture } from '../guests/schema.ts';
+import type { TierName } from '../src/cpu/jit/compiler.ts';
+import { tierCode } from '../src/cpu/status.ts';
 import { decodeRows, quickWorkloads, workloads } from './rows.ts';
 import type { Section } from './samples.ts';
 
 export const usage = `usage: npm run bench -- [options]
 
   --rounds N        rounds, of which medians are taken (default 3)
-  --what SECTIONS   workloads, boot, decode (default all)
+  --what SECTIONS   workloads, boot, decode, memory (default all)
   --boot            the same as --what boot
   --only ROWS       these workloads and decode rows only
   --peers LIST      peers (default tabvisor,v86,v86-nojit,qemu; see below)
@@ -16,7 +18,7 @@ export const usage = `usage: npm run bench -- [options]
   --scale S         amount of work (default 1)
   --quick           one round, a tenth of the work, a row of each kind, without v86-nojit and stock boots
   --turns UNIT      row (default): peers take turns row by row; round: one machine at a time does all rows
-  --tier TIER       of Tabvisor under Node, as in npm run vm
+  --tier TIER       of Tabvisor under Node: interpreter, jit or auto, as in npm run vm
   --out FILE.json   where the result goes (default bench/results/DATE.json; .cache/bench/results for --quick)
 
   Lists are separated by commas.
@@ -49,7 +51,8 @@ export interface BenchOptions {
   readonly quick: boolean;
   /** After what the next peer has its turn. */
   readonly turns: 'row' | 'round';
-  readonly tier: string | undefined;
+  /** Of the peer tabvisor; undefined: its default. */
+  readonly tier: TierName | undefined;
   readonly out: string | undefined;
 }
 
@@ -85,6 +88,7 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
   if (!Number.isInteger(rounds)) throw new UsageError(`--rounds ${values.rounds}: a whole number is needed`);
   const scale = values.scale ?? (quick ? '0.1' : '1');
   positive('scale', scale);
+  const peers = listOf('peers', values.peers ?? defaultPeers(values.browser, quick), peerIds);
   return {
     rounds,
     sections: sectionsOf(values, only !== undefined),
@@ -92,14 +96,22 @@ export function parseBenchOptions(args: readonly string[]): BenchOptions {
     decodeRows: chosen(Object.keys(decodeRows)).filter(
       (row) => !quick || only !== undefined || row !== 'decode-10-large',
     ),
-    peers: listOf('peers', values.peers ?? defaultPeers(values.browser, quick), peerIds),
+    peers,
     architectures: values.arch === undefined ? ['i386', 'amd64'] : listOf('arch', values.arch, ['i386', 'amd64']),
     scale: String(Number(scale)),
     quick,
     turns: listOf('turns', values.turns, ['row', 'round'])[0] ?? 'row',
-    tier: values.tier,
+    tier: tierOf(values.tier, peers),
     out: values.out,
   };
+}
+
+const tierNames = Object.keys(tierCode) as TierName[];
+
+function tierOf(text: string | undefined, peers: readonly PeerId[]): TierName | undefined {
+  if (text === undefined) return undefined;
+  if (!peers.includes('tabvisor')) throw new UsageError(`--tier ${text}: only the peer tabvisor has it; name it too`);
+  return listOf('tier', text, tierNames)[0];
 }
 
 function defaultPeers(browser: boolean, quick: boolean): string {
@@ -108,10 +120,10 @@ function defaultPeers(browser: boolean, quick: boolean): string {
 }
 
 function sectionsOf(values: { what?: string | undefined; boot: boolean }, rowsChosen: boolean): Section[] {
-  if (values.what !== undefined) return listOf('what', values.what, ['workloads', 'boot', 'decode']);
+  if (values.what !== undefined) return listOf('what', values.what, ['workloads', 'boot', 'decode', 'memory']);
   if (values.boot) return ['boot'];
   // Who names rows does not ask for boots.
-  return rowsChosen ? ['workloads', 'decode'] : ['workloads', 'boot', 'decode'];
+  return rowsChosen ? ['workloads', 'decode'] : ['workloads', 'boot', 'decode', 'memory'];
 }
 
 function parse(args: readonly string[]) {

@@ -1,7 +1,7 @@
 /** Turns samples into tables: medians over the rounds, and ratios against Tabvisor. */
 import type { Architecture } from '../guests/schema.ts';
 import type { Runtime } from './peers/peer.ts';
-import type { Sample, Section } from './samples.ts';
+import type { Sample, TimedSection } from './samples.ts';
 import { figure, geometricMean, markdownTable, median } from './statistics.ts';
 
 /** A column; the first one is what the others are compared with. */
@@ -25,7 +25,7 @@ export interface TableRow {
 }
 
 export interface Table {
-  readonly section: Section;
+  readonly section: TimedSection;
   readonly arch: Architecture;
   readonly columns: readonly Column[];
   /** Column → the one that its ratios are against; absent: no ratio. */
@@ -59,7 +59,7 @@ export function tabulate(samples: readonly Sample[], columns: readonly Column[])
 }
 
 function tableOf(
-  section: Section,
+  section: TimedSection,
   arch: Architecture,
   from: { readonly samples: readonly Sample[]; readonly columns: readonly Column[] },
 ): Table {
@@ -102,7 +102,7 @@ function cellOf(own: readonly Sample[], reference: readonly Sample[]): Cell | un
   };
 }
 
-const titles: Readonly<Record<Section, string>> = {
+const titles: Readonly<Record<TimedSection, string>> = {
   workloads: 'workloads, guest seconds',
   boot: 'boot, host seconds to the ready line',
   decode: 'code that hardly repeats, host seconds',

@@ -38,7 +38,17 @@ const needs: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Rows of a quick run: one of each kind. */
-export const quickWorkloads: readonly string[] = ['sieve', 'crc32', 'qsort', 'nbody-sse2', 'getpid', 'fork', 'awk'];
+export const quickWorkloads: readonly string[] = [
+  'sieve',
+  'crc32',
+  'qsort',
+  'nbody-sse2',
+  'getpid',
+  'fork',
+  'pagefault',
+  'pipe',
+  'awk',
+];
 
 /** Rows that compute with integers in user mode, without the kernel. */
 export const integerWorkloads: readonly string[] = [

@@ -10,9 +10,10 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { format } from 'prettier';
 import { Benchmark } from './benchmark.ts';
-import { checksumProblems, clockProblems, promises } from './checks.ts';
+import { checksumProblems, clockProblems, memoryPromises, promises } from './checks.ts';
 import { describeHost, load } from './machine-info.ts';
 import { parseBenchOptions, usage, UsageError, type BenchOptions } from './options.ts';
+import { renderMemory } from './memory.ts';
 import { preparePeers } from './peers/index.ts';
 import { renderTable, tabulate } from './report.ts';
 
@@ -63,15 +64,15 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const minutes = (performance.now() - started) / 60_000;
 
-  const { samples, failures, guests, images } = benchmark;
+  const { samples, memory, failures, guests, images } = benchmark;
   const tables = tabulate(
     samples,
     peers.map(({ id, runtime }) => ({ id, runtime })),
   );
   const wrong = checksumProblems(samples, expectedChecksums(options.scale));
   const clocks = clockProblems(samples);
-  const kept = promises(tables);
-  const loads = [loadBefore, ...samples.map((sample) => sample.load)];
+  const kept = [...promises(tables), ...memoryPromises(memory)];
+  const loads = [loadBefore, ...[...samples, ...memory].map((sample) => sample.load)];
   const loadRange = { before: loadBefore, least: Math.min(...loads), most: Math.max(...loads) };
 
   process.stdout.write(`${heading(host, versions)}\n`);
@@ -82,7 +83,8 @@ async function main(args: readonly string[]): Promise<number> {
   for (const { peer, arch, cpu, bugs, clockSource } of guests) {
     process.stdout.write(`- ${peer} ${arch}: "${cpu}", bugs: ${bugs || 'none'}; clock source ${clockSource}\n`);
   }
-  process.stdout.write(`\n${tables.map(renderTable).join('\n')}\n`);
+  process.stdout.write(`\n${tables.map((table) => `${renderTable(table)}\n`).join('')}`);
+  if (memory.length > 0) process.stdout.write(`${renderMemory(memory)}\n`);
   for (const { text, measured, holds } of kept) {
     process.stdout.write(`- ${holds ? 'holds' : '**does not hold**'}: ${text}: ${measured}\n`);
   }
@@ -94,7 +96,14 @@ async function main(args: readonly string[]): Promise<number> {
   const file = outputFile(options, date);
   mkdirSync(path.dirname(file), { recursive: true });
   const result = { format: 1, date, minutes, host, load: loadRange, options, versions, guests, images, tables };
-  const json = JSON.stringify({ ...result, promises: kept, problems: [...wrong, ...clocks], failures, samples });
+  const json = JSON.stringify({
+    ...result,
+    promises: kept,
+    problems: [...wrong, ...clocks],
+    failures,
+    samples,
+    memory,
+  });
   writeFileSync(file, await format(json, { parser: 'json', printWidth: 120 }));
   report(`written to ${path.relative(process.cwd(), file)}`);
   return failures.length > 0 || wrong.length > 0 ? 1 : 0;

@@ -1,11 +1,13 @@
 /** What is measured: the records that the tables are made of, and that the result file keeps. */
 import type { Architecture } from '../guests/schema.ts';
 
-export type Section = 'workloads' | 'boot' | 'decode';
+/** Sections that take times. */
+export type TimedSection = 'workloads' | 'boot' | 'decode';
+export type Section = TimedSection | 'memory';
 
 /** One row on one peer in one round. */
 export interface Sample {
-  readonly section: Section;
+  readonly section: TimedSection;
   readonly arch: Architecture;
   readonly row: string;
   readonly peer: string;
@@ -21,6 +23,27 @@ export interface Sample {
   /** Of the host's seconds while the machine ran: {@link instructions} with all that belongs to the row. */
   readonly millionInstructionsPerSecond?: number;
   /** Load average of the host when the row ended. */
+  readonly load: number;
+}
+
+/** What one more guest takes of a Node process's memory, in MiB (memory.ts). */
+export interface MemorySample {
+  readonly section: 'memory';
+  readonly arch: Architecture;
+  readonly row: string;
+  readonly round: number;
+  /** RAM that the guest was given. */
+  readonly memoryMiB: number;
+  /** Of the process with no guest, one and two. */
+  readonly rssMiB: readonly [number, number, number];
+  /** RAM of the second guest that lies in host memory. */
+  readonly touchedRamMiB: number;
+  /** What the second guest added without {@link touchedRamMiB}. */
+  readonly beyondRamMiB: number;
+  /** Of it, the guest's own WebAssembly memory: registers, tables, decoded code. */
+  readonly ownMemoryMiB: number;
+  /** Of it, an executor's worker that has loaded its program (under Node with the TypeScript loader) and no guest. */
+  readonly workerMiB: number;
   readonly load: number;
 }
 

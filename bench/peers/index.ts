@@ -5,12 +5,13 @@ import { PeerMissing, type Peer } from './peer.ts';
 import { QemuPeer } from './qemu.ts';
 import { TabvisorPeer } from './tabvisor.ts';
 import { V86Peer } from './v86.ts';
+import type { TierName } from '../../src/cpu/jit/compiler.ts';
 import type { PeerId } from '../options.ts';
 
 export interface PeerRequest {
   readonly root: string;
   readonly ids: readonly PeerId[];
-  readonly tier: string | undefined;
+  readonly tier: TierName | undefined;
   readonly report: (line: string) => void;
 }
 

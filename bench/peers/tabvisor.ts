@@ -3,26 +3,15 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
-import { parseOptions } from '../../src/cli/options.ts';
+import type { TierName } from '../../src/cpu/jit/compiler.ts';
 import { describeHost } from '../machine-info.ts';
-import { UsageError } from '../options.ts';
 import { startNode } from './child-session.ts';
 import { PeerMissing, type Machine, type Peer, type Session } from './peer.ts';
 
 export interface TabvisorOptions {
   readonly root: string;
   /** As `--tier` of `npm run vm`; undefined: its default. */
-  readonly tier: string | undefined;
-}
-
-/** The headless machine's own command line knows what tiers there are. @throws UsageError */
-function checkTier(tier: string | undefined): void {
-  if (tier === undefined) return;
-  try {
-    parseOptions(['-kernel', 'none', '--tier', tier]);
-  } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error));
-  }
+  readonly tier: TierName | undefined;
 }
 
 export class TabvisorPeer implements Peer {
@@ -38,7 +27,6 @@ export class TabvisorPeer implements Peer {
 
   async prepare(): Promise<string> {
     const { root, tier } = this.#options;
-    checkTier(tier);
     if (!existsSync(path.join(root, 'build/core/core.wasm'))) {
       throw new PeerMissing('the processor core is not built: run npm run build:core');
     }

@@ -1,0 +1,125 @@
+/**
+ * What a guest costs beyond its RAM: the memory of a Node process with one guest at its prompt and with two, and what of
+ * it is RAM that the guests have touched. What the process needs anyhow (the engine, the core, the images) is there with
+ * the first guest already; the difference is one guest: its own memory without RAM (registers, decoded code), its worker
+ * with its heap, compiled code.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { TierName } from '../src/cpu/jit/compiler.ts';
+import { load } from './machine-info.ts';
+import type { Machine } from './peers/peer.ts';
+import type { MemorySample } from './samples.ts';
+import { markdownTable, median } from './statistics.ts';
+
+/** All in bytes that lie in host memory. */
+export interface ProcessMemory {
+  readonly rssBytes: number;
+  /** The guests' WebAssembly memories. */
+  readonly memoryBytes: number;
+  /** Their frames alone: RAM that the guests have touched. */
+  readonly ramBytes: number;
+}
+
+export interface MemoryOrder {
+  readonly machine: Machine;
+  readonly tier?: TierName;
+}
+
+export interface Measured {
+  /** With no guest, one and two. */
+  readonly withGuests: readonly [ProcessMemory, ProcessMemory, ProcessMemory];
+  /** What an executor's worker adds that has loaded its program and has no guest. */
+  readonly workerBytes: number;
+}
+
+export type MemoryAnswer =
+  ({ readonly kind: 'measured' } & Measured) | { readonly kind: 'failed'; readonly message: string };
+
+/** At most, by issue and SPECIFICATION.md. */
+export const promisedMiB = 64;
+
+const timeoutMs = 1_300_000;
+
+/** The difference that one more guest makes, in MiB. */
+export function memorySample(
+  key: Pick<MemorySample, 'arch' | 'row' | 'round' | 'memoryMiB'>,
+  { withGuests: [none, one, two], workerBytes }: Measured,
+): MemorySample {
+  const miB = (bytes: number): number => Math.round((bytes / 2 ** 20) * 10) / 10;
+  const ram = two.ramBytes - one.ramBytes;
+  const own = two.memoryBytes - one.memoryBytes - ram;
+  return {
+    section: 'memory',
+    ...key,
+    rssMiB: [miB(none.rssBytes), miB(one.rssBytes), miB(two.rssBytes)],
+    touchedRamMiB: miB(ram),
+    beyondRamMiB: miB(two.rssBytes - one.rssBytes - ram),
+    ownMemoryMiB: miB(own),
+    workerMiB: miB(workerBytes),
+    load: load(),
+  };
+}
+
+async function ask(child: ChildProcess, order: MemoryOrder): Promise<MemoryAnswer> {
+  let complaint = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-2000);
+  });
+  const ended = once(child, 'close').then(([code, signal]): MemoryAnswer => {
+    return { kind: 'failed', message: `the process ended (${signal ?? code}) ${complaint.trim()}` };
+  });
+  const answered = once(child, 'message').then(([answer]) => answer as MemoryAnswer);
+  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  child.send(order);
+  try {
+    return await Promise.race([answered, ended]);
+  } finally {
+    clearTimeout(timer);
+    child.kill('SIGKILL');
+  }
+}
+
+/** Boots the machine twice in a fresh Node process. @throws Error with what went wrong there */
+export async function measureMemory(
+  root: string,
+  order: MemoryOrder,
+  key: Pick<MemorySample, 'arch' | 'row' | 'round'>,
+): Promise<MemorySample> {
+  const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+  const args = ['--expose-gc', '--import', loader, path.join(root, 'bench/memory-child.ts')];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const answer = await ask(child, order);
+  if (answer.kind === 'failed') throw new Error(answer.message);
+  return memorySample({ ...key, memoryMiB: order.machine.memoryMiB }, answer);
+}
+
+/** Medians over the rounds. */
+export function renderMemory(samples: readonly MemorySample[]): string {
+  const header = [
+    'guest',
+    'RAM MiB',
+    'RAM touched',
+    'beyond RAM',
+    'of it guest memory',
+    'of it bare worker',
+    'process with 0, 1, 2 guests',
+  ];
+  const rows = [...new Set(samples.map(({ row }) => row))].map((row) => {
+    const own = samples.filter((sample) => sample.row === row);
+    const middle = (value: (sample: MemorySample) => number): string => (median(own.map(value)) ?? 0).toFixed(1);
+    return [
+      row,
+      String(own[0]?.memoryMiB ?? ''),
+      middle((sample) => sample.touchedRamMiB),
+      middle((sample) => sample.beyondRamMiB),
+      middle((sample) => sample.ownMemoryMiB),
+      middle((sample) => sample.workerMiB),
+      [0, 1, 2].map((guests) => middle((sample) => sample.rssMiB[guests] ?? 0)).join(', '),
+    ];
+  });
+  return `### memory of a Node process, MiB in host memory\n\n${markdownTable(header, rows)}\n`;
+}
