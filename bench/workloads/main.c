@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #ifdef __x86_64__
 #define ARCH "amd64"
@@ -54,6 +55,13 @@ double now(void) {
   return time.tv_sec + time.tv_nsec * 1e-9;
 }
 
+// The program may have been found by PATH, and its name says nothing then.
+static const char *own_path(void) {
+  static char path[4096];
+  ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+  return length > 0 ? path : "/bin/workloads";
+}
+
 static int usage(void) {
   fprintf(stderr, "usage: workloads NAME | gen MIB FILE | sh NAME COMMAND\nnames:");
   for (int i = 0; i < WORKLOAD_COUNT; i++) fprintf(stderr, " %s", WORKLOADS[i].name);
@@ -73,7 +81,7 @@ int main(int count, char **arguments) {
   // What forkexec executes.
   if (!strcmp(name, "nop")) return CHILD_OK;
 
-  self_path = strchr(arguments[0], '/') ? arguments[0] : "/bin/workloads";
+  self_path = own_path();
   const char *scale_text = getenv("SCALE");
   double scale = scale_text ? atof(scale_text) : 1;
   const Workload *workload = find_workload(name);
