@@ -100,8 +100,9 @@ export function invalidateCode(cpu: usize, host: usize, length: u32): void {
 
 function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length: u32): void {
   const header = arenaHeader(cpu);
-  if (load<u32>(map, CodeMap.regions)) killRegions(cpu, page, granules(start, length));
   let left: u64 = 0;
+  // Granules that lose code: the written ones, and all of each block that goes.
+  let lost = granules(start, length);
   let place = map + CodeMap.blocks;
   while (true) {
     const block = <usize>load<u32>(place);
@@ -114,6 +115,7 @@ function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length
     if (load<u32>(block, Block.count) == 0 || (from < start + length && from + size > start)) {
       if (load<u32>(block, Block.count) != 0) {
         makeStale(block);
+        lost |= granules(from, size);
         removeFromBucket(cpu, block);
         // A crossing block stays in its other page's list as an empty one, which any later walk drops.
         store<u32>(block, 0, Block.count);
@@ -126,6 +128,8 @@ function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length
     place = link;
   }
   store<u64>(map, left, CodeMap.granules);
+  // A region stands on records: it goes with any block that it may have been made from.
+  if (load<u32>(map, CodeMap.regions)) killRegions(cpu, page, lost);
 }
 
 /** As invalidateCode, for a device that writes guest-physical RAM (one frame at a time; `host` from the frame table). */

@@ -70,6 +70,19 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
     expect(machine.readReg('eax')).toBe(0x42n);
   });
 
+  it('a write to what was decoded together with code that ran, then to that code', () => {
+    // MOV ECX, 2; again: MOV AL, 1; 8 NOPs of 8 bytes; MOV BYTE [1056h], 7; MOV BYTE [1006h], 2; MOV DH, 3 (at 1055h,
+    // in another granule than MOV AL, but decoded with it); DEC ECX; JNZ again; HLT
+    const nops = '0f 1f 84 00 00 00 00 00 '.repeat(8);
+    const code = `b9 02 00 00 00  b0 01  ${nops} c6 05 56 10 00 00 07  c6 05 06 10 00 00 02  b6 03  49  75 ab  f4`;
+    loaded(machine, 'protected32', [[0x1000, code]]);
+    // One instruction after the other, so that each may be compiled by itself.
+    machine.run({ kind: 'steps', count: 1 + 2 * 14 }, limits);
+    expect(machine.readReg('eip')).toBe(0x105an);
+    expect(machine.readReg('eax')).toBe(2n);
+    expect(machine.readReg('edx')).toBe(0x700n);
+  });
+
   it('data beside code in a page changes, and the code stays', () => {
     // MOV ECX, 40; again: INC DWORD [1040h]; ADD EAX, 2; DEC ECX; JNZ again; HLT
     loaded(machine, 'protected32', [[0x1000, 'b9 28 00 00 00  ff 05 40 10 00 00  83 c0 02  49  75 f4  f4']]);
