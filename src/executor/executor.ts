@@ -46,6 +46,8 @@ export interface ExecutorOptions {
   readonly boot: () => void;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
+  /** A line for the developer. */
+  readonly log?: (line: string) => void;
 }
 
 export interface RunLimits {
@@ -99,7 +101,10 @@ export class Executor {
     });
     this.#tier = options.tier ?? 'auto';
     if (this.#tier !== 'interpreter') {
-      this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6);
+      this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6, {
+        onFailure: (error) =>
+          options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
+      });
     }
     this.#attach();
   }

@@ -100,12 +100,13 @@ export class Session implements ExecutorApi {
     const lines = new LogText();
     const log = new ByteRing(memory.buffer, map.log);
     const nowNs = (): number => this.#host.nowNs();
+    // A line that has no room is dropped: the log is for the developer, and must not hold the guest up.
+    const say = (line: string): void => void log.write(new TextEncoder().encode(`${line}\n`));
     const pc = new Pc(memory.buffer, machine, {
       nowNs,
       log: (code, a, b) => {
         const line = lines.line(code, a, b);
-        // A line that has no room is dropped: the log is for the developer, and must not hold the guest up.
-        if (line !== undefined) log.write(new TextEncoder().encode(`${line}\n`));
+        if (line !== undefined) say(line);
       },
     });
     if (!options.fresh && !pc.control.valid) {
@@ -122,7 +123,7 @@ export class Session implements ExecutorApi {
     }
     this.#memory = memory;
     this.#map = map;
-    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier });
+    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier, log: say });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 

@@ -32,6 +32,8 @@ export interface CompilerCore {
   addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
   publish(cpu: number, region: number): void;
   removeRegion(cpu: number, region: number): void;
+  /** Forgets everything decoded, and with it everything compiled. */
+  flushBlocks(cpu: number): void;
 }
 
 export interface CompilerOptions {
@@ -39,6 +41,8 @@ export interface CompilerOptions {
   readonly regionInstructions?: number;
   /** Regions that may live at once; beyond, the oldest are given up. */
   readonly regions?: number;
+  /** Is told why a region could not be compiled: a defect, but not for the guest, whose code is interpreted then. */
+  readonly onFailure?: (error: Error) => void;
 }
 
 /** What the compiler counts in the arena's header. */
@@ -102,11 +106,13 @@ export class Compiler {
   /** Slices since the first request that waits. */
   private waited = 0;
   private readonly nowMs: () => number;
+  private readonly onFailure: (error: Error) => void;
 
   constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
     this.core = core;
     this.cpu = cpu;
     this.nowMs = nowMs;
+    this.onFailure = options.onFailure ?? ((): void => undefined);
     this.view = new DataView(core.memory.buffer);
     this.code = new DecodedCode(core.memory.buffer, cpu, table);
     this.functions = core as unknown as Record<string, unknown>;
@@ -135,17 +141,13 @@ export class Compiler {
     this.maximum.instructions = instructions;
   }
 
-  private setTier(tier: TierName): void {
-    this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
-  }
-
   /** After the core's `attach`: all that was compiled is gone. */
   reset(tier: TierName): void {
     this.flushes = -1;
     this.tier = tier;
     this.collect();
     this.view.setUint32(this.header + ArenaHeader.offsets.regionsAlive, 0, true);
-    this.setTier(tier);
+    this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
   }
 
   /** Compiles what the core has asked for. Cheap when that is nothing. */
@@ -184,9 +186,7 @@ export class Compiler {
     let instructions = 0;
     for (const { host, modeKey, record } of asked) {
       const page = (host & ~0xfff) >>> 0;
-      const covered = plans.some(
-        (p) => p.page === page && p.modeKey === modeKey && offsetsOf(p).has(host & 0xfff) && p.count > 1,
-      );
+      const covered = plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(host & 0xfff));
       if (covered) continue;
       const old = this.regionOf(page, modeKey, host & 0xfff);
       if (!this.worthwhile(page, modeKey, old !== undefined)) continue;
@@ -199,6 +199,7 @@ export class Compiler {
       if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
       plans.push(plan);
       instructions += plan.count;
+      this.historyOf(page, modeKey).compiled++;
     }
     return plans;
   }
@@ -209,14 +210,20 @@ export class Compiler {
    */
   private worthwhile(page: number, modeKey: number, again: boolean): boolean {
     if (this.tier === 'jit') return true;
-    const key = page + (modeKey & 0xfff);
-    const history = this.histories.get(key) ?? { compiled: 0, asked: 0 };
-    this.histories.set(key, history);
+    const history = this.historyOf(page, modeKey);
     history.asked += again ? 1 : 2;
     if (history.asked < 2 ** Math.max(history.compiled - 2, 0)) return false;
     history.asked = 0;
-    history.compiled++;
     return true;
+  }
+
+  private historyOf(page: number, modeKey: number): { compiled: number; asked: number } {
+    // The mode key has 8 bits, a page's address none of the low 12.
+    const known = this.histories.get(page + modeKey);
+    if (known) return known;
+    const made = { compiled: 0, asked: 0 };
+    this.histories.set(page + modeKey, made);
+    return made;
   }
 
   private regionOf(page: number, modeKey: number, offset: number): LiveRegion | undefined {
@@ -227,33 +234,34 @@ export class Compiler {
   // Modules. --------------------------------------------------------------------------------------------------------
 
   private compile(plans: readonly RegionPlan[]): void {
-    const made = this.build(plans);
-    if (!made) return;
-    for (const { plan, name, labels } of made.regions) {
-      const run = made.instance.exports[name];
-      if (typeof run === 'function') this.install(plan, run as () => number, labels);
-    }
-  }
-
-  private build(plans: readonly RegionPlan[]): Built | undefined {
-    if (plans.length === 0) return undefined;
+    if (plans.length === 0) return;
+    let built: Built;
     try {
-      return this.buildAll(plans);
+      built = this.build(plans);
     } catch (error) {
-      this.lastFailure = error;
-      if (plans.length > 1) {
-        // One of them is to blame: each by itself.
-        for (const plan of plans) this.compile([plan]);
-      } else {
-        this.count('compileFailures', 1);
-        for (const plan of plans) this.decline(plan);
-      }
-      return undefined;
+      this.failed(plans, error);
+      return;
+    }
+    for (const { plan, name, labels } of built.regions) {
+      const run = built.instance.exports[name];
+      // Without room for it the arena has been emptied: what the other plans name is gone, too.
+      if (typeof run === 'function' && !this.install(plan, run as () => number, labels)) return;
     }
   }
 
-  /** Why a region could not be compiled, for whoever looks at the statistics. */
-  lastFailure: unknown;
+  private failed(plans: readonly RegionPlan[], error: unknown): void {
+    const [first, ...others] = plans;
+    if (!first) return;
+    if (others.length > 0) {
+      // One of them is to blame: each by itself, as long as the arena has what they name.
+      const flushes = this.field('arenaFlushes');
+      for (const plan of plans) if (this.field('arenaFlushes') === flushes) this.compile([plan]);
+      return;
+    }
+    this.count('compileFailures', 1);
+    this.decline(first);
+    this.onFailure(error instanceof Error ? error : new Error(String(error)));
+  }
 
   /** What cannot be compiled is interpreted: the core does not ask for it again. */
   private decline(plan: RegionPlan): void {
@@ -265,7 +273,7 @@ export class Compiler {
     this.view.setUint8(at, this.view.getUint8(at) | recordFlags.declined);
   }
 
-  private buildAll(plans: readonly RegionPlan[]): Built {
+  private build(plans: readonly RegionPlan[]): Built {
     const m = new ModuleBuilder();
     const calls = importCalls(m, plans);
     const regions = plans.map((plan, k) => {
@@ -284,9 +292,9 @@ export class Compiler {
     return { regions, instance: new WebAssembly.Instance(module, { core }) };
   }
 
-  private install(plan: RegionPlan, run: () => number, labels: ReadonlyMap<number, number>): void {
+  private install(plan: RegionPlan, run: () => number, labels: ReadonlyMap<number, number>): boolean {
     const { core, cpu } = this;
-    const offsets = offsetsOf(plan);
+    const { offsets } = plan;
     for (const old of [...(this.pages.get(plan.page) ?? [])]) {
       if (old.modeKey === plan.modeKey && isSubset(old.offsets, offsets)) core.removeRegion(cpu, old.address);
     }
@@ -298,7 +306,8 @@ export class Compiler {
     const address = core.addRegion(cpu, plan.page, slot, low, high, plan.entries.length) >>> 0;
     if (address === 0) {
       this.freeSlots.push(slot);
-      return;
+      core.flushBlocks(cpu);
+      return false;
     }
     core.compiled.set(slot, run);
     const region: LiveRegion = { address, slot, page: plan.page, modeKey: plan.modeKey, offsets };
@@ -312,6 +321,7 @@ export class Compiler {
       if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
     }
     core.publish(cpu, address);
+    return true;
   }
 
   /** Gives up the oldest quarter of the regions. */
@@ -363,10 +373,6 @@ interface Built {
     readonly name: string;
     readonly labels: ReadonlyMap<number, number>;
   }[];
-}
-
-function offsetsOf(plan: RegionPlan): Set<number> {
-  return new Set(plan.blocks.flatMap((b) => b.instructions.map((i) => i.offset)));
 }
 
 function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boolean {

@@ -47,6 +47,8 @@ export interface RegionPlan {
   readonly modeKey: number;
   readonly blocks: readonly BasicBlock[];
   readonly entries: readonly number[];
+  /** Its instructions' offsets in the page. */
+  readonly offsets: ReadonlySet<number>;
   readonly count: number;
   /** 64-byte granules of the page that it is made from. */
   readonly granules: bigint;
@@ -299,6 +301,7 @@ function layOut(
     modeKey,
     blocks: drafts,
     entries: drafts.filter((d) => d.isEntry).map((d) => d.number),
+    offsets: members,
     count: offsets.length,
     granules,
   };

@@ -118,7 +118,11 @@ class CoreCaseMachine implements CoreMachine {
     this.environment = this.makeEnvironment();
     if (tier === 'jit') {
       const core = this.core as unknown as CompilerCore;
-      this.compiler = new Compiler(core, layout.cpu, formTable(module, options.table), () => performance.now());
+      this.compiler = new Compiler(core, layout.cpu, formTable(module, options.table), () => performance.now(), {
+        onFailure: (error) => {
+          throw error;
+        },
+      });
     }
   }
 
