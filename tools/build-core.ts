@@ -38,6 +38,7 @@ import { instructionTable } from '../src/cpu/isa/table.ts';
 import { flagKind } from '../src/cpu/emit/flag-kind.ts';
 import { fusionBranch } from '../src/cpu/interpreter/fusion.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
+import { modeKey } from '../src/cpu/mode-key.ts';
 import { Record as InstructionRecord, recordFlags } from '../src/cpu/record.ts';
 import { Vcpu } from '../src/cpu/state.ts';
 import { exitReason, status, tierCode } from '../src/cpu/status.ts';
@@ -107,6 +108,7 @@ function layout(): string {
     constants('Status', 'u32', status),
     constants('ExitReason', 'u32', exitReason),
     constants('TierCode', 'u32', tierCode),
+    constants('ModeKey', 'u32', modeKey),
     constants('FlagKind', 'u32', flagKind),
   ].join('\n');
 }

@@ -3,7 +3,7 @@
  *
  * The mode key is what decoded code depends on besides its bytes. Code decoded under one key never runs under another.
  */
-import { Vcpu } from '../../../build/core/layout';
+import { ModeKey, Vcpu } from '../../../build/core/layout';
 import { tlbSet, updateCodeKey } from './memory';
 import {
   AC,
@@ -23,23 +23,15 @@ import {
 } from './registers';
 import { ATTR_BIG, ATTR_LONG, ATTR_UNUSABLE } from './segments';
 
-/** Bits 0–1: 0 = 16-bit code, 1 = 32, 2 = 64. */
-export const MODE_CODE_MASK: u32 = 3;
-export const MODE_CODE16: u32 = 0;
-export const MODE_CODE32: u32 = 1;
-export const MODE_CODE64: u32 = 2;
-/** CPL is 3. */
-export const MODE_USER: u32 = 4;
-/** SS has base 0, limit 4 GiB and B = 1; or 64-bit code. */
-export const MODE_STACK_FLAT: u32 = 8;
-/** DS and ES have base 0 and limit 4 GiB and are writable; or 64-bit code. */
-export const MODE_DATA_FLAT: u32 = 16;
-/** CS has base 0 and limit 4 GiB; or 64-bit code. */
-export const MODE_CODE_FLAT: u32 = 32;
-/** Reserved: nested guest. */
-export const MODE_GUEST: u32 = 64;
-/** Protected mode but not virtual-8086: where instructions such as LLDT and VERR exist. */
-export const MODE_PROTECTED: u32 = 128;
+/** Its bits (`cpu/mode-key.ts`). */
+export const MODE_CODE_MASK: u32 = ModeKey.code;
+export const MODE_CODE32: u32 = ModeKey.code32;
+export const MODE_CODE64: u32 = ModeKey.code64;
+export const MODE_USER: u32 = ModeKey.user;
+export const MODE_STACK_FLAT: u32 = ModeKey.stackFlat;
+export const MODE_DATA_FLAT: u32 = ModeKey.dataFlat;
+export const MODE_CODE_FLAT: u32 = ModeKey.codeFlat;
+export const MODE_PROTECTED: u32 = ModeKey.protectedMode;
 
 export const FPU_X87_NM: u32 = 1;
 export const FPU_SSE_NM: u32 = 2;

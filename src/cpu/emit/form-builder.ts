@@ -9,35 +9,12 @@ import type { Form, FormOperand } from '../isa/compile.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
+import type { Calls } from './core-calls.ts';
 import { FlagWords } from './flag-words.ts';
 import { intType, sizeOf } from './operations.ts';
 
-/** Core functions that builders call; helpers of `isa/helpers.ts` come beside them. */
-export interface CoreCalls {
-  slowRead: FunctionReference;
-  slowWrite: FunctionReference;
-  commitWrite: FunctionReference;
-  /** (cpu, record) → effective address of the memory operand, i64. */
-  operandOffset: FunctionReference;
-  /** (record, offset i64) → the offset, wrapped at the record's address size. */
-  wrapOffset: FunctionReference;
-  /** (cpu, segment, offset i64, size, write) → linear address i64; faults by `trouble`. */
-  segmentLinear: FunctionReference;
-  /** (cpu, segment, offset i64) → linear address without any check. */
-  segmentBase: FunctionReference;
-  /** (cpu, linear i64, size): faults by `trouble` as a write would. */
-  probeWrite: FunctionReference;
-  raise: FunctionReference;
-  raiseNoError: FunctionReference;
-  helper(name: string): HelperReference;
-}
-
-export interface HelperReference {
-  reference: FunctionReference;
-  parameters: readonly ('i32' | 'i64')[];
-  result: 'i32' | 'i64' | 'none';
-  kind: 'pure' | 'fault' | 'status';
-}
+/** What every builder may call; the others are what its hooks need. */
+export type CoreCalls = Calls<'segmentBase' | 'probeWrite'>;
 
 /** An operand with, for a displaced or popped one, how the linear address of an access is found. */
 interface Place {
@@ -112,6 +89,12 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   /** Reads memory of the host now: type of the value, at an i32 address and offset. */
   protected abstract loadAt(type: Type, op: OpcodeName, address: Value, offset: number): Value;
   protected abstract storeAt(op: OpcodeName, address: Value, offset: number, v: Value): void;
+  protected loadField(type: Type, op: OpcodeName, offset: number): Value {
+    return this.loadAt(type, op, this.cpuAddress(), offset);
+  }
+  protected storeField(op: OpcodeName, offset: number, v: Value): void {
+    this.storeAt(op, this.cpuAddress(), offset, v);
+  }
   /** Calls a core function, the vCPU's address first. */
   protected abstract callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;
   protected abstract callCore(callee: FunctionReference, result: 'i32' | 'i64', ...args: readonly Value[]): Value;

@@ -22,6 +22,14 @@ export const wasmType: Readonly<Record<Type, ValueType>> = {
 export const intType: Readonly<Record<Size, Type>> = { 1: 'i8', 2: 'i16', 4: 'i32', 8: 'i64' };
 const sizeOfType: Readonly<Record<string, Size>> = { i8: 1, i16: 2, i32: 4, i64: 8, bool: 4, f80: 4 };
 
+/** Operations on the integer lanes of a vector, by their bytes. */
+const laneOps = {
+  1: { extract: 'i8x16.extract_lane_u', replace: 'i8x16.replace_lane', splat: 'i8x16.splat' },
+  2: { extract: 'i16x8.extract_lane_u', replace: 'i16x8.replace_lane', splat: 'i16x8.splat' },
+  4: { extract: 'i32x4.extract_lane', replace: 'i32x4.replace_lane', splat: 'i32x4.splat' },
+  8: { extract: 'i64x2.extract_lane', replace: 'i64x2.replace_lane', splat: 'i64x2.splat' },
+} as const satisfies Record<Size, Record<string, OpcodeName>>;
+
 /** Bytes of an integer value. */
 export function sizeOf(v: Value): Size {
   const size = sizeOfType[v.type];
@@ -319,26 +327,13 @@ export abstract class Operations {
     return this.makeLane('v128', 'i8x16.shuffle', lanes, a, b);
   }
   extractLane(v: Value, laneBytes: Size, lane: number): Value {
-    const name = {
-      1: 'i8x16.extract_lane_u',
-      2: 'i16x8.extract_lane_u',
-      4: 'i32x4.extract_lane',
-      8: 'i64x2.extract_lane',
-    } as const;
-    return this.makeLane(intType[laneBytes], name[laneBytes], [lane], v);
+    return this.makeLane(intType[laneBytes], laneOps[laneBytes].extract, [lane], v);
   }
   replaceLane(v: Value, lane: number, x: Value): Value {
-    const name = {
-      1: 'i8x16.replace_lane',
-      2: 'i16x8.replace_lane',
-      4: 'i32x4.replace_lane',
-      8: 'i64x2.replace_lane',
-    } as const;
-    return this.makeLane('v128', name[sizeOf(x)], [lane], v, x);
+    return this.makeLane('v128', laneOps[sizeOf(x)].replace, [lane], v, x);
   }
   splat(laneBytes: Size, x: Value): Value {
-    const name = { 1: 'i8x16.splat', 2: 'i16x8.splat', 4: 'i32x4.splat', 8: 'i64x2.splat' } as const;
-    return this.make('v128', name[laneBytes], x);
+    return this.make('v128', laneOps[laneBytes].splat, x);
   }
   float(op: string, ...args: Value[]): Value {
     const type = /\.(eq|ne|lt|gt|le|ge)$/.test(op) ? 'bool' : (op.slice(0, 3) as Type);

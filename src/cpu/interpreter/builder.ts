@@ -11,7 +11,8 @@ import type { FlagRule, Operand, Size, Type, Value, Variable } from '../isa/buil
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import type { FlagSource } from '../emit/flag-words.ts';
-import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
+import type { Calls } from '../emit/core-calls.ts';
+import type { WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder, loadOp, storeOp, typeOfSize } from '../emit/form-builder.ts';
 import { intType, wasmType } from '../emit/operations.ts';
 import { Record } from '../record.ts';
@@ -48,13 +49,28 @@ export interface Frame {
   };
 }
 
+/** Core functions that forms call, besides helpers. */
+export const formFunctions = [
+  'slowRead',
+  'slowWrite',
+  'commitWrite',
+  'operandOffset',
+  'wrapOffset',
+  'segmentLinear',
+  'segmentBase',
+  'probeWrite',
+  'raise',
+  'raiseNoError',
+] as const;
+export type FormCalls = Calls<(typeof formFunctions)[number]>;
+
 /** Beside the size that a slow path is given: the access is to the stack (`core/memory.ts`). */
 const stackAccess = 0x100;
 const cpu = 0;
 
 export class InterpreterBuilder extends FormBuilder {
   protected readonly form: Form;
-  protected readonly calls: CoreCalls;
+  protected readonly calls: FormCalls;
   private readonly frame: Frame;
   private readonly code: Code;
   private readonly used = new Map<ValueType, number>();
@@ -65,7 +81,7 @@ export class InterpreterBuilder extends FormBuilder {
   /** Something of the guest's state has been written: the instruction cannot start over. */
   private wrote = false;
 
-  constructor(frame: Frame, calls: CoreCalls, form: Form) {
+  constructor(frame: Frame, calls: FormCalls, form: Form) {
     super();
     this.frame = frame;
     this.code = frame.f.code;
@@ -199,12 +215,9 @@ export class InterpreterBuilder extends FormBuilder {
     this.put(address);
     this.put(v).memory(op, offset);
   }
-  protected loadField(type: Type, op: OpcodeName, offset: number): Value {
-    return this.loadAt(type, op, this.cpuAddress(), offset);
-  }
-  protected storeField(op: OpcodeName, offset: number, v: Value): void {
+  protected override storeField(op: OpcodeName, offset: number, v: Value): void {
     this.wrote = true;
-    this.storeAt(op, this.cpuAddress(), offset, v);
+    super.storeField(op, offset, v);
   }
   private recordField(type: Type, op: OpcodeName, offset: number): Value {
     return this.loadAt(type, op, this.recordAddress(), offset);

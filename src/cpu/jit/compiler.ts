@@ -3,6 +3,7 @@
  * them. All that it makes is derived state: it lives as long as this object, and no longer than the code it stands for.
  */
 import { Arena, ArenaHeader, Region } from '../arena.ts';
+import { importCore } from '../emit/core-calls.ts';
 import type { Form } from '../isa/compile.ts';
 import { compileTable, pseudoForm } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
@@ -13,10 +14,10 @@ import type { Row } from '../isa/row.ts';
 import { Record as InstructionRecord, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { tierCode } from '../status.ts';
-import type { FunctionBuilder, FunctionReference, ValueType } from '../../wasm/encoder.ts';
+import type { FunctionBuilder } from '../../wasm/encoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { FormFactsCache } from './facts.ts';
-import type { CompiledCalls } from './region-builder.ts';
+import { compiledFunctions } from './region-builder.ts';
 import { RegionWriter } from './region-writer.ts';
 import type { FormTable, RegionPlan } from './region.ts';
 import { DecodedCode } from './region.ts';
@@ -275,7 +276,7 @@ export class Compiler {
 
   private build(plans: readonly RegionPlan[]): Built {
     const m = new ModuleBuilder();
-    const calls = importCalls(m, plans);
+    const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
     const regions = plans.map((plan, k) => {
       const name = `region${k}`;
       const f: FunctionBuilder = m.function(name, ['i32', 'i32'], ['i32']);
@@ -381,45 +382,10 @@ function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boole
   return true;
 }
 
-/** Imports the memory and the functions of the core that these regions may call. */
-export function importCalls(m: ModuleBuilder, plans: readonly RegionPlan[]): CompiledCalls {
-  m.importMemory('core', 'memory', { minimum: 1, maximum: 65536, shared: true });
-  const core = (name: string, parameters: readonly ValueType[], results: readonly ValueType[]): FunctionReference =>
-    m.importFunction('core', name, parameters, results);
-  const used = new Set<string>();
-  for (const plan of plans) {
-    for (const block of plan.blocks) for (const i of block.instructions) i.facts.helpers.forEach((h) => used.add(h));
-  }
-  const references = new Map<string, FunctionReference>();
-  const table = allHelpers as Record<string, Helper>;
-  for (const name of used) {
-    const h = table[name];
-    if (h) references.set(name, core(name, ['i32', ...h.parameters], h.result === 'none' ? [] : [h.result]));
-  }
-  const unused: FunctionReference = { index: -1, name: 'unused' };
-  return {
-    slowRead: unused,
-    slowWrite: unused,
-    commitWrite: unused,
-    operandOffset: unused,
-    wrapOffset: unused,
-    segmentLinear: core('segmentLinear', ['i32', 'i32', 'i64', 'i32', 'i32'], ['i64']),
-    segmentBase: core('segmentBase', ['i32', 'i32', 'i64'], ['i64']),
-    probeWrite: core('probeWrite', ['i32', 'i64', 'i32'], []),
-    raise: unused,
-    raiseNoError: unused,
-    compiledRead: core('compiledRead', ['i32', 'i64', 'i32'], ['i32']),
-    compiledWrite: core('compiledWrite', ['i32', 'i64', 'i32'], ['i32']),
-    storeFlags: core('storeFlags', ['i32', 'i32', 'i64', 'i64', 'i32'], []),
-    callCompiled: core('callCompiled', ['i32'], ['i32']),
-    runForm: core('runForm', ['i32', 'i32'], ['i32']),
-    helper(name) {
-      const h = table[name];
-      const reference = references.get(name);
-      if (!h || !reference) throw new Error(`helper ${name} was not foreseen`);
-      return { reference, parameters: h.parameters, result: h.result, kind: h.kind };
-    },
-  };
+/** Helpers that the regions' own code calls. */
+function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
+  const instructions = plans.flatMap((plan) => plan.blocks.flatMap((block) => block.instructions));
+  return new Set(instructions.flatMap((i) => (i.apart ? [] : i.facts.helpers)));
 }
 
 /** Numbers of the forms (pseudo-forms have 0) as the section of `core.wasm` holds them. */

@@ -5,7 +5,7 @@
 import type { FlagName, FlagRule, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
-import type { CoreCalls, HelperReference, WriteTarget } from '../emit/form-builder.ts';
+import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder } from '../emit/form-builder.ts';
 import { intType } from '../emit/operations.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
@@ -85,17 +85,9 @@ class FactsBuilder extends FormBuilder {
     this.form = form;
     const none: FunctionReference = { index: 0, name: '' };
     this.calls = {
-      slowRead: none,
-      slowWrite: none,
-      commitWrite: none,
-      operandOffset: none,
-      wrapOffset: none,
-      segmentLinear: none,
       segmentBase: none,
       probeWrite: none,
-      raise: none,
-      raiseNoError: none,
-      helper: (name): HelperReference => {
+      helper: (name) => {
         const h = helpers[name];
         if (!h) throw new Error(`helper ${name} is not declared in isa/helpers.ts`);
         return { reference: none, parameters: h.parameters, result: h.result, kind: h.kind };
@@ -165,12 +157,6 @@ class FactsBuilder extends FormBuilder {
     return this.value(type);
   }
   protected storeAt(): void {
-    this.writes();
-  }
-  protected loadField(type: Type): Value {
-    return this.value(type);
-  }
-  protected storeField(): void {
     this.writes();
   }
 

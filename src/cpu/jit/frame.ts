@@ -1,4 +1,5 @@
 /** The locals of a region's function: the guest's registers that it uses, and what it keeps beside them. */
+import { isLong } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { RegisterUse } from './facts.ts';
@@ -7,11 +8,6 @@ import type { Instruction, RegionPlan } from './region.ts';
 interface RegisterSet {
   used: number;
   written: number;
-}
-
-/** Bit 1: 64-bit code, of the mode key. */
-export function isLong(modeKey: number): boolean {
-  return (modeKey & 3) === 2;
 }
 
 const cpu = 0;
@@ -23,6 +19,8 @@ export class RegionFrame {
   readonly long: boolean;
   readonly budget: number;
   readonly ripBase: number;
+  readonly tlb: number;
+  readonly fpuTrap: number;
   readonly flagKind: number;
   readonly flagA: number;
   readonly flagB: number;
@@ -34,8 +32,6 @@ export class RegionFrame {
   readonly exitBudget: number;
   /** Nesting level of the exit. */
   leave = 0;
-  private readonly tlbLocal: number;
-  private readonly trapLocal: number;
   private readonly usesUnits: boolean;
   private readonly gprs = new Map<number, number>();
   private readonly xmms = new Map<number, number>();
@@ -50,8 +46,8 @@ export class RegionFrame {
     const width: ValueType = this.long ? 'i64' : 'i32';
     this.budget = f.local('i32');
     this.ripBase = f.local('i64');
-    this.tlbLocal = f.local('i32');
-    this.trapLocal = f.local('i32');
+    this.tlb = f.local('i32');
+    this.fpuTrap = f.local('i32');
     this.flagKind = f.local('i32');
     this.flagA = f.local(width);
     this.flagB = f.local(width);
@@ -109,21 +105,13 @@ export class RegionFrame {
     return this.registers.has(local);
   }
 
-  tlb(): number {
-    return this.tlbLocal;
-  }
-
-  fpuTrap(): number {
-    return this.trapLocal;
-  }
-
   /** Loads what the function keeps in locals. */
   enter(): void {
     const { code } = this.f;
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
     code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
-    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlbLocal);
-    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.trapLocal);
+    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
+    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
     this.reload();
   }
 

@@ -11,9 +11,11 @@ import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
 import type { FlagKind } from '../emit/flag-kind.ts';
-import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
+import type { Calls } from '../emit/core-calls.ts';
+import type { WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder } from '../emit/form-builder.ts';
 import { sizeOf, wasmType } from '../emit/operations.ts';
+import { modeKey } from '../mode-key.ts';
 import { recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit } from '../status.ts';
@@ -27,13 +29,17 @@ import type { RegionFrame } from './frame.ts';
 import type { Instruction } from './region.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
-export interface CompiledCalls extends CoreCalls {
-  compiledRead: FunctionReference;
-  compiledWrite: FunctionReference;
-  storeFlags: FunctionReference;
-  callCompiled: FunctionReference;
-  runForm: FunctionReference;
-}
+export const compiledFunctions = [
+  'segmentLinear',
+  'segmentBase',
+  'probeWrite',
+  'compiledRead',
+  'compiledWrite',
+  'storeFlags',
+  'callCompiled',
+  'runForm',
+] as const;
+export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
 
 /** Flags that an instruction has set: x, y and r as in `Builder.setFlags`; c is the carry in, CF, or CF and AF. */
 interface FlagNote {
@@ -56,8 +62,6 @@ export type Outcome =
   | { readonly kind: 'jump' | 'call'; readonly target: Node };
 
 const cpu = 0;
-/** Bits of the mode key (`core/mode.ts`). */
-const modeBits = { code: 3, stackFlat: 8, dataFlat: 16, codeFlat: 32 } as const;
 
 export class RegionBuilder extends FormBuilder {
   protected form!: Form;
@@ -98,7 +102,7 @@ export class RegionBuilder extends FormBuilder {
   }
 
   /** Writes an instruction. `live`: flags that somebody may want after it. `remaining`: instructions behind it. */
-  write1(instruction: Instruction, facts: FormFacts, live: number, remaining: number): void {
+  writeInstruction(instruction: Instruction, facts: FormFacts, live: number, remaining: number): void {
     this.instruction = instruction;
     this.form = instruction.form;
     this.facts = facts;
@@ -163,7 +167,7 @@ export class RegionBuilder extends FormBuilder {
     if (row.privileged) this.bailIf(this.loadField('i32', 'i32.load', Vcpu.offsets.cpl));
     if (!row.unit || this.unitsChecked) return;
     this.unitsChecked = this.openArms === 0;
-    this.bailIf(this.nodes.inLocal('i32', this.frame.fpuTrap()));
+    this.bailIf(this.nodes.inLocal('i32', this.frame.fpuTrap));
   }
 
   // Values. ---------------------------------------------------------------------------------------------------------
@@ -268,12 +272,6 @@ export class RegionBuilder extends FormBuilder {
     this.put(address);
     this.put(v).memory(op, offset);
   }
-  protected loadField(type: Type, op: OpcodeName, offset: number): Value {
-    return this.loadAt(type, op, this.cpuAddress(), offset);
-  }
-  protected storeField(op: OpcodeName, offset: number, v: Value): void {
-    this.storeAt(op, this.cpuAddress(), offset, v);
-  }
 
   // Registers. ------------------------------------------------------------------------------------------------------
 
@@ -284,7 +282,7 @@ export class RegionBuilder extends FormBuilder {
     else this.watched.set(n.local, new Set([n]));
   }
 
-  private register1(type: Type, local: number): Node {
+  private registerNode(type: Type, local: number): Node {
     const known = this.current.get(local);
     if (known) return known;
     const node = this.nodes.inLocal(type, local);
@@ -341,13 +339,13 @@ export class RegionBuilder extends FormBuilder {
 
   /** A whole general register, i64. */
   private whole(n: number): Node {
-    return this.as('i64', this.register1(this.frame.long ? 'i64' : 'i32', this.frame.gpr(n))) as Node;
+    return this.as('i64', this.registerNode(this.frame.long ? 'i64' : 'i32', this.frame.gpr(n))) as Node;
   }
 
   protected readGeneral(o: FormOperand): Value {
     const { local, high } = this.general(o);
     const type = this.frame.long ? 'i64' : 'i32';
-    const all = this.register1(type, local);
+    const all = this.registerNode(type, local);
     const size = o.size as Size;
     if (size === 8) return this.as('i64', all);
     const low = this.as('i32', all);
@@ -362,7 +360,7 @@ export class RegionBuilder extends FormBuilder {
       return;
     }
     const type = long ? 'i64' : 'i32';
-    const old = this.register1(type, local);
+    const old = this.registerNode(type, local);
     const width: Size = long ? 8 : 4;
     const shift = high ? 8 : 0;
     const mask = (o.size === 1 ? 0xffn : 0xffffn) << BigInt(shift);
@@ -377,14 +375,14 @@ export class RegionBuilder extends FormBuilder {
   }
 
   protected readVector(o: FormOperand): Value {
-    const all = this.register1('v128', this.vectorLocal(o));
+    const all = this.registerNode('v128', this.vectorLocal(o));
     return o.size === 16 ? all : this.extractLane(all, o.size as Size, 0);
   }
 
   protected writeVector(o: FormOperand, v: Value): void {
     const local = this.vectorLocal(o);
     if (o.size === 16) this.setRegister(local, v as Node);
-    else this.setRegister(local, this.replaceLane(this.register1('v128', local), 0, v) as Node);
+    else this.setRegister(local, this.replaceLane(this.registerNode('v128', local), 0, v) as Node);
   }
 
   protected mmxAddress(o: FormOperand): Value {
@@ -427,13 +425,14 @@ export class RegionBuilder extends FormBuilder {
   }
 
   protected maskAddress(offset: Value): Value {
-    const code = this.frame.modeKey & modeBits.code;
-    return code === 2 ? offset : this.and(offset, this.int(8, code === 1 ? 0xffffffff : 0xffff));
+    if (this.frame.long) return offset;
+    const narrow = (this.frame.modeKey & modeKey.code) === modeKey.code16;
+    return this.and(offset, this.int(8, narrow ? 0xffff : 0xffffffff));
   }
 
   protected maskStack(pointer: Value): Value {
     if (this.frame.long) return pointer;
-    if (this.frame.modeKey & modeBits.stackFlat) return this.and(pointer, this.int(8, 0xffffffff));
+    if (this.frame.modeKey & modeKey.stackFlat) return this.and(pointer, this.int(8, 0xffffffff));
     return this.and(pointer, this.loadField('i64', 'i64.load', Vcpu.offsets.stackMask));
   }
 
@@ -460,10 +459,10 @@ export class RegionBuilder extends FormBuilder {
     const wide = this.as('i64', offset);
     const base = (): Value => this.loadField('i64', 'i64.load', Vcpu.offsets.segBase + 8 * n);
     if (this.frame.long) return n < 4 ? wide : this.add(wide, base());
-    const { modeKey } = this.frame;
-    const flat = n === 2 ? modeKey & modeBits.stackFlat : n === 0 || n === 3 ? modeKey & modeBits.dataFlat : 0;
+    const mode = this.frame.modeKey;
+    const flat = n === 2 ? mode & modeKey.stackFlat : n === 0 || n === 3 ? mode & modeKey.dataFlat : 0;
     if (flat) return wide;
-    if (!(modeKey & modeBits.codeFlat)) {
+    if (!(mode & modeKey.codeFlat)) {
       const access = [this.int(4, size), this.int(4, write ? 1 : 0)];
       const linear = this.callCore(this.calls.segmentLinear, 'i64', segment, wide, ...access);
       this.leaveIfTrouble();
@@ -607,7 +606,7 @@ export class RegionBuilder extends FormBuilder {
     const index = (Arena.tlbEntries - 1) << 4;
     const array = write ? Arena.tlbArrayBytes : 0;
     const addend = array + TlbEntry.offsets.addend;
-    code.get(frame.tlb()).get(address);
+    code.get(frame.tlb).get(address);
     if (long) {
       code.i64(8).op('i64.shr_u').op('i32.wrap_i64').i32(index).op('i32.and').op('i32.add').tee(entry);
       code.memory('i64.load', array + TlbEntry.offsets.tag).get(address);
@@ -806,7 +805,7 @@ export class RegionBuilder extends FormBuilder {
 
   override checkTarget(target?: Value): void {
     // In a flat code segment only a computed target of 64-bit code can be wrong.
-    if (this.frame.modeKey & modeBits.codeFlat ? target && this.frame.long : true) super.checkTarget(target);
+    if (this.frame.modeKey & modeKey.codeFlat ? target && this.frame.long : true) super.checkTarget(target);
   }
 
   protected transfer(target: Value): void {

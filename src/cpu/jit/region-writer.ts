@@ -177,7 +177,7 @@ export class RegionWriter {
     }
     code.get(frame.budget).i32(instructions.length).op('i32.sub').set(frame.budget);
     instructions.forEach((i, k) => {
-      builder.write1(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);
+      builder.writeInstruction(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);
     });
     this.terminate(block);
     builder.endInstruction();

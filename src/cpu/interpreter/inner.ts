@@ -1,0 +1,199 @@
+/** The inner loop of the interpreter: one br_table over the hot forms, which calls nothing (docs/adr/0001). */
+import { Arena, JumpEntry } from '../arena.ts';
+import type { Form } from '../isa/compile.ts';
+import { pseudoForm } from '../isa/compile.ts';
+import { Record } from '../record.ts';
+import { Vcpu } from '../state.ts';
+import type { Code, FunctionBuilder, ModuleBuilder, ValueType } from '../../wasm/encoder.ts';
+import type { FormCalls, Frame } from './builder.ts';
+import { InterpreterBuilder } from './builder.ts';
+import type { Fusion } from './fusion.ts';
+
+/** Why the inner loop returns. Vcpu.record and Vcpu.budget are stored then. */
+export const leave = {
+  /** The budget is used up before the record. */
+  spent: 0,
+  /** The record's instruction (counted already) is for its function. */
+  apart: 1,
+  /** A transfer to Vcpu.rip that the jump cache does not know. */
+  look: 2,
+  /** The same by the record's branch, which can be linked. */
+  link: 3,
+  /** A pseudo-record that says that the code is gone. */
+  stale: 4,
+  /** A pseudo-record for what is no instruction (counted). */
+  undefined: 5,
+  /** An entry of compiled code. */
+  compiled: 6,
+} as const;
+
+/**
+ * inner(cpu, record, budget) → leave: a loop around one br_table whose cases are the hot forms. It calls nothing, so
+ * that the engine keeps record, budget and bases in registers: whatever needs a call (a TLB miss, an exception) bails
+ * out, and the form's function does that instruction from its beginning.
+ */
+export function writeInner(
+  m: ModuleBuilder,
+  core: FormCalls,
+  inline: readonly Form[],
+  fusions: readonly Fusion[],
+): FunctionBuilder {
+  const f = m.function('inner', ['i32', 'i32', 'i32'], ['i32']);
+  const cpu = 0;
+  const record = 1;
+  const budget = 2;
+  const result = f.local('i32');
+  const entry = f.local('i32');
+  const target = f.local('i64');
+  const { code } = f;
+  const pool = new Map<ValueType, number[]>();
+  const cases = pseudoForm.count + inline.length + fusions.length;
+
+  // Levels, from the outside: the exit, next (the loop), then the tails, then the cases.
+  code.block();
+  const exit = code.depth;
+  code.loop();
+  const next = code.depth;
+  code.block();
+  const link = code.depth;
+  code.block();
+  const go = code.depth;
+  code.block();
+  const bail = code.depth;
+  code.block();
+  const advance = code.depth;
+  code.block();
+  const level = (k: number): number => advance + 1 + cases - k;
+  const other = code.depth;
+  for (let k = cases - 1; k >= 0; k--) code.block();
+  const leaveWith = (reason: number): void => {
+    code.i32(reason).set(result).br(exit);
+  };
+  // Budget, then the jump to the case.
+  code.get(budget).op('i32.eqz').if();
+  leaveWith(leave.spent);
+  code.end();
+  code.get(budget).i32(1).op('i32.sub').set(budget);
+  code.get(record).memory('i32.load16_u', Record.offsets.form);
+  code.brTable(
+    Array.from({ length: cases }, (_, k) => level(k)),
+    other,
+  );
+  code.end();
+
+  // Pseudo-forms are no instructions: they give the budget back.
+  const uncount = (): void => {
+    code.get(budget).i32(1).op('i32.add').set(budget);
+  };
+  // Case stale: what was decoded here is gone.
+  uncount();
+  leaveWith(leave.stale);
+  code.end();
+  // Case link: the block goes on in another one.
+  uncount();
+  code.get(record).memory('i32.load', Record.offsets.link).tee(entry).i32(1).op('i32.gt_u').if();
+  code.get(entry).set(record).br(next).end();
+  pushRip(f, cpu, record);
+  code.set(target);
+  code.get(entry).op('i32.eqz').brIf(link).br(go);
+  code.end();
+  // Case undefined: #UD.
+  leaveWith(leave.undefined);
+  code.end();
+  // Case compiled.
+  uncount();
+  leaveWith(leave.compiled);
+  code.end();
+
+  const frame: Frame = { f, pool, record, loop: { budget, target, bail, next, go, link } };
+  for (const form of inline) {
+    new InterpreterBuilder(frame, core, form).emit();
+    code.br(advance);
+    code.end();
+  }
+  for (const { form, condition } of fusions) {
+    const builder = new InterpreterBuilder(frame, core, form);
+    builder.emit();
+    // The branch belongs to this case while the budget covers it and it is linked; its record is the next one.
+    code.get(budget).op('i32.eqz').brIf(advance);
+    builder.pushCondition(condition);
+    code.if();
+    code
+      .get(record)
+      .memory('i32.load', Record.size + Record.offsets.link)
+      .tee(entry)
+      .i32(1)
+      .op('i32.le_u')
+      .brIf(advance);
+    code.get(entry).set(record);
+    code.else();
+    code
+      .get(record)
+      .i32(2 * Record.size)
+      .op('i32.add')
+      .set(record);
+    code.end();
+    code.get(budget).i32(1).op('i32.sub').set(budget).br(next);
+    code.end();
+  }
+  // Other forms are functions only.
+  code.br(bail);
+  code.end();
+
+  // advance: the next record of the block.
+  code.get(record).i32(Record.size).op('i32.add').set(record).br(next);
+  code.end();
+
+  // bail: by the form's function.
+  leaveWith(leave.apart);
+  code.end();
+
+  // go: to the RIP in `target`, by the jump cache.
+  probeJumpCache(code, { cpu, target, entry, record }, () => code.br(next));
+  code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
+  leaveWith(leave.look);
+  code.end();
+
+  // link: the branch learns its target.
+  code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
+  leaveWith(leave.link);
+  code.end();
+  code.end();
+  code.get(cpu).get(record).memory('i32.store', Vcpu.offsets.record);
+  code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget);
+  code.get(result);
+  return f;
+}
+
+/** Pushes RIP of a record: within the page that runs. */
+export function pushRip(f: FunctionBuilder, cpu: number, record: number): void {
+  f.code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase);
+  f.code.get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.add');
+}
+
+/**
+ * Finds the RIP in `target` in the jump cache: then `record` is what stands there, ripBase is set, and what `found`
+ * writes runs. Leaves through the end otherwise.
+ */
+export function probeJumpCache(
+  code: Code,
+  locals: { readonly cpu: number; readonly target: number; readonly entry: number; readonly record: number },
+  found: () => void,
+): void {
+  const { cpu, target, entry, record } = locals;
+  code.get(target).get(target).i64(12).op('i64.shr_u').op('i64.xor').op('i32.wrap_i64');
+  code
+    .i32(Arena.jumpEntries - 1)
+    .op('i32.and')
+    .i32(4)
+    .op('i32.shl');
+  code.get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add').i32(Arena.jumpCache).op('i32.add');
+  code.tee(entry).memory('i64.load', JumpEntry.offsets.rip).get(target).op('i64.eq').if();
+  code.get(entry).memory('i32.load', JumpEntry.offsets.key);
+  code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').if();
+  code.get(entry).memory('i32.load', JumpEntry.offsets.record).set(record);
+  code.get(cpu).get(target).get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.sub');
+  code.memory('i64.store', Vcpu.offsets.ripBase);
+  found();
+  code.end().end();
+}
