@@ -12,6 +12,7 @@ interface RegisterSet {
 
 const cpu = 0;
 export const labelParameter = 1;
+export const depthParameter = 2;
 
 export class RegionFrame {
   readonly f: FunctionBuilder;
