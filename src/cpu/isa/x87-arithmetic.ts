@@ -15,9 +15,19 @@ import {
   x87,
 } from './x87-common.ts';
 
-/** The operations of D8 /n; the reversed ones have their operands exchanged. Numbers for the helper `f80Arithmetic`. */
+/** The operations of D8 /n; the reversed ones have their operands exchanged. */
 const arithmetic = { FADD: 0, FMUL: 1, FSUB: 4, FSUBR: 5, FDIV: 6, FDIVR: 7 } as const;
 type Arithmetic = keyof typeof arithmetic;
+
+/** The helper of an operation, and whether it takes the operands the other way round. */
+const operations: Readonly<Record<Arithmetic, readonly [helper: string, reversed: boolean]>> = {
+  FADD: ['f80Add', false],
+  FMUL: ['f80Multiply', false],
+  FSUB: ['f80Subtract', false],
+  FSUBR: ['f80Subtract', true],
+  FDIV: ['f80Divide', false],
+  FDIVR: ['f80Divide', true],
+};
 
 /** Number formats in memory. */
 type Source = 'f32' | 'f64' | 'i16' | 'i32';
@@ -43,7 +53,8 @@ function unpack(b: Builder, source: Source, bits: Value): Unpacked {
 }
 
 function compute(b: Builder, op: Arithmetic, result: Value, x: Value, y: Value, flags: Value): Value {
-  return b.helper('f80Arithmetic', b.int(4, arithmetic[op]), result, x, y, flags);
+  const [helper, reversed] = operations[op];
+  return reversed ? b.helper(helper, result, y, x, flags) : b.helper(helper, result, x, y, flags);
 }
 
 /** ST(0) = ST(0) op memory. */
