@@ -62,13 +62,14 @@ function withMemory(op: Arithmetic, source: Source): Semantics {
   return (b, i) => {
     const bits = b.read(operand(i, 0));
     const result = b.temporary();
-    const flags = guarded(b, inUse(b, 0), result, () => {
+    const filled = inUse(b, 0);
+    const flags = guarded(b, filled, result, () => {
       const { value, flags: unpackFlags } = unpack(b, source, bits);
       return compute(b, op, result, b.st(0), value, unpackFlags);
     });
     conclude(b, flags, () => {
       b.setSt(0, result);
-      occupy(b, 0);
+      b.if(b.negate(filled), () => occupy(b, 0));
     });
   };
 }
@@ -82,12 +83,11 @@ function intoTop(op: Arithmetic): Semantics {
   return (b, i) => {
     const other = operand(i, 1);
     const result = b.temporary();
-    const flags = guarded(b, bothInUse(b, other), result, () =>
-      compute(b, op, result, b.st(0), b.read(other), b.int(4, 0)),
-    );
+    const filled = bothInUse(b, other);
+    const flags = guarded(b, filled, result, () => compute(b, op, result, b.st(0), b.read(other), b.int(4, 0)));
     conclude(b, flags, () => {
       b.setSt(0, result);
-      occupy(b, 0);
+      b.if(b.negate(filled), () => occupy(b, 0));
     });
   };
 }
@@ -97,12 +97,11 @@ function intoRegister(op: Arithmetic, pops: boolean): Semantics {
   return (b, i) => {
     const target = operand(i, 0);
     const result = b.temporary();
-    const flags = guarded(b, bothInUse(b, target), result, () =>
-      compute(b, op, result, b.read(target), b.st(0), b.int(4, 0)),
-    );
+    const filled = bothInUse(b, target);
+    const flags = guarded(b, filled, result, () => compute(b, op, result, b.read(target), b.st(0), b.int(4, 0)));
     conclude(b, flags, () => {
       b.write(target, result);
-      occupy(b, target);
+      b.if(b.negate(filled), () => occupy(b, target));
       if (pops) pop(b);
     });
   };

@@ -38,7 +38,7 @@ export function f80_compare(a: usize, b: usize, quiet: bool): u32 {
 @inline
 function compareNormal(seA: u32, sigA: u64, seB: u32, sigB: u64): u32 {
   const negative = seA >> 15;
-  const smaller = <u32>(seA < seB) | ((<u32>(seA == seB)) & (<u32>(sigA < sigB)));
+  const smaller = (<u32>(seA < seB)) | ((<u32>(seA == seB)) & (<u32>(sigA < sigB)));
   const equal = (<u32>(seA == seB)) & (<u32>(sigA == sigB));
   const less = (seA ^ seB) & SIGN_BIT ? negative : (smaller ^ negative) & (equal ^ 1);
   return (less * C0) | (equal * C3);
