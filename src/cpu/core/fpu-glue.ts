@@ -83,23 +83,34 @@ export function f80FromBcd(cpu: usize, dst: usize, low: u64, high: u32): void {
   f80_from_bcd(dst, low, high);
 }
 
-/**
- * dst = a op b: 0 add, 1 multiply, 4 subtract, 5 subtract reversed, 6 divide, 7 divide reversed. `unpacked`: DE if b was
- * a denormal in memory.
- */
-export function f80Arithmetic(cpu: usize, op: u32, dst: usize, a: usize, b: usize, unpacked: u32): u32 {
-  const cw = controlWord(cpu);
-  let flags: u32;
-  if (op == 0) flags = f80_add(dst, a, b, cw);
-  else if (op == 1) flags = f80_mul(dst, a, b, cw);
-  else if (op == 4) flags = f80_sub(dst, a, b, cw);
-  else if (op == 5) flags = f80_sub(dst, b, a, cw);
-  else if (op == 6) flags = f80_div(dst, a, b, cw);
-  else flags = f80_div(dst, b, a, cw);
-  if (unpacked == 0) return flags;
+/** `flags` of an operation, together with those of unpacking an operand: DE if that was a denormal in memory. */
+// @ts-ignore: decorator
+@inline
+function withUnpacked(cpu: usize, flags: u32, dst: usize, unpacked: u32): u32 {
+  return unpacked == 0 ? flags : mergeUnpacked(flags, dst, unpacked, controlWord(cpu));
+}
+
+function mergeUnpacked(flags: u32, dst: usize, unpacked: u32, cw: u32): u32 {
   // An invalid operation, a division by zero or a NaN operand come before a denormal operand (SDM vol. 1 §4.9.2).
   if (flags & (IE | ZE) || isNaN80(seAt(dst), sigAt(dst))) return flags;
   return stopsAtDenormal(unpacked, cw) ? unpacked : flags | unpacked;
+}
+
+/** dst = a + b. `unpacked`, here and below: DE if an operand was a denormal in memory. */
+export function f80Add(cpu: usize, dst: usize, a: usize, b: usize, unpacked: u32): u32 {
+  return withUnpacked(cpu, f80_add(dst, a, b, controlWord(cpu)), dst, unpacked);
+}
+
+export function f80Multiply(cpu: usize, dst: usize, a: usize, b: usize, unpacked: u32): u32 {
+  return withUnpacked(cpu, f80_mul(dst, a, b, controlWord(cpu)), dst, unpacked);
+}
+
+export function f80Subtract(cpu: usize, dst: usize, a: usize, b: usize, unpacked: u32): u32 {
+  return withUnpacked(cpu, f80_sub(dst, a, b, controlWord(cpu)), dst, unpacked);
+}
+
+export function f80Divide(cpu: usize, dst: usize, a: usize, b: usize, unpacked: u32): u32 {
+  return withUnpacked(cpu, f80_div(dst, a, b, controlWord(cpu)), dst, unpacked);
 }
 
 /** `options`: DE if b was a denormal in memory; bit 8: quiet NaNs are no invalid operands (FUCOM). */

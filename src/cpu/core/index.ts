@@ -18,7 +18,10 @@ export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';
 export { deliverEvents, raise, raiseNoError, softwareInterrupt } from './events';
 export { getFlags, setArithmeticFlags } from './flags';
 export {
-  f80Arithmetic,
+  f80Add,
+  f80Multiply,
+  f80Subtract,
+  f80Divide,
   f80Binary,
   f80Compare,
   f80Constant,

@@ -566,8 +566,11 @@ export abstract class FormBuilder extends FlagWords implements Builder {
     return t;
   }
 
+  /** In two words, as values are written: a processor cannot forward two stores to one wider load. */
   copyF80(temporary: Value, v: Value): void {
-    this.storeAt('v128.store', this.addressOf(temporary), 0, this.loadAt('v128', 'v128.load', this.addressOf(v), 0));
+    for (const at of [0, 8]) {
+      this.storeAt('i64.store', this.addressOf(temporary), at, this.loadAt('i64', 'i64.load', this.addressOf(v), at));
+    }
   }
 
   spill(v: Value): Value {

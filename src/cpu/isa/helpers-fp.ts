@@ -46,11 +46,29 @@ export const fpHelpers = {
   f80FromBcd: { parameters: ['i32', 'i64', 'i32'], result: 'none', kind: 'pure', reason: 'decimal digits' },
   f80Load32: { parameters: ['i32', 'i32'], result: 'i32', kind: 'pure', reason: 'FLD m32: quiets signalling NaNs' },
   f80Load64: { parameters: ['i32', 'i64'], result: 'i32', kind: 'pure', reason: 'FLD m64: quiets signalling NaNs' },
-  f80Arithmetic: {
-    parameters: ['i32', 'i32', 'i32', 'i32', 'i32'],
+  f80Add: {
+    parameters: ['i32', 'i32', 'i32', 'i32'],
     result: 'i32',
     kind: 'pure',
-    reason: 'FADD, FSUB, FMUL, FDIV: no 80-bit format in wasm',
+    reason: 'FADD: no 80-bit format in wasm',
+  },
+  f80Multiply: {
+    parameters: ['i32', 'i32', 'i32', 'i32'],
+    result: 'i32',
+    kind: 'pure',
+    reason: 'FMUL: no 80-bit format in wasm',
+  },
+  f80Subtract: {
+    parameters: ['i32', 'i32', 'i32', 'i32'],
+    result: 'i32',
+    kind: 'pure',
+    reason: 'FSUB: no 80-bit format in wasm',
+  },
+  f80Divide: {
+    parameters: ['i32', 'i32', 'i32', 'i32'],
+    result: 'i32',
+    kind: 'pure',
+    reason: 'FDIV: no 80-bit format in wasm',
   },
   f80Compare: {
     parameters: ['i32', 'i32', 'i32'],

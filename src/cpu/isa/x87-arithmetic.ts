@@ -15,9 +15,19 @@ import {
   x87,
 } from './x87-common.ts';
 
-/** The operations of D8 /n; the reversed ones have their operands exchanged. Numbers for the helper `f80Arithmetic`. */
+/** The operations of D8 /n; the reversed ones have their operands exchanged. */
 const arithmetic = { FADD: 0, FMUL: 1, FSUB: 4, FSUBR: 5, FDIV: 6, FDIVR: 7 } as const;
 type Arithmetic = keyof typeof arithmetic;
+
+/** The helper of an operation, and whether it takes the operands the other way round. */
+const operations: Readonly<Record<Arithmetic, readonly [helper: string, reversed: boolean]>> = {
+  FADD: ['f80Add', false],
+  FMUL: ['f80Multiply', false],
+  FSUB: ['f80Subtract', false],
+  FSUBR: ['f80Subtract', true],
+  FDIV: ['f80Divide', false],
+  FDIVR: ['f80Divide', true],
+};
 
 /** Number formats in memory. */
 type Source = 'f32' | 'f64' | 'i16' | 'i32';
@@ -43,7 +53,8 @@ function unpack(b: Builder, source: Source, bits: Value): Unpacked {
 }
 
 function compute(b: Builder, op: Arithmetic, result: Value, x: Value, y: Value, flags: Value): Value {
-  return b.helper('f80Arithmetic', b.int(4, arithmetic[op]), result, x, y, flags);
+  const [helper, reversed] = operations[op];
+  return reversed ? b.helper(helper, result, y, x, flags) : b.helper(helper, result, x, y, flags);
 }
 
 /** ST(0) = ST(0) op memory. */
@@ -51,13 +62,14 @@ function withMemory(op: Arithmetic, source: Source): Semantics {
   return (b, i) => {
     const bits = b.read(operand(i, 0));
     const result = b.temporary();
-    const flags = guarded(b, inUse(b, 0), result, () => {
+    const filled = inUse(b, 0);
+    const flags = guarded(b, filled, result, () => {
       const { value, flags: unpackFlags } = unpack(b, source, bits);
       return compute(b, op, result, b.st(0), value, unpackFlags);
     });
     conclude(b, flags, () => {
       b.setSt(0, result);
-      occupy(b, 0);
+      b.if(b.negate(filled), () => occupy(b, 0));
     });
   };
 }
@@ -71,12 +83,11 @@ function intoTop(op: Arithmetic): Semantics {
   return (b, i) => {
     const other = operand(i, 1);
     const result = b.temporary();
-    const flags = guarded(b, bothInUse(b, other), result, () =>
-      compute(b, op, result, b.st(0), b.read(other), b.int(4, 0)),
-    );
+    const filled = bothInUse(b, other);
+    const flags = guarded(b, filled, result, () => compute(b, op, result, b.st(0), b.read(other), b.int(4, 0)));
     conclude(b, flags, () => {
       b.setSt(0, result);
-      occupy(b, 0);
+      b.if(b.negate(filled), () => occupy(b, 0));
     });
   };
 }
@@ -86,12 +97,11 @@ function intoRegister(op: Arithmetic, pops: boolean): Semantics {
   return (b, i) => {
     const target = operand(i, 0);
     const result = b.temporary();
-    const flags = guarded(b, bothInUse(b, target), result, () =>
-      compute(b, op, result, b.read(target), b.st(0), b.int(4, 0)),
-    );
+    const filled = bothInUse(b, target);
+    const flags = guarded(b, filled, result, () => compute(b, op, result, b.read(target), b.st(0), b.int(4, 0)));
     conclude(b, flags, () => {
       b.write(target, result);
-      occupy(b, target);
+      b.if(b.negate(filled), () => occupy(b, target));
       if (pops) pop(b);
     });
   };

@@ -183,9 +183,23 @@ function storeRegister(pops: boolean): Semantics {
   };
 }
 
-/** FXCH: an empty register counts as the indefinite when IE is masked. */
 const FXCH: Semantics = (b, i) => {
   const other = operand(i, 0);
+  b.if(
+    b.both(inUse(b, 0), inUse(b, other)),
+    () => {
+      const first = b.temporary();
+      b.copyF80(first, b.st(0));
+      b.setSt(0, b.read(other));
+      b.write(other, first);
+      clearC1(b);
+    },
+    () => exchangeEmpty(b, other),
+  );
+};
+
+/** FXCH with an empty register, which counts as the indefinite when IE is masked. */
+function exchangeEmpty(b: Builder, other: Operand): void {
   const first = copy(b, b.st(0));
   const second = copy(b, b.read(other));
   const flags = b.variable(b.int(4, 0));
@@ -202,7 +216,7 @@ const FXCH: Semantics = (b, i) => {
     occupy(b, 0);
     occupy(b, other);
   });
-};
+}
 
 /** FCMOVcc by a condition code of the integer flags. */
 function moveIf(cc: number): Semantics {

@@ -55,6 +55,7 @@ function addFinite(dst: usize, seA: u32, sigA: u64, seB: u32, sigB: u64, cw: u32
 }
 
 /** Sum of two normalized values; the exponents may be below 1 (denormal operands). */
+@inline
 function addNormalized(dst: usize, signA: u32, expA: i32, sigA: u64, signB: u32, expB: i32, sigB: u64, cw: u32): u32 {
   let sign = signA;
   let exp = expA;

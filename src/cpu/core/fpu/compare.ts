@@ -12,6 +12,7 @@ import {
   isDenormal,
   isInfinity,
   isNaN80,
+  isNormal,
   isUnsupported,
   isZero,
   normalExponent,
@@ -25,7 +26,22 @@ import {
  * (FUCOM). The condition codes are set whether or not the exceptions are masked.
  */
 export function f80_compare(a: usize, b: usize, quiet: bool): u32 {
-  return compareWords(seAt(a), sigAt(a), seAt(b), sigAt(b), quiet);
+  const seA = seAt(a);
+  const seB = seAt(b);
+  const sigA = sigAt(a);
+  const sigB = sigAt(b);
+  if (isNormal(seA, sigA) & isNormal(seB, sigB)) return compareNormal(seA, sigA, seB, sigB);
+  return compareWords(seA, sigA, seB, sigB, quiet);
+}
+
+/** Two normal numbers: sign and exponent words, equal in sign, are in the order of the magnitudes. */
+@inline
+function compareNormal(seA: u32, sigA: u64, seB: u32, sigB: u64): u32 {
+  const negative = seA >> 15;
+  const smaller = (<u32>(seA < seB)) | ((<u32>(seA == seB)) & (<u32>(sigA < sigB)));
+  const equal = (<u32>(seA == seB)) & (<u32>(sigA == sigB));
+  const less = (seA ^ seB) & SIGN_BIT ? negative : (smaller ^ negative) & (equal ^ 1);
+  return (less * C0) | (equal * C3);
 }
 
 /** FTST: compares a with zero. */

@@ -93,7 +93,18 @@ export function f80_to_f32(a: usize, cw: u32, out: usize): u32 {
 
 /** FST m64: writes the bits (u64) to `out`; otherwise as `f80_to_f32`. */
 export function f80_to_f64(a: usize, cw: u32, out: usize): u32 {
-  const bits = narrow(true, seAt(a), sigAt(a), cw, out);
+  const se = seAt(a);
+  const sig = sigAt(a);
+  // To nearest, the result normal and, even if rounding carries, finite: what nearly all stores are.
+  const exp = (se & EXP_MASK) - <u32>(BIAS - 1023);
+  if ((<i32>(exp - 1 < 0x7fd)) & (<i32>(sig >> 63)) & (<i32>(roundingOf(cw) == 0))) {
+    const kept = sig >> 11;
+    const rest = sig << 53;
+    const up = (rest >> 63) & ((<u64>(rest << 1 != 0)) | (kept & 1));
+    store<u64>(out, ((<u64>(se & SIGN_BIT)) << 48) | (((<u64>(exp - 1)) << 52) + kept + up));
+    return rest != 0 ? PE | ((<u32>up) << 9) : 0;
+  }
+  const bits = narrow(true, se, sig, cw, out);
   const flags = storeFlags(load<u32>(out), cw);
   store<u64>(out, bits);
   return flags;
