@@ -400,7 +400,8 @@ export class ModuleBuilder {
           .unsigned(limits.minimum)
           .unsigned(limits.maximum);
       }
-      if (this.importedTable) w.text(this.importedTable.module).text(this.importedTable.name).u8(1).u8(0x70).u8(0).u8(0);
+      if (this.importedTable)
+        w.text(this.importedTable.module).text(this.importedTable.name).u8(1).u8(0x70).u8(0).u8(0);
     });
     section(3, (w) => {
       w.unsigned(this.functions.length);
