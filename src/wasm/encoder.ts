@@ -230,12 +230,6 @@ export class Code {
     return this;
   }
 
-  /** Calls in place of the function that calls, whose frame is gone then. */
-  returnCallIndirect(like: { readonly type: number }, table = 0): this {
-    this.bytes.u8(0x13).unsigned(like.type).unsigned(table);
-    return this;
-  }
-
   /** memory.init of a passive segment: destination, source, length are on the stack. */
   memoryInit(segment: number): this {
     this.op('memory.init');
@@ -301,7 +295,6 @@ export class ModuleBuilder {
   private readonly typeIndex = new Map<string, number>();
   private readonly imports: { module: string; name: string; type: number }[] = [];
   private memory: { module: string; name: string; limits: MemoryLimits } | undefined;
-  private importedTable: { module: string; name: string } | undefined;
   private readonly functions: FunctionBuilder[] = [];
   private readonly exports: { name: string; reference: FunctionReference }[] = [];
   private readonly passiveData: Uint8Array[] = [];
@@ -324,11 +317,6 @@ export class ModuleBuilder {
 
   importMemory(module: string, name: string, limits: MemoryLimits): void {
     this.memory = { module, name, limits };
-  }
-
-  /** Table 0, of whatever size. A module has this one or its own. */
-  importTable(module: string, name: string): void {
-    this.importedTable = { module, name };
   }
 
   /** Imports come before functions: all of them must be declared before the first {@link function}. */
@@ -391,7 +379,7 @@ export class ModuleBuilder {
       }
     });
     section(2, (w) => {
-      w.unsigned(this.imports.length + (this.memory ? 1 : 0) + (this.importedTable ? 1 : 0));
+      w.unsigned(this.imports.length + (this.memory ? 1 : 0));
       for (const i of this.imports) w.text(i.module).text(i.name).u8(0).unsigned(i.type);
       if (this.memory) {
         const { module, name, limits } = this.memory;
@@ -400,8 +388,6 @@ export class ModuleBuilder {
           .unsigned(limits.minimum)
           .unsigned(limits.maximum);
       }
-      if (this.importedTable)
-        w.text(this.importedTable.module).text(this.importedTable.name).u8(1).u8(0x70).u8(0).u8(0);
     });
     section(3, (w) => {
       w.unsigned(this.functions.length);

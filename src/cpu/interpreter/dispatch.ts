@@ -1,13 +1,12 @@
 /** The dispatch loop around the inner one: forms' functions, look-ups, links, compiled code and the profile. */
 import { Arena, ArenaHeader, Entry } from '../arena.ts';
 import type { Calls } from '../emit/core-calls.ts';
-import { compiledType, writeProbe } from '../emit/jump-cache.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Record, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit, exitReason, status, tierCode } from '../status.ts';
 import type { FunctionBuilder, ModuleBuilder } from '../../wasm/encoder.ts';
-import { leave, pushRip } from './inner.ts';
+import { leave, probeJumpCache, pushRip } from './inner.ts';
 
 /** Core functions that the loop calls. */
 export const dispatchFunctions = [
@@ -26,6 +25,8 @@ const header = (field: keyof typeof ArenaHeader.offsets): number => Arena.header
 
 /** Slots for functions of compiled code. */
 export const compiledSlots = 16384;
+/** Compiled functions that may be active below one another: guest calls nest as host calls up to here. */
+const deepestCall = 48;
 /** Instructions that the interpreter runs, at least, from one sample of the profile to the next. */
 const sampleInstructions = 1024;
 
@@ -38,19 +39,52 @@ interface CompiledCode {
 }
 
 /**
- * What runs compiled code needs: the table of its functions, the jump cache, and runForm(cpu, record) → status, an
- * instruction by its form's function.
+ * What compiled code needs besides the core: callCompiled(cpu) → exit, which runs the compiled code at Vcpu.rip, or
+ * gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
  */
 export function writeCompiledSupport(m: ModuleBuilder, functions: readonly FunctionBuilder[]): CompiledCode {
   const table = m.emptyTable('compiled', compiledSlots);
-  const like = m.signature(compiledType.parameters, compiledType.results);
+  const like = m.signature(['i32', 'i32'], ['i32']);
   const cpu = 0;
-  const probe = writeProbe(m);
+
+  const probe = m.function('probe', ['i32'], ['i32']);
+  {
+    const { code } = probe;
+    const entry = probe.local('i32');
+    const target = probe.local('i64');
+    const record = probe.local('i32');
+    code.get(cpu).memory('i64.load', Vcpu.offsets.rip).set(target);
+    probeJumpCache(code, { cpu, target, entry, record }, () => code.get(record).return());
+    code.i32(0);
+  }
+
+  const call = m.function('callCompiled', ['i32'], ['i32']);
+  {
+    const { code } = call;
+    const record = call.local('i32');
+    const result = call.local('i32');
+    const depth = (by: number): void => {
+      code.get(cpu).get(cpu).memory('i32.load', Vcpu.offsets.callDepth).i32(by).op('i32.add');
+      code.memory('i32.store', Vcpu.offsets.callDepth);
+    };
+    code.get(cpu).memory('i32.load', Vcpu.offsets.callDepth).i32(deepestCall).op('i32.ge_u').if();
+    code.i32(compiledExit.go).return().end();
+    code.get(cpu).call(probe).tee(record).op('i32.eqz').if().i32(compiledExit.go).return().end();
+    code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.compiled).op('i32.ne').if();
+    code.i32(compiledExit.go).return().end();
+    depth(1);
+    code.get(cpu).get(record).memory('i32.load', Entry.offsets.label);
+    code.get(record).memory('i32.load', Entry.offsets.link).callIndirect(like, table).set(result);
+    depth(-1);
+    code.get(result);
+  }
+
   const form = m.function('runForm', ['i32', 'i32'], ['i32']);
   const [first] = functions;
   if (!first) throw new Error('the table has no forms');
   form.code.get(cpu).get(1);
   form.code.get(1).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.sub').callIndirect(first);
+  m.exportFunction('callCompiled', call);
   m.exportFunction('runForm', form);
   return { table, like, probe, runForm: form };
 }
@@ -99,7 +133,7 @@ export function writeDispatch(
   const isCompiled = (): void => {
     code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.compiled).op('i32.eq');
   };
-  const clear = (field: 'trouble' | 'exceptionPending' | 'unwind'): void => {
+  const clear = (field: 'trouble' | 'exceptionPending' | 'unwind' | 'callDepth'): void => {
     code.get(cpu).i32(0).memory('i32.store', Vcpu.offsets[field]);
   };
   const returnJump = (): void => {
@@ -129,7 +163,8 @@ export function writeDispatch(
   code.i32(status.ok).return().end();
   storeBudget();
   clear('unwind');
-  code.get(cpu).get(record).memory('i32.load', Entry.offsets.label).i32(0);
+  clear('callDepth');
+  code.get(cpu).get(record).memory('i32.load', Entry.offsets.label);
   code.get(record).memory('i32.load', Entry.offsets.link).callIndirect(compiled.like, compiled.table).set(result);
   code.get(arena).get(arena).memory('i64.load', header('compiledRetired')).get(budget);
   loadBudget();

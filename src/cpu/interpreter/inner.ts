@@ -1,10 +1,10 @@
 /** The inner loop of the interpreter: one br_table over the hot forms, which calls nothing (docs/adr/0001). */
-import { probeJumpCache } from '../emit/jump-cache.ts';
+import { Arena, JumpEntry } from '../arena.ts';
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Record } from '../record.ts';
 import { Vcpu } from '../state.ts';
-import type { FunctionBuilder, ModuleBuilder, ValueType } from '../../wasm/encoder.ts';
+import type { Code, FunctionBuilder, ModuleBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { FormCalls, Frame } from './builder.ts';
 import { InterpreterBuilder } from './builder.ts';
 import type { Fusion } from './fusion.ts';
@@ -169,4 +169,31 @@ export function writeInner(
 export function pushRip(f: FunctionBuilder, cpu: number, record: number): void {
   f.code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase);
   f.code.get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.add');
+}
+
+/**
+ * Finds the RIP in `target` in the jump cache: then `record` is what stands there, ripBase is set, and what `found`
+ * writes runs. Leaves through the end otherwise.
+ */
+export function probeJumpCache(
+  code: Code,
+  locals: { readonly cpu: number; readonly target: number; readonly entry: number; readonly record: number },
+  found: () => void,
+): void {
+  const { cpu, target, entry, record } = locals;
+  code.get(target).get(target).i64(12).op('i64.shr_u').op('i64.xor').op('i32.wrap_i64');
+  code
+    .i32(Arena.jumpEntries - 1)
+    .op('i32.and')
+    .i32(4)
+    .op('i32.shl');
+  code.get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add').i32(Arena.jumpCache).op('i32.add');
+  code.tee(entry).memory('i64.load', JumpEntry.offsets.rip).get(target).op('i64.eq').if();
+  code.get(entry).memory('i32.load', JumpEntry.offsets.key);
+  code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').if();
+  code.get(entry).memory('i32.load', JumpEntry.offsets.record).set(record);
+  code.get(cpu).get(target).get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.sub');
+  code.memory('i64.store', Vcpu.offsets.ripBase);
+  found();
+  code.end().end();
 }

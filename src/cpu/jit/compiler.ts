@@ -4,7 +4,6 @@
  */
 import { Arena, ArenaHeader, Region } from '../arena.ts';
 import { importCore } from '../emit/core-calls.ts';
-import { compiledType, writeProbe } from '../emit/jump-cache.ts';
 import type { Form } from '../isa/compile.ts';
 import { compileTable, pseudoForm } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
@@ -277,13 +276,10 @@ export class Compiler {
 
   private build(plans: readonly RegionPlan[]): Built {
     const m = new ModuleBuilder();
-    m.importTable('core', 'compiled');
-    const { parameters, results } = compiledType;
-    const core = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
-    const calls = { ...core, probe: writeProbe(m), compiled: m.signature(parameters, results) };
+    const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
     const regions = plans.map((plan, k) => {
       const name = `region${k}`;
-      const f: FunctionBuilder = m.function(name, parameters, results);
+      const f: FunctionBuilder = m.function(name, ['i32', 'i32'], ['i32']);
       const labels = new RegionWriter(f, plan, calls).write();
       m.exportFunction(name, f);
       this.count('regionInstructions', plan.count);
@@ -293,7 +289,8 @@ export class Compiler {
     this.count('moduleBytes', bytes.length);
     this.count('modules', 1);
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
-    return { regions, instance: new WebAssembly.Instance(module, { core: this.functions }) };
+    const core = this.functions;
+    return { regions, instance: new WebAssembly.Instance(module, { core }) };
   }
 
   private install(plan: RegionPlan, run: () => number, labels: ReadonlyMap<number, number>): boolean {

@@ -12,7 +12,6 @@ interface RegisterSet {
 
 const cpu = 0;
 export const labelParameter = 1;
-export const depthParameter = 2;
 
 export class RegionFrame {
   readonly f: FunctionBuilder;

@@ -8,8 +8,7 @@
  */
 import type { FlagName, FlagRule, Operand, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
-import { pseudoForm } from '../isa/compile.ts';
-import { Arena, Entry, TlbEntry } from '../arena.ts';
+import { Arena, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
 import type { FlagKind } from '../emit/flag-kind.ts';
 import type { Calls } from '../emit/core-calls.ts';
@@ -26,7 +25,6 @@ import type { Node } from './expressions.ts';
 import { Expressions } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
-import { depthParameter } from './frame.ts';
 import type { RegionFrame } from './frame.ts';
 import type { Instruction } from './region.ts';
 
@@ -38,17 +36,10 @@ export const compiledFunctions = [
   'compiledRead',
   'compiledWrite',
   'storeFlags',
+  'callCompiled',
   'runForm',
 ] as const;
-export interface CompiledCalls extends Calls<(typeof compiledFunctions)[number]> {
-  /** (cpu) → the entry or record at Vcpu.rip, with ripBase set; or 0. */
-  readonly probe: FunctionReference;
-  /** Type of the functions in the table of compiled code. */
-  readonly compiled: { readonly type: number };
-}
-
-/** Compiled functions that may be active below one another: guest calls nest as host calls up to here. */
-const deepestCall = 48;
+export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
 
 /** Flags that an instruction has set: x, y and r as in `Builder.setFlags`; c is the carry in, CF, or CF and AF. */
 interface FlagNote {
@@ -562,16 +553,6 @@ export class RegionBuilder extends FormBuilder {
     this.current.clear();
   }
 
-  /** Pushes the first parameters of the compiled code at Vcpu.rip, whose entry is in `exitRecord` then; or leaves. */
-  putEntry(): void {
-    const { frame, code } = this;
-    code.get(cpu).call(this.calls.probe).tee(frame.exitRecord).op('i32.eqz').if();
-    code.i32(compiledExit.go).return().end();
-    code.get(frame.exitRecord).memory('i32.load16_u', Entry.offsets.form).i32(pseudoForm.compiled).op('i32.ne').if();
-    code.i32(compiledExit.go).return().end();
-    code.get(cpu).get(frame.exitRecord).memory('i32.load', Entry.offsets.label);
-  }
-
   /** The outcome is a call: runs compiled code there, and comes back to the instruction behind. */
   callOut(target: Node): void {
     const { frame, code } = this;
@@ -580,12 +561,7 @@ export class RegionBuilder extends FormBuilder {
     this.put(target).memory('i64.store', Vcpu.offsets.rip);
     frame.spill();
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    code.get(depthParameter).i32(deepestCall).op('i32.ge_u').if();
-    code.i32(compiledExit.go).return().end();
-    this.putEntry();
-    code.get(depthParameter).i32(1).op('i32.add');
-    code.get(frame.exitRecord).memory('i32.load', Entry.offsets.link);
-    code.callIndirect(this.calls.compiled).tee(frame.exitCode).if();
+    code.get(cpu).call(this.calls.callCompiled).tee(frame.exitCode).if();
     code.get(frame.exitCode).return().end();
     code.get(cpu).memory('i64.load', Vcpu.offsets.rip);
     this.put(this.nextRip()).op('i64.ne').if();

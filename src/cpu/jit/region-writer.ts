@@ -3,13 +3,12 @@
  * names the block where it starts. At entries and heads of loops the budget must cover the longest way to the next of
  * them; otherwise the interpreter goes on.
  */
-import { Entry } from '../arena.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
-import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
+import { labelParameter, RegionFrame } from './frame.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, RegionPlan } from './region.ts';
@@ -104,9 +103,7 @@ export class RegionWriter {
     code.get(cpu).get(frame.exitRip).memory('i64.store', Vcpu.offsets.rip);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
     code.get(frame.exitCode).i32(compiledExit.follow).op('i32.eq').if();
-    this.builder.putEntry();
-    code.get(depthParameter).get(frame.exitRecord).memory('i32.load', Entry.offsets.link);
-    code.returnCallIndirect(this.calls.compiled).end();
+    code.get(cpu).call(this.calls.callCompiled).return().end();
     code.get(frame.exitCode);
   }
 
