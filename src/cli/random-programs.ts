@@ -30,8 +30,15 @@ const { values } = parseArgs({
   options: { seed: { type: 'string', default: 'campaign' }, count: { type: 'string', default: '2400' } },
 });
 const drafts = programDrafts(values.seed);
-const stride = Math.max(1, Math.floor(drafts.length / Number(values.count)));
-const chosen = drafts.filter((_, n) => n % stride === 0);
+const count = Number(values.count);
+if (!Number.isInteger(count) || count < 1 || count > drafts.length) {
+  process.stderr.write(`random-programs: --count is a number from 1 to ${drafts.length}, not ${values.count}\n`);
+  process.exit(2);
+}
+// Spread evenly, so that both widths are among few.
+const chosen = Array.from({ length: count }, (_, n) => drafts[Math.floor((n * drafts.length) / count)]).filter(
+  (draft) => draft !== undefined,
+);
 const module = new WebAssembly.Module(readFileSync(new URL('../../build/core/core.wasm', import.meta.url)));
 const tiers = (['interpreter', 'jit'] as const).map((tier) => ({
   tier,
@@ -42,7 +49,10 @@ let failed = 0;
 try {
   for (const bits of [32, 64] as const) {
     const mine = chosen.filter(({ draft }) => draft.bits === bits);
-    const results = harness.run(bits, mine.map(({ draft }) => draft)); // prettier-ignore
+    const results = harness.run(
+      bits,
+      mine.map(({ draft }) => draft),
+    );
     mine.forEach(({ name, draft }, n) => {
       const result = results[n];
       if (!result) throw new Error(`no result for ${name}`);
