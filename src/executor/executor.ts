@@ -186,9 +186,12 @@ export class Executor {
     return reason;
   }
 
-  /** Learns how many instructions fit into {@link sliceNs}; falls at once, rises slowly. */
+  /**
+   * Learns how many instructions fit into {@link sliceNs}; falls at once, rises slowly. Slices that something outside has
+   * ended early say little about long ones.
+   */
   #adapt(count: number, ns: number): void {
-    if (count < minSlice && ns < sliceNs) return;
+    if (ns < sliceNs / 8 && count < this.#sliceLength) return;
     const fitting = (count / Math.max(ns, 1)) * sliceNs;
     const next = fitting < this.#sliceLength ? fitting : this.#sliceLength + (fitting - this.#sliceLength) / 4;
     this.#sliceLength = Math.floor(Math.min(Math.max(next, minSlice), maxSlice));

@@ -101,6 +101,23 @@ describe('real clock', () => {
     expect(Math.abs(ahead())).toBeLessThan(200_000);
   });
 
+  it('is not misled by short slow slices between long fast ones', () => {
+    const { vcpu, host, clock } = make({ mode: 'real' });
+    const slice = (instructions: bigint, ns: number) => {
+      clock.synchronize();
+      vcpu.retired += instructions;
+      host.now += ns;
+      clock.endSlice();
+    };
+    // A hot loop at 0.2 ns an instruction, and the handler of a timer tick at 16.
+    for (let i = 0; i < 1000; i++) {
+      slice(5_000_000n, 1_000_000);
+      slice(2_800n, 45_000);
+      expect(clock.nowNs() - (host.now - 7e9)).toBeLessThan(5_000_000);
+    }
+    expect(Math.abs(clock.nowNs() - (host.now - 7e9))).toBeLessThan(500_000);
+  });
+
   it('stands still over a pause, and while no executor is there', () => {
     const { host, clock, attach } = make({ mode: 'real' });
     host.now += 1e6;

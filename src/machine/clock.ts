@@ -3,8 +3,8 @@
  * run (paused, parked, saved).
  *
  * Between two synchronizations, time = base + instructions retired since × scale. The *real* clock synchronizes at
- * the start of each slice with the host's clock, and takes for the scale what recent slices needed per instruction;
- * when interpolation ran ahead, time waits for the host. The *virtual* clock has a fixed scale of 2^shift nanoseconds
+ * the start of each slice with the host's clock, and takes for the scale what an instruction needed in the last few
+ * milliseconds; when interpolation ran ahead, time goes slowly until the host has caught up. The *virtual* clock has a fixed scale of 2^shift nanoseconds
  * and never looks at the host; while the guest halts, {@link Clock.skipTo} moves it to the next deadline.
  *
  * The TSC runs at 1 GHz: one tick is one nanosecond. What the guest wrote to it is an offset that stays.
@@ -32,8 +32,15 @@ export type ClockMode = { readonly mode: 'real' } | { readonly mode: 'virtual'; 
 /** Default shift of the virtual clock: 4 ns per instruction, about what the interpreter needs. */
 export const defaultShift = 2;
 
-/** Instructions that a slice must have for its speed to count. */
-const measurableInstructions = 2000;
+/**
+ * Host time in which a slice's weight for the pace halves. A slice weighs as much as it lasted: code that runs for
+ * microseconds between long slices, as the handler of each timer tick, says little about the next one's speed.
+ */
+const paceHalfLifeNs = 5e6;
+/** Guest time goes a little slower than the pace, so that it seldom runs ahead. */
+const caution = 0.95;
+/** What it ran ahead is given back in about this host time, at a sixteenth of the pace at least. */
+const givenBackInNs = 3e6;
 
 export class Clock implements TscClock {
   readonly tscHz = tscHz;
@@ -48,6 +55,9 @@ export class Clock implements TscClock {
   #hostOffsetNs: number;
   #sliceStartNs = 0;
   #sliceStartRetired = 0;
+  /** Host time and instructions of recent slices, each with its weight. */
+  #recentNs = 0;
+  #recentCount = 0;
 
   /** @param hostNowNs monotonic host time in nanoseconds */
   constructor(buffer: ArrayBufferLike, address: number, vcpuAddress: number, hostNowNs: () => number) {
@@ -128,15 +138,18 @@ export class Clock implements TscClock {
   /** End of a slice: learns how long an instruction takes. */
   endSlice(): void {
     if (this.isVirtual) return;
-    const count = this.#retiredNow() - this.#sliceStartRetired;
-    if (count < measurableInstructions) return;
     const host = this.#hostNowNs();
     const now = this.nowNs();
-    const measured = Math.min((host - this.#sliceStartNs) / count, 1000);
-    // Where time ran ahead of the host (a bulk REP retires many instructions at once), the next slice gives it back.
+    const tookNs = host - this.#sliceStartNs;
+    const kept = 2 ** (-tookNs / paceHalfLifeNs);
+    this.#recentNs = this.#recentNs * kept + tookNs;
+    this.#recentCount = this.#recentCount * kept + this.#retiredNow() - this.#sliceStartRetired;
+    if (this.#recentCount === 0) return;
+    const pace = Math.min(this.#recentNs / this.#recentCount, 1000);
+    // A bulk REP retires many instructions at once, and code may become faster in the middle of a slice.
     const aheadNs = Math.max(now - (host - this.#hostOffsetNs), 0);
     this.#rebase(now);
-    this.#setScale(Math.max(measured * 0.95 - aheadNs / count, measured / 16));
+    this.#setScale(pace * Math.max(caution - aheadNs / givenBackInNs, 1 / 16));
   }
 
   /** The guest goes on after a pause that it must not notice: host time that passed meanwhile does not count. */
