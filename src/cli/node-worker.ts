@@ -1,5 +1,6 @@
 /** The headless machine's executor worker: a {@link Session} behind plain messages. See `headless.ts`. */
 import { randomBytes } from 'node:crypto';
+import { setFlagsFromString } from 'node:v8';
 import { parentPort } from 'node:worker_threads';
 import type { StartOptions } from '../abi/executor.ts';
 import { Session, type MachineExtras, type SessionLimits } from '../executor/session.ts';
@@ -7,6 +8,10 @@ import { Session, type MachineExtras, type SessionLimits } from '../executor/ses
 export type WorkerRequest =
   | { readonly call: 'start'; readonly options: StartOptions; readonly extras: MachineExtras }
   | { readonly call: 'run'; readonly limits: SessionLimits };
+
+// The engine heeds branch hints by itself from V8 13.7 on; the flags of other versions differ.
+const [major = 0, minor = 0] = process.versions.v8.split('.').map(Number);
+if (major < 13 || (major === 13 && minor < 7)) setFlagsFromString('--experimental-wasm-branch-hinting');
 
 const session = new Session({
   nowNs: () => performance.now() * 1e6,

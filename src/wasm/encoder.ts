@@ -1,6 +1,7 @@
 /**
  * A small WebAssembly encoder: modules, functions and instruction bytes. It knows nothing of x86.
- * Source: WebAssembly Core Specification 3.0, chapter 5 (binary format); threads and SIMD proposals, now merged.
+ * Source: WebAssembly Core Specification 3.0, chapter 5 (binary format); threads and SIMD proposals, now merged; branch
+ * hints as in WebAssembly Specifications, Code Metadata.
  *
  * @example
  * const m = new ModuleBuilder();
@@ -90,6 +91,8 @@ export class Code {
   readonly bytes = new ByteWriter();
   /** Number of enclosing block, loop and if constructs. */
   depth = 0;
+  /** Places of `if` instructions whose condition is expected to hold, or not to. */
+  readonly hints: { readonly at: number; readonly expected: boolean }[] = [];
 
   op(name: keyof typeof opcode): this {
     const code = opcode[name];
@@ -174,8 +177,15 @@ export class Code {
     return this.open(0x03, result);
   }
 
-  if(result: BlockResult = 'none'): this {
+  /** `expected`: what its condition nearly always is; engines move the other way out of line. */
+  if(result: BlockResult = 'none', expected?: boolean): this {
+    if (expected !== undefined) this.hints.push({ at: this.bytes.length, expected });
     return this.open(0x04, result);
+  }
+
+  /** An `if` whose condition hardly ever holds. */
+  ifUnlikely(): this {
+    return this.if('none', false);
   }
 
   else(): this {
@@ -275,12 +285,25 @@ export class FunctionBuilder implements FunctionReference {
     return this.signature.parameters.length + this.locals.length - 1;
   }
 
-  encode(): Uint8Array {
-    const body = new ByteWriter();
-    body.unsigned(this.locals.length);
-    for (const type of this.locals) body.unsigned(1).u8(valueTypeByte[type]);
-    body.raw(this.code.bytes.finish()).u8(0x0b);
-    return body.finish();
+  private declarations(): Uint8Array {
+    const out = new ByteWriter();
+    const runs: { readonly type: ValueType; count: number }[] = [];
+    for (const type of this.locals) {
+      const last = runs.at(-1);
+      if (last?.type === type) last.count++;
+      else runs.push({ type, count: 1 });
+    }
+    out.unsigned(runs.length);
+    for (const run of runs) out.unsigned(run.count).u8(valueTypeByte[run.type]);
+    return out.finish();
+  }
+
+  /** The function's body, and its hints by their offsets in it. */
+  encode(): { readonly body: Uint8Array; readonly hints: Code['hints'] } {
+    const locals = this.declarations();
+    const body = new ByteWriter().raw(locals).raw(this.code.bytes.finish()).u8(0x0b);
+    const hints = this.code.hints.map(({ at, expected }) => ({ at: locals.length + at, expected }));
+    return { body: body.finish(), hints };
   }
 }
 
@@ -418,12 +441,23 @@ export class ModuleBuilder {
       });
     }
     if (this.passiveData.length > 0) section(12, (w) => w.unsigned(this.passiveData.length));
+    const bodies = this.functions.map((f) => ({ index: f.index, ...f.encode() }));
+    const hinted = bodies.filter((b) => b.hints.length > 0);
+    if (hinted.length > 0) {
+      section(0, (w) => {
+        w.text('metadata.code.branch_hint').unsigned(hinted.length);
+        for (const { index, hints } of hinted) {
+          w.unsigned(index).unsigned(hints.length);
+          for (const { at, expected } of hints)
+            w.unsigned(at)
+              .unsigned(1)
+              .u8(expected ? 1 : 0);
+        }
+      });
+    }
     section(10, (w) => {
-      w.unsigned(this.functions.length);
-      for (const f of this.functions) {
-        const body = f.encode();
-        w.unsigned(body.length).raw(body);
-      }
+      w.unsigned(bodies.length);
+      for (const { body } of bodies) w.unsigned(body.length).raw(body);
     });
     if (this.passiveData.length > 0) {
       section(11, (w) => {

@@ -489,7 +489,7 @@ export class RegionBuilder extends FormBuilder {
   }
 
   private bailIf(c: Value): void {
-    this.put(c).if();
+    this.put(c).ifUnlikely();
     this.nodes.openArm();
     this.bail();
     this.nodes.closeArm();
@@ -541,9 +541,9 @@ export class RegionBuilder extends FormBuilder {
     frame.spill();
     code.get(cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.get(cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).if();
+    code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).i32(compiledExit.status).op('i32.add').return().end();
-    code.get(cpu).memory('i32.load', Vcpu.offsets.unwind).if();
+    code.get(cpu).memory('i32.load', Vcpu.offsets.unwind).ifUnlikely();
     code.get(cpu);
     this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
     code.i32(compiledExit.unwind).return().end();
@@ -561,10 +561,10 @@ export class RegionBuilder extends FormBuilder {
     this.put(target).memory('i64.store', Vcpu.offsets.rip);
     frame.spill();
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).call(this.calls.callCompiled).tee(frame.exitCode).if();
+    code.get(cpu).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
     code.get(cpu).memory('i64.load', Vcpu.offsets.rip);
-    this.put(this.nextRip()).op('i64.ne').if();
+    this.put(this.nextRip()).op('i64.ne').ifUnlikely();
     code.i32(compiledExit.go).return().end();
     code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
@@ -611,7 +611,7 @@ export class RegionBuilder extends FormBuilder {
       code.i64(8).op('i64.shr_u').op('i32.wrap_i64').i32(index).op('i32.and').op('i32.add').tee(entry);
       code.memory('i64.load', array + TlbEntry.offsets.tag).get(address);
       if (size > 1) code.i64(size - 1).op('i64.add');
-      code.i64(-4096).op('i64.and').op('i64.eq').if('i32');
+      code.i64(-4096).op('i64.and').op('i64.eq').if('i32', true);
       code.get(address).op('i32.wrap_i64').get(entry).memory('i32.load', addend).op('i32.add').else();
       code.get(cpu).get(address);
     } else {
@@ -619,7 +619,7 @@ export class RegionBuilder extends FormBuilder {
       // An empty entry has a tag of all ones, which is no page in its low half either.
       code.memory('i32.load', array + TlbEntry.offsets.tag).get(address);
       if (size > 1) code.i32(size - 1).op('i32.add');
-      code.i32(-4096).op('i32.and').op('i32.eq').if('i32');
+      code.i32(-4096).op('i32.and').op('i32.eq').if('i32', true);
       code.get(address).get(entry).memory('i32.load', addend).op('i32.add').else();
       code.get(cpu).get(address).op('i64.extend_i32_u');
     }
@@ -628,7 +628,7 @@ export class RegionBuilder extends FormBuilder {
       .call(write ? this.calls.compiledWrite : this.calls.compiledRead)
       .tee(host)
       .op('i32.eqz')
-      .if();
+      .ifUnlikely();
     this.nodes.openArm();
     this.bail();
     this.nodes.closeArm();

@@ -171,7 +171,7 @@ export class RegionWriter {
         .get(frame.budget)
         .i32(this.needs[number] ?? 0)
         .op('i32.lt_u')
-        .if();
+        .ifUnlikely();
       builder.exitShort(first.record);
       code.end();
     }
