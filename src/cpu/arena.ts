@@ -19,7 +19,19 @@ const requestCount = 16;
 export const TlbEntry = struct('TlbEntry', 1, { tag: 'u64', addend: 'u32', flags: 'u32' });
 
 /** An entry of the jump cache: where the code of a RIP was decoded. */
-export const JumpEntry = struct('JumpEntry', 1, { rip: 'u64', key: 'u32', record: 'u32' });
+export const JumpEntry = struct('JumpEntry', 2, {
+  rip: 'u64',
+  key: 'u32',
+  /** A record, or an entry of compiled code. */
+  record: 'u32',
+  /** Of an entry its `link` and `label`, so that a call reads one line of the cache; of a record {@link noCode}. */
+  slot: 'u32',
+  label: 'u32',
+  spare: 'u64',
+});
+const jumpEntryBytes = 32;
+/** The place in the table of compiled code whose function returns at once. */
+export const noCode = 0;
 
 /** Head of a decoded block; its records follow. */
 export const Block = struct('Block', 1, {
@@ -87,7 +99,7 @@ export const Entry = struct('Entry', 1, {
 });
 
 const jumpCache = 9 * tlbArrayBytes;
-const hash = jumpCache + jumpEntries * 16;
+const hash = jumpCache + jumpEntries * jumpEntryBytes;
 const entryHash = hash + hashBuckets * 4;
 const heat = entryHash + entryBuckets * 4;
 const fillLog = heat + heatCounters;
@@ -105,6 +117,8 @@ export const Arena = {
   tlb: 0,
   jumpCache,
   jumpEntries,
+  jumpEntryBytes,
+  noCode,
   hash,
   hashBuckets,
   /** Buckets of entries of compiled code, by host address. */

@@ -178,8 +178,6 @@ export const Vcpu = struct('Vcpu', 1, {
   frameBytes: 'u32',
   /** 1 when decoded code or its mapping changed: compiled code returns to the dispatch loop, with all of its callers. */
   unwind: 'u32',
-  /** Compiled functions that are active below one another. */
-  callDepth: 'u32',
   /** 1 when the instruction that ran last cast an interrupt shadow. */
   shadowFresh: 'u32',
   /** An access that crosses pages or goes to a device is staged here: linear address, size, and 32 bytes. */

@@ -11,7 +11,7 @@
  * Invalidation overwrites the form of each record of a block with `stale`: whoever gets there, by link, by the jump
  * cache, or because it is running that very block, looks the code up anew.
  */
-import { Arena, ArenaHeader, Block, CodeMap, DecodeTable, JumpEntry, Record, Vcpu } from '../../../build/core/layout';
+import { Arena, ArenaHeader, Block, CodeMap, DecodeTable, Entry, JumpEntry, Record, Vcpu } from '../../../build/core/layout';
 import { arenaHeader, bumpCodeEpoch, FETCH, noteCodePage, protectFrame, translate } from './memory';
 import { findEntry, forgetEntries, killRegions } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
@@ -215,14 +215,23 @@ export function lookup(cpu: usize): usize {
   return record;
 }
 
+/** A place of the jump cache leads to a record or to an entry of compiled code. */
+export function setJumpTarget(jump: usize, to: usize): void {
+  const compiled = (<u32>load<u16>(to, Record.form)) == DecodeTable.formCompiled;
+  store<u32>(jump, <u32>to, JumpEntry.record);
+  store<u32>(jump, compiled ? load<u32>(to, Entry.link) : <u32>Arena.noCode, JumpEntry.slot);
+  store<u32>(jump, compiled ? load<u32>(to, Entry.label) : 0, JumpEntry.label);
+}
+
 /** What is at RIP is known: the page that runs is set, and the jump cache learns it. */
 function found(cpu: usize, rip: u64, linear: u64, modeKey: u32, record: usize, offset: u32, crossing: bool): void {
   store<u64>(cpu, rip - offset, Vcpu.ripBase);
   if (!(modeKey & MODE_CODE_FLAT)) return;
-  const jump = arena(cpu) + Arena.jumpCache + ((<usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1))) << 4);
+  const index = <usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1));
+  const jump = arena(cpu) + Arena.jumpCache + index * Arena.jumpEntryBytes;
   store<u64>(jump, rip, JumpEntry.rip);
   store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
-  store<u32>(jump, <u32>record, JumpEntry.record);
+  setJumpTarget(jump, record);
   noteCodePage(cpu, linear);
   if (crossing) noteCodePage(cpu, linear + 0x1000);
 }

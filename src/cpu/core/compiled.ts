@@ -18,7 +18,7 @@ import {
   TierCode,
   Vcpu,
 } from '../../../build/core/layout';
-import { granules } from './blocks';
+import { granules, setJumpTarget } from './blocks';
 import { arenaHeader, FETCH, translate, WRITE } from './memory';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 import { segmentBase } from './operands';
@@ -151,7 +151,7 @@ function redirect(cpu: usize, region: usize, publish: bool): void {
   let jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
   for (let left: usize = Arena.jumpEntries; left != 0; left--, jump += JumpEntry.SIZE) {
     const to = redirected(region, end, <usize>load<u32>(jump, JumpEntry.record), publish);
-    if (to != 0) store<u32>(jump, <u32>to, JumpEntry.record);
+    if (to != 0) setJumpTarget(jump, to);
   }
 }
 

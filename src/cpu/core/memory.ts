@@ -292,7 +292,7 @@ function bumpEpoch(cpu: usize, user: bool): void {
   const place = user ? Vcpu.userCodeEpoch : Vcpu.codeEpoch;
   let epoch = (load<u32>(cpu + place) + 1) & 0xffffff;
   if (epoch == 0) {
-    memory.fill(arena(cpu) + Arena.jumpCache, 0, Arena.jumpEntries * 16);
+    memory.fill(arena(cpu) + Arena.jumpCache, 0, Arena.jumpEntries * Arena.jumpEntryBytes);
     epoch = 1;
   }
   store<u32>(cpu + place, epoch);

@@ -1,12 +1,12 @@
 /** The dispatch loop around the inner one: forms' functions, look-ups, links, compiled code and the profile. */
-import { Arena, ArenaHeader, Entry } from '../arena.ts';
+import { Arena, ArenaHeader, Entry, JumpEntry } from '../arena.ts';
 import type { Calls } from '../emit/core-calls.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Record, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit, exitReason, status, tierCode } from '../status.ts';
 import type { FunctionBuilder, ModuleBuilder } from '../../wasm/encoder.ts';
-import { leave, probeJumpCache, pushRip } from './inner.ts';
+import { findJump, leave, probeJumpCache, pushRip } from './inner.ts';
 
 /** Core functions that the loop calls. */
 export const dispatchFunctions = [
@@ -39,12 +39,12 @@ interface CompiledCode {
 }
 
 /**
- * What compiled code needs besides the core: callCompiled(cpu) → exit, which runs the compiled code at Vcpu.rip, or
- * gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
+ * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which runs the compiled code there,
+ * or gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
  */
 export function writeCompiledSupport(m: ModuleBuilder, functions: readonly FunctionBuilder[]): CompiledCode {
   const table = m.emptyTable('compiled', compiledSlots);
-  const like = m.signature(['i32', 'i32'], ['i32']);
+  const like = m.signature(['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
 
   const probe = m.function('probe', ['i32'], ['i32']);
@@ -58,25 +58,28 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
     code.i32(0);
   }
 
-  const call = m.function('callCompiled', ['i32'], ['i32']);
+  const none = m.function('noCode', ['i32', 'i32', 'i32'], ['i32']);
+  none.code.i32(compiledExit.go);
+  m.exportFunction('noCode', none);
+
+  const call = m.function('callCompiled', ['i32', 'i32', 'i64'], ['i32']);
   {
     const { code } = call;
-    const record = call.local('i32');
-    const result = call.local('i32');
-    const depth = (by: number): void => {
-      code.get(cpu).get(cpu).memory('i32.load', Vcpu.offsets.callDepth).i32(by).op('i32.add');
-      code.memory('i32.store', Vcpu.offsets.callDepth);
-    };
-    code.get(cpu).memory('i32.load', Vcpu.offsets.callDepth).i32(deepestCall).op('i32.ge_u').if();
-    code.i32(compiledExit.go).return().end();
-    code.get(cpu).call(probe).tee(record).op('i32.eqz').if().i32(compiledExit.go).return().end();
-    code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.compiled).op('i32.ne').if();
-    code.i32(compiledExit.go).return().end();
-    depth(1);
-    code.get(cpu).get(record).memory('i32.load', Entry.offsets.label);
-    code.get(record).memory('i32.load', Entry.offsets.link).callIndirect(like, table).set(result);
-    depth(-1);
-    code.get(result);
+    const depth = 1;
+    const target = 2;
+    const entry = call.local('i32');
+    code.get(depth).i32(deepestCall).op('i32.lt_u').if();
+    findJump(code, { cpu, target, entry }, () => {
+      // Compiled code has a flat code segment: a page of RIP is a page of the code.
+      code.get(cpu).get(target).i64(-4096).op('i64.and').memory('i64.store', Vcpu.offsets.ripBase);
+      // Where nothing is compiled, RIP must be right; where something is, it may be.
+      code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
+      code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth).i32(1).op('i32.add');
+      code.get(entry).memory('i32.load', JumpEntry.offsets.slot).callIndirect(like, table).return();
+    });
+    code.end();
+    code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
+    code.i32(compiledExit.go);
   }
 
   const form = m.function('runForm', ['i32', 'i32'], ['i32']);
@@ -133,7 +136,7 @@ export function writeDispatch(
   const isCompiled = (): void => {
     code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.compiled).op('i32.eq');
   };
-  const clear = (field: 'trouble' | 'exceptionPending' | 'unwind' | 'callDepth'): void => {
+  const clear = (field: 'trouble' | 'exceptionPending' | 'unwind'): void => {
     code.get(cpu).i32(0).memory('i32.store', Vcpu.offsets[field]);
   };
   const returnJump = (): void => {
@@ -163,8 +166,7 @@ export function writeDispatch(
   code.i32(status.ok).return().end();
   storeBudget();
   clear('unwind');
-  clear('callDepth');
-  code.get(cpu).get(record).memory('i32.load', Entry.offsets.label);
+  code.get(cpu).get(record).memory('i32.load', Entry.offsets.label).i32(0);
   code.get(record).memory('i32.load', Entry.offsets.link).callIndirect(compiled.like, compiled.table).set(result);
   code.get(arena).get(arena).memory('i64.load', header('compiledRetired')).get(budget);
   loadBudget();

@@ -27,8 +27,9 @@ export type TierName = keyof typeof tierCode;
 /** What the compiler needs of a core: its exports. */
 export interface CompilerCore {
   readonly memory: WebAssembly.Memory;
-  /** Table of compiled functions. */
+  /** Table of compiled functions, and what stands at `Arena.noCode`. */
   readonly compiled: WebAssembly.Table;
+  readonly noCode: (...parameters: number[]) => number;
   addRegion(cpu: number, page: number, slot: number, low: number, high: number, entryRoom: number): number;
   addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
   publish(cpu: number, region: number): void;
@@ -101,7 +102,7 @@ export class Compiler {
   /** How often the code of a page has been compiled, and asked for since, by page and mode. */
   private readonly histories = new Map<number, { compiled: number; asked: number }>();
   private readonly freeSlots: number[] = [];
-  private usedSlots = 0;
+  private usedSlots = Arena.noCode + 1;
   private flushes = -1;
   private tier: TierName = 'auto';
   /** Slices since the first request that waits. */
@@ -116,6 +117,7 @@ export class Compiler {
     this.onFailure = options.onFailure ?? ((): void => undefined);
     this.view = new DataView(core.memory.buffer);
     this.code = new DecodedCode(core.memory.buffer, cpu, table);
+    core.compiled.set(Arena.noCode, core.noCode);
     this.functions = core as unknown as Record<string, unknown>;
     this.maximum = { instructions: options.regionInstructions ?? 1000, regions: options.regions ?? 6000 };
   }
@@ -279,7 +281,7 @@ export class Compiler {
     const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
     const regions = plans.map((plan, k) => {
       const name = `region${k}`;
-      const f: FunctionBuilder = m.function(name, ['i32', 'i32'], ['i32']);
+      const f: FunctionBuilder = m.function(name, ['i32', 'i32', 'i32'], ['i32']);
       const labels = new RegionWriter(f, plan, calls).write();
       m.exportFunction(name, f);
       this.count('regionInstructions', plan.count);

@@ -12,6 +12,8 @@ interface RegisterSet {
 
 const cpu = 0;
 export const labelParameter = 1;
+/** How many compiled functions are active above. */
+export const depthParameter = 2;
 
 export class RegionFrame {
   readonly f: FunctionBuilder;

@@ -26,6 +26,7 @@ import { Expressions } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
 import type { RegionFrame } from './frame.ts';
+import { depthParameter } from './frame.ts';
 import type { Instruction } from './region.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
@@ -557,11 +558,11 @@ export class RegionBuilder extends FormBuilder {
   callOut(target: Node): void {
     const { frame, code } = this;
     this.toMemory();
-    code.get(cpu);
-    this.put(target).memory('i64.store', Vcpu.offsets.rip);
+    this.nodes.hold(target);
     frame.spill();
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
+    code.get(cpu).get(depthParameter);
+    this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
     code.get(cpu).memory('i64.load', Vcpu.offsets.rip);
     this.put(this.nextRip()).op('i64.ne').ifUnlikely();

@@ -1,5 +1,5 @@
 /**
- * Writes the function of a region: `(cpu, label) → compiledExit`. Its blocks are nested as `structure.ts` says; the label
+ * Writes the function of a region: `(cpu, label, depth) → compiledExit`. Its blocks are nested as `structure.ts` says; the label
  * names the block where it starts. At entries and heads of loops the budget must cover the longest way to the next of
  * them; otherwise the interpreter goes on.
  */
@@ -8,7 +8,7 @@ import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
-import { labelParameter, RegionFrame } from './frame.ts';
+import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, RegionPlan } from './region.ts';
@@ -103,7 +103,7 @@ export class RegionWriter {
     code.get(cpu).get(frame.exitRip).memory('i64.store', Vcpu.offsets.rip);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
     code.get(frame.exitCode).i32(compiledExit.follow).op('i32.eq').if();
-    code.get(cpu).call(this.calls.callCompiled).return().end();
+    code.get(cpu).get(depthParameter).get(frame.exitRip).call(this.calls.callCompiled).return().end();
     code.get(frame.exitCode);
   }
 
