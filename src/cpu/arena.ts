@@ -171,6 +171,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   tier: 'u32',
   /** Instructions that the interpreter runs before the next sample of the profile. */
   untilSample: 'u32',
+  /** Exits of compiled code to the interpreter, for the same. */
+  exits: 'u32',
   /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */
   requested: 'u32',
   requests: array('u32', requestCount),
