@@ -21,6 +21,7 @@ import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
 import { instantiateCore, type Core } from './core.ts';
+import { IdleSleep, type Activity } from './idle.ts';
 import type { OutputWatch } from './output-watch.ts';
 import { publish, registerDump } from './published.ts';
 
@@ -74,6 +75,7 @@ export class Executor {
   /** Words of the control page and of the vCPU that are looked at after every exit. */
   readonly #controlWords: Int32Array;
   readonly #retired: Uint32Array;
+  readonly #idleSleep = new IdleSleep();
   #limits: RunLimits = {};
   /** Guest time up to which the slice that runs was planned. */
   #plannedUntilNs = Infinity;
@@ -169,14 +171,16 @@ export class Executor {
       const until = clock.instructionsUntil(deadline);
       length = Math.min(length, clock.isVirtual ? until : Math.max(until, minRealSlice));
     }
-    this.#plannedUntilNs = deadline;
+    // Under the real clock a slice ends soon enough for what is due later than that.
+    this.#plannedUntilNs = clock.isVirtual ? deadline : Math.min(deadline, clock.nowNs() + sliceNs);
     this.#requestsSeen = this.#control.load('requestSerial');
     const before = this.retired;
     const start = this.#nowNs();
     const reason = this.#core.run(map.vcpu, length);
     const end = this.#nowNs();
     clock.endSlice();
-    this.#compiler?.serve();
+    // What an idle kernel does now and then would be hot in time; it is not worth a compilation.
+    if (!this.#idleSleep.quiet) this.#compiler?.serve();
     const { fields } = this.#control;
     fields.busyNs += end - start;
     fields.retired = this.retired;
@@ -316,8 +320,8 @@ export class Executor {
       clock.skipTo(deadline);
       return;
     }
-    clock.synchronize();
-    const timeoutMs = (deadline - clock.nowNs()) / 1e6;
+    const now = clock.synchronizedNs();
+    const timeoutMs = (this.#idleSleep.until(deadline, now, this.#activity(doorbell)) - now) / 1e6;
     if (timeoutMs <= 0) return;
     this.#control.setState('halted');
     const start = this.#nowNs();
@@ -325,6 +329,13 @@ export class Executor {
     if (timeoutMs * 1e6 > publishNs || start - this.#publishedAtNs > publishNs) this.#publish();
     this.#control.wait(doorbell, timeoutMs);
     this.#control.fields.idleNs += this.#nowNs() - start;
+  }
+
+  #activity(doorbell: number): Activity {
+    const { vcpu } = this.#pc;
+    const userRan = vcpu.userRan !== 0;
+    vcpu.userRan = 0;
+    return { userRan, doorbell, retired: this.retired };
   }
 
   /** Virtual clock: the guest does not run while its console is full, so that it cannot notice. */
