@@ -33,8 +33,9 @@ const maxSlice = 20_000_000;
 const firstSlice = 100_000;
 /** The real clock's estimate of a deadline is off by more than this many instructions anyway. */
 const minRealSlice = 64;
-/** How often the registers are published while the guest computes. */
+/** How often the registers are published while the guest computes, and while it is quiet. */
 const publishNs = 20e6;
+const quietPublishNs = 250e6;
 
 export interface ExecutorOptions {
   readonly memory: WebAssembly.Memory;
@@ -326,7 +327,8 @@ export class Executor {
     this.#control.setState('halted');
     const start = this.#nowNs();
     // A kernel that ticks while it idles need not publish at each tick.
-    if (timeoutMs * 1e6 > publishNs || start - this.#publishedAtNs > publishNs) this.#publish();
+    const interval = this.#idleSleep.quiet ? quietPublishNs : publishNs;
+    if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
     this.#control.wait(doorbell, timeoutMs);
     this.#control.fields.idleNs += this.#nowNs() - start;
   }

@@ -38,21 +38,22 @@ describe('sleep of a halted vCPU', () => {
     expect(guest.sleep.quiet).toBe(false);
   });
 
-  it('then lasts at least 1/64 of the quiet time, and 40 ms at most', () => {
+  it('then lasts at least 1/512 of the quiet time, and 100 ms at most', () => {
     const guest = new Ticking();
     guest.idle(1.01);
     expect(guest.sleep.quiet).toBe(true);
-    expect(guest.halt()).toBeGreaterThan(1000 / 64);
-    guest.idle(1);
-    expect(guest.halt()).toBeLessThan(2.2 * (1000 / 64));
+    expect(guest.halt(1)).toBeCloseTo(1014 / 512, 1);
+    guest.idle(9);
+    expect(guest.halt()).toBeGreaterThan(10_000 / 512);
+    expect(guest.halt()).toBeLessThan(10_200 / 512);
     guest.idle(60);
-    expect(guest.halt()).toBe(40);
+    expect(guest.halt()).toBe(100);
   });
 
   it('is exact for a timer that is further away', () => {
     const guest = new Ticking();
     guest.idle(60);
-    expect(guest.halt(41)).toBe(41);
+    expect(guest.halt(101)).toBe(101);
     expect(guest.halt(500)).toBe(500);
     expect(guest.halt(Infinity)).toBe(Infinity);
   });

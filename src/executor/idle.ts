@@ -3,13 +3,13 @@
  *
  * Each wake-up of an executor costs the host 200 to 600 µs, most of it cold caches, and a kernel that is built without
  * tickless idle asks for 250 of them a second though nothing happens. So the timers of a *quiet* guest are served
- * together: it sleeps for at least 1/64 of the time for which it has been quiet, but no more than 40 ms, and what falls
- * due within is late by less than that. Guest time stays the host's: the kernel sees how much has passed, and catches up.
+ * together: it sleeps for at least 1/512 of the time for which it has been quiet, up to 100 ms, and what falls due
+ * within is late by less than that. Guest time stays the host's: the kernel sees how much has passed, and catches up.
  *
  * Quiet means that for a second no user code ran, nobody rang the doorbell (a request, console input: all that
  * interrupts a guest and is no timer of its own), and no stretch between two halts was longer than housekeeping. So a
  * program that sleeps for less than a second is served to the point, and one that sleeps longer oversleeps by less than
- * 1/64 of that. The doorbell ends any sleep at once.
+ * 0.2 %. The doorbell ends any sleep at once.
  */
 
 /** What a vCPU did up to a halt. */
@@ -23,9 +23,9 @@ export interface Activity {
 }
 
 const quietAfterNs = 1e9;
-/** The least that a quiet guest sleeps: a share of the time for which it has been quiet, up to a limit. */
-const sleepShare = 1 / 64;
-const longestLatenessNs = 40e6;
+/** How late a timer of a quiet guest may be: a share of the time for which it has been quiet, up to a limit. */
+const latenessShare = 1 / 512;
+const longestLatenessNs = 100e6;
 /** Instructions between two halts that are more than housekeeping: a tick of an idle Linux has some 4,000. */
 const busyInstructions = 200_000;
 
@@ -53,6 +53,6 @@ export class IdleSleep {
     const quietNs = nowNs - this.#activeNs;
     this.#quiet = quietNs >= quietAfterNs;
     if (!this.#quiet) return deadlineNs;
-    return Math.max(deadlineNs, nowNs + Math.min(quietNs * sleepShare, longestLatenessNs));
+    return Math.max(deadlineNs, nowNs + Math.min(quietNs * latenessShare, longestLatenessNs));
   }
 }
