@@ -1,11 +1,11 @@
 /**
- * Host CPU of all the browser's processes with a guest idle at its prompt. 10 s by default; the promise is about 60
+ * Host CPU of all the browser's processes with a guest idle at its prompt. 20 s by default; the promise is about 60
  * (TABVISOR_IDLE_SECONDS=60). Linux only: it reads /proc.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { amd64, expect, i386, test } from './fixtures.ts';
 
-const idleSeconds = Number(process.env['TABVISOR_IDLE_SECONDS'] ?? 10);
+const idleSeconds = Number(process.env['TABVISOR_IDLE_SECONDS'] ?? 20);
 /** USER_HZ, which is 100 on every Linux that runs a browser. */
 const ticksPerSecond = 100;
 
@@ -44,7 +44,7 @@ for (const guest of [amd64, i386]) {
     await vmm.open(`?guest=${guest}`);
     await vmm.booted(guest);
     // V8's compilers in the background, and the guest's own housekeeping after its start, are not idling.
-    await vmm.page.waitForTimeout(5000);
+    await vmm.page.waitForTimeout(10_000);
     const before = browserSeconds();
     const start = performance.now();
     await vmm.page.waitForTimeout(idleSeconds * 1000);
@@ -53,6 +53,6 @@ for (const guest of [amd64, i386]) {
     test.info().annotations.push({ type: 'idle', description: text });
     console.log(text);
     expect(before).toBeGreaterThan(0.5);
-    expect(load, text).toBeLessThan(idleSeconds >= 60 ? 0.02 : 0.05);
+    expect(load, text).toBeLessThan(idleSeconds >= 60 ? 0.02 : 0.04);
   });
 }
