@@ -48,6 +48,8 @@ export interface ExecutorOptions {
   readonly boot: () => void;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
+  /** Collects this thread's garbage, where the host has a way to ask for that. */
+  readonly collectGarbage?: (() => void) | undefined;
   /** A line for the developer. */
   readonly log?: (line: string) => void;
 }
@@ -72,6 +74,9 @@ export class Executor {
   readonly #boot: () => void;
   readonly #tier: TierName;
   readonly #compiler: Compiler | undefined;
+  readonly #collectGarbage: (() => void) | undefined;
+  /** Modules that had been compiled when garbage was last collected. */
+  #modulesTidied = 0;
   readonly #output: ByteRing;
   /** Words of the control page and of the vCPU that are looked at after every exit. */
   readonly #controlWords: Int32Array;
@@ -93,6 +98,7 @@ export class Executor {
     this.#control = pc.control;
     this.#nowNs = nowNs;
     this.#boot = boot;
+    this.#collectGarbage = options.collectGarbage;
     this.#output = new ByteRing(memory.buffer, pc.map.consoleOut);
     this.#controlWords = new Int32Array(memory.buffer, pc.map.control, Control.size >> 2);
     this.#retired = new Uint32Array(memory.buffer, pc.map.vcpu + Vcpu.offsets.retired, 2);
@@ -325,12 +331,21 @@ export class Executor {
     const timeoutMs = (this.#idleSleep.until(deadline, now, this.#activity(doorbell)) - now) / 1e6;
     if (timeoutMs <= 0) return;
     this.#control.setState('halted');
+    if (this.#idleSleep.quiet) this.#tidy();
     const start = this.#nowNs();
     // A kernel that ticks while it idles need not publish at each tick.
     const interval = this.#idleSleep.quiet ? quietPublishNs : publishNs;
     if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
     this.#control.wait(doorbell, timeoutMs);
     this.#control.fields.idleNs += this.#nowNs() - start;
+  }
+
+  /** Compiling leaves garbage; a thread that then sleeps in `Atomics.wait` has no idle time in which V8 would collect it. */
+  #tidy(): void {
+    const modules = this.#compiler?.modules ?? 0;
+    if (modules === this.#modulesTidied) return;
+    this.#modulesTidied = modules;
+    this.#collectGarbage?.();
   }
 
   #activity(doorbell: number): Activity {
