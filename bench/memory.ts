@@ -10,6 +10,7 @@ import { createRequire } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { TierName } from '../src/cpu/jit/compiler.ts';
+import { allocatorEnvironment } from '../tools/allocator.mjs';
 import { load } from './machine-info.ts';
 import type { Machine } from './peers/peer.ts';
 import type { MemorySample } from './samples.ts';
@@ -91,7 +92,10 @@ export async function measureMemory(
 ): Promise<MemorySample> {
   const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   const args = ['--expose-gc', '--import', loader, path.join(root, 'bench/memory-child.ts')];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+    env: { ...allocatorEnvironment, ...process.env },
+  });
   const answer = await ask(child, order);
   if (answer.kind === 'failed') throw new Error(answer.message);
   return memorySample({ ...key, memoryMiB: order.machine.memoryMiB }, answer);

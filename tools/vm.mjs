@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
+import { allocatorEnvironment } from './allocator.mjs';
 
 const ROOT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -37,7 +38,7 @@ const cwd = process.env.INIT_CWD ?? process.cwd();
 const child = spawn(
   process.execPath,
   ['--import', loader(), path.join(ROOT, 'src/cli/vm.ts'), ...process.argv.slice(2)],
-  { cwd, stdio: 'inherit' },
+  { cwd, stdio: 'inherit', env: { ...allocatorEnvironment, ...process.env } },
 );
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 // Ctrl-C goes to the whole foreground group.

@@ -85,6 +85,11 @@ export function struct<const F extends Fields>(name: string, version: number, fi
   };
 }
 
+/**
+ * The properties lie on a prototype of the accessor's own, so that there are no own properties to list or spread. V8
+ * keeps prototypes in a form where it compiles a getter or setter in place; an object with so many accessors of its own
+ * is a dictionary, where each store is a call of the runtime.
+ */
 function accessor(fields: Fields, offsets: Record<string, number>, buffer: ArrayBufferLike, address: number): object {
   const target = { $address: address };
   for (const [field, type] of Object.entries(fields)) {
@@ -95,7 +100,7 @@ function accessor(fields: Fields, offsets: Record<string, number>, buffer: Array
       Object.defineProperty(target, field, { enumerable: true, value: viewOf(type.array, buffer, at, type.length) });
     }
   }
-  return target;
+  return Object.create(target) as object;
 }
 
 interface Accessors {

@@ -22,6 +22,8 @@ import { GuestConsole } from '../vmm/console.ts';
 import type { WorkerRequest } from './node-worker.ts';
 
 const wasmPageBytes = 65536;
+/** Of an executor's heap. It makes little garbage but while it compiles; V8's default would keep 32 MiB for that. */
+const maxYoungGenerationSizeMb = 8;
 const coreFile = new URL('../../build/core/core.wasm', import.meta.url);
 
 export interface HeadlessOptions extends MachineExtras {
@@ -223,7 +225,10 @@ class NodeExecutor {
   #settle: { resolve: (value: unknown) => void; reject: (error: Error) => void } | undefined;
 
   constructor() {
-    this.#worker = new Worker(new URL('./node-worker.mjs', import.meta.url), { execArgv: [] });
+    this.#worker = new Worker(new URL('./node-worker.mjs', import.meta.url), {
+      execArgv: [],
+      resourceLimits: { maxYoungGenerationSizeMb },
+    });
     this.#worker.on('message', (value) => {
       const settle = this.#settle;
       this.#settle = undefined;

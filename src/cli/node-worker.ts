@@ -1,6 +1,7 @@
 /** The headless machine's executor worker: a {@link Session} behind plain messages. See `headless.ts`. */
 import { randomBytes } from 'node:crypto';
 import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { parentPort } from 'node:worker_threads';
 import type { StartOptions } from '../abi/executor.ts';
 import { Session, type MachineExtras, type SessionLimits } from '../executor/session.ts';
@@ -12,11 +13,19 @@ export type WorkerRequest =
 // The engine heeds branch hints by itself from V8 13.7 on; the flags of other versions differ.
 const [major = 0, minor = 0] = process.versions.v8.split('.').map(Number);
 if (major < 13 || (major === 13 && minor < 7)) setFlagsFromString('--experimental-wasm-branch-hinting');
+// The only way to V8's collector from within a thread.
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 const session = new Session({
   nowNs: () => performance.now() * 1e6,
   calendarSeconds: () => Math.floor(Date.now() / 1000),
   randomSeed: () => randomBytes(8).readBigUInt64LE(),
+  collectGarbage: () => {
+    collect();
+    // Pages that a collection has emptied are given back by the next one.
+    collect();
+  },
 });
 
 async function answer(request: WorkerRequest): Promise<unknown> {

@@ -180,6 +180,8 @@ export const Vcpu = struct('Vcpu', 1, {
   unwind: 'u32',
   /** 1 when the instruction that ran last cast an interrupt shadow. */
   shadowFresh: 'u32',
+  /** Set to 1 whenever the mode is computed at CPL 3, and so when user code begins to run; the executor clears it. */
+  userRan: 'u32',
   /** An access that crosses pages or goes to a device is staged here: linear address, size, and 32 bytes. */
   bounceSize: 'u32',
   bounceLinear: 'u64',

@@ -75,6 +75,9 @@ export interface InterruptLine {
 export interface GuestMemory {
   read(gpa: number, length: number): Uint8Array;
   write(gpa: number, bytes: Uint8Array): void;
+  /** One byte, which makes no array. */
+  readByte(gpa: number): number;
+  writeByte(gpa: number, value: number): void;
 }
 
 /** Where a serial port gets bytes from and puts them to. */

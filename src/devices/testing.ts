@@ -59,4 +59,12 @@ export class FlatMemory implements GuestMemory {
   write(gpa: number, bytes: Uint8Array): void {
     this.bytes.set(bytes, gpa);
   }
+
+  readByte(gpa: number): number {
+    return this.bytes[gpa] ?? 0xff;
+  }
+
+  writeByte(gpa: number, value: number): void {
+    this.bytes[gpa] = value;
+  }
 }

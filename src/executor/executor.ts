@@ -21,6 +21,7 @@ import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
 import { instantiateCore, type Core } from './core.ts';
+import { IdleSleep, type Activity } from './idle.ts';
 import type { OutputWatch } from './output-watch.ts';
 import { publish, registerDump } from './published.ts';
 
@@ -32,8 +33,9 @@ const maxSlice = 20_000_000;
 const firstSlice = 100_000;
 /** The real clock's estimate of a deadline is off by more than this many instructions anyway. */
 const minRealSlice = 64;
-/** How often the registers are published while the guest computes. */
+/** How often the registers are published while the guest computes, and while it is quiet. */
 const publishNs = 20e6;
+const quietPublishNs = 250e6;
 
 export interface ExecutorOptions {
   readonly memory: WebAssembly.Memory;
@@ -46,6 +48,8 @@ export interface ExecutorOptions {
   readonly boot: () => void;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
+  /** Collects this thread's garbage, where the host has a way to ask for that. */
+  readonly collectGarbage?: (() => void) | undefined;
   /** A line for the developer. */
   readonly log?: (line: string) => void;
 }
@@ -70,10 +74,14 @@ export class Executor {
   readonly #boot: () => void;
   readonly #tier: TierName;
   readonly #compiler: Compiler | undefined;
+  readonly #collectGarbage: (() => void) | undefined;
+  /** Modules that had been compiled when garbage was last collected. */
+  #modulesTidied = 0;
   readonly #output: ByteRing;
   /** Words of the control page and of the vCPU that are looked at after every exit. */
   readonly #controlWords: Int32Array;
   readonly #retired: Uint32Array;
+  readonly #idleSleep = new IdleSleep();
   #limits: RunLimits = {};
   /** Guest time up to which the slice that runs was planned. */
   #plannedUntilNs = Infinity;
@@ -90,6 +98,7 @@ export class Executor {
     this.#control = pc.control;
     this.#nowNs = nowNs;
     this.#boot = boot;
+    this.#collectGarbage = options.collectGarbage;
     this.#output = new ByteRing(memory.buffer, pc.map.consoleOut);
     this.#controlWords = new Int32Array(memory.buffer, pc.map.control, Control.size >> 2);
     this.#retired = new Uint32Array(memory.buffer, pc.map.vcpu + Vcpu.offsets.retired, 2);
@@ -169,14 +178,16 @@ export class Executor {
       const until = clock.instructionsUntil(deadline);
       length = Math.min(length, clock.isVirtual ? until : Math.max(until, minRealSlice));
     }
-    this.#plannedUntilNs = deadline;
+    // Under the real clock a slice ends soon enough for what is due later than that.
+    this.#plannedUntilNs = clock.isVirtual ? deadline : Math.min(deadline, clock.nowNs() + sliceNs);
     this.#requestsSeen = this.#control.load('requestSerial');
     const before = this.retired;
     const start = this.#nowNs();
     const reason = this.#core.run(map.vcpu, length);
     const end = this.#nowNs();
     clock.endSlice();
-    this.#compiler?.serve();
+    // What an idle kernel does now and then would be hot in time; it is not worth a compilation.
+    if (!this.#idleSleep.quiet) this.#compiler?.serve();
     const { fields } = this.#control;
     fields.busyNs += end - start;
     fields.retired = this.retired;
@@ -319,15 +330,32 @@ export class Executor {
       clock.skipTo(deadline);
       return;
     }
-    clock.synchronize();
-    const timeoutMs = (deadline - clock.nowNs()) / 1e6;
+    const now = clock.synchronizedNs();
+    const timeoutMs = (this.#idleSleep.until(deadline, now, this.#activity(doorbell)) - now) / 1e6;
     if (timeoutMs <= 0) return;
     this.#control.setState('halted');
+    if (this.#idleSleep.quiet) this.#tidy();
     const start = this.#nowNs();
     // A kernel that ticks while it idles need not publish at each tick.
-    if (timeoutMs * 1e6 > publishNs || start - this.#publishedAtNs > publishNs) this.#publish();
+    const interval = this.#idleSleep.quiet ? quietPublishNs : publishNs;
+    if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
     this.#control.wait(doorbell, timeoutMs);
     this.#control.fields.idleNs += this.#nowNs() - start;
+  }
+
+  /** Compiling leaves garbage; a thread that then sleeps in `Atomics.wait` has no idle time in which V8 would collect it. */
+  #tidy(): void {
+    const modules = this.#compiler?.modules ?? 0;
+    if (modules === this.#modulesTidied) return;
+    this.#modulesTidied = modules;
+    this.#collectGarbage?.();
+  }
+
+  #activity(doorbell: number): Activity {
+    const { vcpu } = this.#pc;
+    const userRan = vcpu.userRan !== 0;
+    vcpu.userRan = 0;
+    return { userRan, doorbell, retired: this.retired };
   }
 
   /** Virtual clock: the guest does not run while its console is full, so that it cannot notice. */

@@ -48,6 +48,8 @@ export interface SessionHost {
   /** Seconds since 1970. */
   calendarSeconds(): number;
   randomSeed(): bigint;
+  /** Collects this thread's garbage; absent where the host has no way to ask for that. */
+  collectGarbage?(): void;
 }
 
 const wasmPageBytes = 65536;
@@ -121,9 +123,10 @@ export class Session implements ExecutorApi {
       pc.powerOn();
       boot();
     }
+    const collectGarbage = (): void => this.#host.collectGarbage?.();
     this.#memory = memory;
     this.#map = map;
-    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier, log: say });
+    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier, collectGarbage, log: say });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 

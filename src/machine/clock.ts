@@ -126,11 +126,20 @@ export class Clock implements TscClock {
     v.tscRetired = BigInt(s.baseRetired);
   }
 
+  /** The time that the guest would see after {@link synchronize}. */
+  synchronizedNs(): number {
+    return this.isVirtual ? this.nowNs() : this.#notBefore(this.#hostNowNs());
+  }
+
+  #notBefore(hostNs: number): number {
+    return Math.max(Math.floor(hostNs - this.#hostOffsetNs), this.nowNs());
+  }
+
   /** Start of a slice, and after every sleep: the real clock catches up with the host. */
   synchronize(): void {
     if (this.isVirtual) return;
     const host = this.#hostNowNs();
-    this.#rebase(Math.max(Math.floor(host - this.#hostOffsetNs), this.nowNs()));
+    this.#rebase(this.#notBefore(host));
     this.#sliceStartNs = host;
     this.#sliceStartRetired = this.#retiredNow();
   }

@@ -51,6 +51,19 @@ export class Dma implements GuestMemory {
     this.#store(gpa, bytes, false);
   }
 
+  readByte(gpa: number): number {
+    const entry = this.#table[Math.floor(gpa / pageBytes)] ?? 0;
+    return entry === 0 ? 0xff : (this.#bytes[entry - (entry % pageBytes) + (gpa % pageBytes)] ?? 0xff);
+  }
+
+  writeByte(gpa: number, value: number): void {
+    const entry = this.#table[Math.floor(gpa / pageBytes)] ?? 0;
+    if (entry === 0 || entry % 2 !== 0) return;
+    const host = entry - (entry % pageBytes) + (gpa % pageBytes);
+    this.#invalidate?.(host, 1);
+    this.#bytes[host] = value;
+  }
+
   /** A loader's write, which also fills read-only memory. */
   load(gpa: number, bytes: Uint8Array): void {
     this.#store(gpa, bytes, true);

@@ -29,6 +29,11 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** Sets an attribute only where it changes: any write makes the browser draw a frame. */
+export function setAttribute(element: Element, name: string, value: string): void {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
+}
+
 /** Paths on a 16 × 16 grid, drawn with the text's colour. */
 const iconPaths = {
   start: 'M5 3.200v9.600L12.5 8z',

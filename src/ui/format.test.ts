@@ -7,7 +7,13 @@ describe('format', () => {
   });
 
   it('writes speeds', () => {
-    expect([0, 0.3, 9.96, 231.4].map(speedText)).toEqual(['idle', '0.3 M instr/s', '10.0 M instr/s', '231 M instr/s']);
+    expect([0, 0.19, 0.3, 9.96, 231.4].map(speedText)).toEqual([
+      'idle',
+      'idle',
+      '0.3 M instr/s',
+      '10.0 M instr/s',
+      '231 M instr/s',
+    ]);
   });
 
   it('has a notice for everything but a running guest', () => {

@@ -1,6 +1,9 @@
 /** Words and numbers for people. */
 import type { GuestStatus } from '../vmm/index.ts';
 
+/** What stands for the speed of a guest that does nothing. */
+export const idleText = 'idle';
+
 /** `0:07`, `12:34`, `1:02:03`. */
 export function durationText(seconds: number): string {
   const whole = Math.floor(seconds);
@@ -9,9 +12,12 @@ export function durationText(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(whole % 60)}` : `${minutes}:${two(whole % 60)}`;
 }
 
+/** Below this many million instructions a second a guest does its housekeeping, and nothing else. */
+const idleMillions = 0.2;
+
 /** Million instructions a second, with as many digits as mean something. */
 export function speedText(millions: number): string {
-  if (millions < 0.05) return 'idle';
+  if (millions < idleMillions) return idleText;
   return `${millions < 10 ? millions.toFixed(1) : Math.round(millions)} M instr/s`;
 }
 

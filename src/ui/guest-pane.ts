@@ -2,7 +2,7 @@
  * its console. */
 import { messageOf, sizeText, type Coordinator, type GuestStatus } from '../vmm/index.ts';
 import { button, h, setText } from './dom.ts';
-import { durationText, noticeOf, speedText, stateText, type Notice } from './format.ts';
+import { durationText, idleText, noticeOf, speedText, stateText, type Notice } from './format.ts';
 import { GuestTerminal } from './terminal.ts';
 
 export interface PaneOptions {
@@ -28,6 +28,9 @@ export interface Pane {
   dispose(): void;
 }
 
+/** The facts of a guest that idles stand for so long: for each change the browser lays out, paints and composites. */
+const idleFactsMs = 10_000;
+
 export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): Pane {
   const { name, source } = vmm.get(id);
   const terminal = new GuestTerminal({
@@ -47,6 +50,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   const badge = h('span', { class: 'badge' });
   const facts = h('span', { class: 'facts' });
   const banner = noticeBanner();
+  let shown: { speed: string | undefined; atMs: number } = { speed: undefined, atMs: 0 };
   const element = h(
     'section',
     { class: 'pane', 'aria-label': name, 'data-guest': id, id: `pane-${id}` },
@@ -112,10 +116,13 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   function tick(): void {
     const { status } = vmm.get(id);
     const stats = vmm.stats(id);
-    const ram = sizeText(stats.ramBytes || source.memoryMiB * 2 ** 20);
-    const parts = [ram];
-    if (stats.instructions > 0) parts.unshift(`up ${durationText(stats.uptimeSeconds)}`);
-    if (status.state === 'running') parts.unshift(speedText(stats.millionInstructionsPerSecond));
+    const speed = status.state === 'running' ? speedText(stats.millionInstructionsPerSecond) : undefined;
+    const now = performance.now();
+    if (speed === idleText && shown.speed === idleText && now - shown.atMs < idleFactsMs) return;
+    shown = { speed, atMs: now };
+    const parts = speed === undefined ? [] : [speed];
+    if (stats.instructions > 0) parts.push(`up ${durationText(stats.uptimeSeconds)}`);
+    parts.push(sizeText(stats.ramBytes || source.memoryMiB * 2 ** 20));
     setText(facts, parts.join(' · '));
   }
 

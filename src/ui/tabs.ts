@@ -1,5 +1,5 @@
 /** The tabs of the guests (WAI-ARIA tabs pattern): arrows move, Enter goes into the console, Delete closes. */
-import { h, icon, setText } from './dom.ts';
+import { h, icon, setAttribute, setText } from './dom.ts';
 
 export interface Tab {
   readonly id: string;
@@ -69,7 +69,7 @@ export function tabStrip(actions: TabActions): TabStrip {
   return {
     element,
     update: (tabs, active) => {
-      element.hidden = tabs.length === 0;
+      if (element.hidden !== (tabs.length === 0)) element.hidden = tabs.length === 0;
       const keys = new Set([homeKey, ...tabs.map((tab) => tab.id)]);
       for (const [key, tab] of buttons) {
         if (keys.has(key)) continue;
@@ -81,14 +81,14 @@ export function tabStrip(actions: TabActions): TabStrip {
       for (const { id, name, state, title } of tabs) {
         const tab = buttons.get(id) ?? make(id);
         setText(tab.querySelector('.tab-name') ?? tab, name);
-        tab.dataset['state'] = state;
-        tab.title = title;
-        tab.setAttribute('aria-label', `${name}: ${state}`);
+        setAttribute(tab, 'data-state', state);
+        setAttribute(tab, 'title', title);
+        setAttribute(tab, 'aria-label', `${name}: ${state}`);
       }
       for (const [key, tab] of buttons) {
         const selected = key === (active ?? homeKey);
-        tab.setAttribute('aria-selected', String(selected));
-        tab.tabIndex = selected ? 0 : -1;
+        setAttribute(tab, 'aria-selected', String(selected));
+        setAttribute(tab, 'tabindex', selected ? '0' : '-1');
       }
     },
     focus: (id) => buttons.get(id ?? homeKey)?.focus(),

@@ -50,6 +50,7 @@ function flatData(cpu: usize, segment: i32): bool {
 export function updateMode(cpu: usize): void {
   const code = attributesOf(cpu, CS);
   const user = load<u32>(cpu, Vcpu.cpl) == 3;
+  if (user) store<u32>(cpu, 1, Vcpu.userRan);
   let key: u32 = user ? MODE_USER : 0;
   if (!paragraphs(cpu)) key |= MODE_PROTECTED;
   if (longMode(cpu) && code & ATTR_LONG) {

@@ -126,6 +126,11 @@ export class Compiler {
     return this.u32(this.cpu + Vcpu.offsets.arena) + Arena.header;
   }
 
+  /** Modules compiled since this executor took the guest over. */
+  get modules(): number {
+    return this.field('modules');
+  }
+
   private u32(address: number): number {
     return this.view.getUint32(address, true);
   }

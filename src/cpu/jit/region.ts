@@ -66,12 +66,15 @@ export interface FormTable {
   readonly direct: ReadonlySet<string>;
 }
 
+/** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
+const keptInstructions = 4000;
+
 /** A guest's decoded code in its memory. */
 export class DecodedCode {
   private readonly view: DataView;
   private readonly cpu: number;
   private readonly table: FormTable;
-  /** Records that have been read, by address, with the numbers of their forms. */
+  /** Records that have been read lately, by address, with the numbers of their forms. */
   private readonly read = new Map<number, { readonly number: number; readonly instruction: Instruction }>();
 
   constructor(buffer: ArrayBufferLike, cpu: number, table: FormTable) {
@@ -153,6 +156,7 @@ export class DecodedCode {
 
   /** The region around an instruction; undefined when nothing is decoded there. */
   plan(host: number, modeKey: number, limits: PlanLimits, extraEntry: boolean): RegionPlan | undefined {
+    if (this.read.size > keptInstructions) this.read.clear();
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
     const records = this.recordsOf(page, modeKey);

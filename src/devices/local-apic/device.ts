@@ -207,21 +207,21 @@ export class LocalApic implements Mmio, Msrs, Timed, Resettable {
     const s = this.#s;
     if (s.pvEoiAddress === 0 || this.#has(s.triggerMode, vector) || this.#highest(s.interruptRequest) >= 0) return;
     s.pvEoiArmed = 1;
-    this.#wires.memory.write(s.pvEoiAddress - 1, Uint8Array.of(1));
+    this.#wires.memory.writeByte(s.pvEoiAddress - 1, 1);
   }
 
   /** Sees whether the guest has ended the interrupt through the flag; with `disarm`, takes the flag back if not. */
   #syncPvEoi(disarm: boolean): void {
     const s = this.#s;
     if (s.pvEoiArmed === 0) return;
-    const flag = this.#wires.memory.read(s.pvEoiAddress - 1, 1)[0] ?? 0;
+    const flag = this.#wires.memory.readByte(s.pvEoiAddress - 1);
     if ((flag & 1) === 0) {
       s.pvEoiArmed = 0;
       const vector = this.#highest(s.inService);
       if (vector >= 0) this.#clear(s.inService, vector);
     } else if (disarm) {
       s.pvEoiArmed = 0;
-      this.#wires.memory.write(s.pvEoiAddress - 1, Uint8Array.of(0));
+      this.#wires.memory.writeByte(s.pvEoiAddress - 1, 0);
     }
   }
 

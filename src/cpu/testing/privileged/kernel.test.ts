@@ -18,7 +18,10 @@ const model: Readonly<Record<number, readonly number[]>> = {
   7: [0, 0x10_0081, 4, 0],
 };
 
-function run(slice: number): { output: string; retired: bigint } {
+function run(
+  slice: number,
+  after: (vcpu: ReturnType<typeof Vcpu.at>) => void = () => undefined,
+): { output: string; retired: bigint } {
   const memory = new WebAssembly.Memory({ initial: 2048, maximum: 65536, shared: true });
   const bytes = new Uint8Array(memory.buffer);
   const view = new DataView(memory.buffer);
@@ -66,7 +69,10 @@ function run(slice: number): { output: string; retired: bigint } {
   vcpu.segAttributes.set([0xc93, 0xc9b, 0xc93, 0xc93, 0xc93, 0xc93, 0x1_0000, 0x8b]);
   exports.attach(layout.cpu);
   let reason: number = exitReason.budget;
-  for (let n = 0; n < 100_000 && reason === exitReason.budget; n++) reason = exports.run(layout.cpu, slice);
+  for (let n = 0; n < 100_000 && reason === exitReason.budget; n++) {
+    reason = exports.run(layout.cpu, slice);
+    after(vcpu);
+  }
   expect(reason).toBe(exitReason.request);
   return { output, retired: vcpu.retired };
 }
@@ -75,6 +81,16 @@ function run(slice: number): { output: string; retired: bigint } {
 describe('privileged instructions', () => {
   const expected = readFileSync(at('expected.txt'), 'utf8');
   const whole = 100_000;
+
+  it('notes in the vCPU whenever user code runs', () => {
+    let user = 0;
+    run(1, (vcpu) => {
+      if (vcpu.cpl !== 3) vcpu.userRan = 0;
+      else if (vcpu.userRan === 1) user++;
+      else throw new Error(`user code at ${vcpu.rip.toString(16)} was not noted`);
+    });
+    expect(user).toBeGreaterThan(20);
+  });
 
   it('prints what the manual says', () => {
     expect(run(whole).output.replaceAll('E', '\nE')).toBe(expected);

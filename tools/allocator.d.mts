@@ -1,0 +1,1 @@
+export const allocatorEnvironment: Readonly<Record<string, string>>;
