@@ -383,7 +383,7 @@ function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boole
 }
 
 /** Helpers that the regions' own code calls. */
-function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
+export function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
   const instructions = plans.flatMap((plan) => plan.blocks.flatMap((block) => block.instructions));
   return new Set(instructions.flatMap((i) => (i.apart ? [] : i.facts.helpers)));
 }

@@ -11,7 +11,7 @@ import type { FlagLiveness } from './liveness.ts';
 import { labelParameter, RegionFrame } from './frame.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, RegionPlan } from './region.ts';
+import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
@@ -31,9 +31,20 @@ function headsOf(shape: Shape): readonly number[] {
   return shape.kind === 'block' ? [shape.node] : shape.heads;
 }
 
+/** Where the code of a block or of an instruction begins, in bytes of the function's code. */
+export interface Mark {
+  readonly at: number;
+  readonly block: BasicBlock;
+  /** Absent: the block. */
+  readonly instruction?: Instruction;
+}
+
 export class RegionWriter {
+  /** In the order of the code; where the tail begins, which all exits lead to. */
+  readonly marks: Mark[] = [];
+  tail = 0;
   private readonly plan: RegionPlan;
-  private readonly frame: RegionFrame;
+  readonly frame: RegionFrame;
   private readonly builder: RegionBuilder;
   private readonly code: Code;
   private readonly live: FlagLiveness;
@@ -67,6 +78,7 @@ export class RegionWriter {
     this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     code.end();
+    this.tail = code.bytes.length;
     this.exit();
     return this.labels;
   }
@@ -162,6 +174,7 @@ export class RegionWriter {
   private block(block: BasicBlock): void {
     const { code, frame, builder } = this;
     const { number, instructions } = block;
+    this.marks.push({ at: code.bytes.length, block });
     builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     const [first] = instructions;
@@ -177,6 +190,7 @@ export class RegionWriter {
     }
     code.get(frame.budget).i32(instructions.length).op('i32.sub').set(frame.budget);
     instructions.forEach((i, k) => {
+      this.marks.push({ at: code.bytes.length, block, instruction: i });
       builder.writeInstruction(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);
     });
     this.terminate(block);

@@ -55,6 +55,10 @@ const attributes = {
 
 /** A case machine with what stands around a processor: devices that write memory, and the NMI line. */
 export interface CoreMachine extends CaseMachine {
+  /** The machine's memory, where its vCPU lies in it, and the core's exports: for tests of the core's parts. */
+  readonly buffer: ArrayBufferLike;
+  readonly cpu: number;
+  call(name: string, ...args: (number | bigint)[]): number | bigint | undefined;
   /** Writes guest-physical memory (within one page) as a device does: the core is told of it. */
   deviceWrite(address: number, bytes: Uint8Array): void;
   raiseNmi(): void;
@@ -71,7 +75,8 @@ export function createCoreMachine(
 
 class CoreCaseMachine implements CoreMachine {
   private readonly core: Core;
-  private readonly buffer: ArrayBufferLike;
+  readonly buffer: ArrayBufferLike;
+  readonly cpu = layout.cpu;
   private readonly vcpu: ReturnType<typeof Vcpu.at>;
   private readonly frameTable: Uint32Array;
   private readonly bytes: Uint8Array;
@@ -126,7 +131,7 @@ class CoreCaseMachine implements CoreMachine {
     }
   }
 
-  private call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
+  call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
     const f = this.core[name];
     if (!f) throw new Error(`core.wasm does not export ${name}`);
     return f(...args);
