@@ -13,7 +13,7 @@
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { ControlPage, exitCounter, requestBit, type ExitCounter } from '../abi/control.ts';
-import type { GuestDefinition, GuestRings, StartOptions, StartResult } from '../abi/executor.ts';
+import type { GuestDefinition, GuestRings, RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
 import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { ExecutorResult } from '../executor/executor.ts';
 import type { MachineExtras, SessionLimits } from '../executor/session.ts';
@@ -121,6 +121,12 @@ export class HeadlessMachine {
   run(limits: SessionLimits = {}): Promise<ExecutorResult> {
     if (this.#executor === undefined) throw new Error('the machine has no executor: attach one first');
     return this.#executor.call({ call: 'run', limits }) as Promise<ExecutorResult>;
+  }
+
+  /** The compiled code of an address as text; while {@link run} is not under way. */
+  region(address: bigint): Promise<RegionResult> {
+    if (this.#executor === undefined) throw new Error('the machine has no executor: attach one first');
+    return this.#executor.call({ call: 'region', address }) as Promise<RegionResult>;
   }
 
   /** Resolves when the guest stands still. */

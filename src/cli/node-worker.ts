@@ -6,7 +6,8 @@ import { Session, type MachineExtras, type SessionLimits } from '../executor/ses
 
 export type WorkerRequest =
   | { readonly call: 'start'; readonly options: StartOptions; readonly extras: MachineExtras }
-  | { readonly call: 'run'; readonly limits: SessionLimits };
+  | { readonly call: 'run'; readonly limits: SessionLimits }
+  | { readonly call: 'region'; readonly address: bigint };
 
 const session = new Session({
   nowNs: () => performance.now() * 1e6,
@@ -15,7 +16,14 @@ const session = new Session({
 });
 
 async function answer(request: WorkerRequest): Promise<unknown> {
-  return request.call === 'start' ? session.start(request.options, request.extras) : session.runUntil(request.limits);
+  switch (request.call) {
+    case 'start':
+      return session.start(request.options, request.extras);
+    case 'run':
+      return session.runUntil(request.limits);
+    case 'region':
+      return session.region(request.address);
+  }
 }
 
 parentPort?.on('message', (request: WorkerRequest) => {

@@ -162,6 +162,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   requests: array('u32', requestCount),
   requestModes: array('u32', requestCount),
   requestRecords: array('u32', requestCount),
+  /** RIP of their pages' first bytes, where they ran. */
+  requestRips: array('u64', requestCount),
   /** List of regions that died; their slots are for the executor to free. */
   dead: 'u32',
   regionsKilled: 'u32',

@@ -13,10 +13,11 @@
  * and another executor may go on there.
  */
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
-import type { FinalState, RunResult } from '../abi/executor.ts';
+import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { Compiler, formTable } from '../cpu/jit/compiler.ts';
+import { regionsAt } from '../cpu/jit/region-at.ts';
 import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
@@ -117,6 +118,14 @@ export class Executor {
   /** Instructions retired since power-on. */
   get retired(): number {
     return (this.#retired[0] ?? 0) + (this.#retired[1] ?? 0) * 0x100000000;
+  }
+
+  /** The compiled code of an address as text, for the developer. */
+  region(address: bigint): RegionResult {
+    if (this.#compiler === undefined) {
+      return { ok: false, message: 'Nothing is compiled: the guest runs on the interpreter alone.' };
+    }
+    return regionsAt(this.#compiler, this.#core.memory.buffer, address);
   }
 
   /** Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks. */

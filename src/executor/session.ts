@@ -5,6 +5,7 @@
 import type {
   ExecutorApi,
   GuestDefinition,
+  RegionResult,
   RunResult,
   StartError,
   StartOptions,
@@ -131,6 +132,11 @@ export class Session implements ExecutorApi {
     const result = this.runUntil({});
     if (result.kind === 'matched') throw new Error('no text was waited for');
     return Promise.resolve(result);
+  }
+
+  region(address: bigint): Promise<RegionResult> {
+    if (this.#executor === undefined) throw new Error('start must have succeeded before region');
+    return Promise.resolve(this.#executor.region(address));
   }
 
   /** Blocks until the guest ends, is asked to leave, or meets a limit. */

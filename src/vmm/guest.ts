@@ -236,6 +236,13 @@ export class Guest {
     this.#requireLife('powered off', 'running').pulse(requestBit.powerButton);
   }
 
+  /** @throws VmmError `wrongState`, `noRegion` */
+  async region(address: bigint): Promise<string> {
+    const result = await this.#requireLife('asked for compiled code', 'running', 'paused').region(address);
+    if (!result.ok) throw new VmmError('noRegion', result.message);
+    return result.text;
+  }
+
   /** Ends it at once; nothing is written back. */
   async kill(): Promise<void> {
     this.#starting?.abort();

@@ -57,12 +57,16 @@ type Counter =
   | 'regionsEvicted'
   | 'compileMicroseconds';
 
-interface LiveRegion {
+/** A region that can be entered. */
+export interface LiveRegion {
   readonly address: number;
   readonly slot: number;
   readonly page: number;
   readonly modeKey: number;
   readonly offsets: ReadonlySet<number>;
+  /** Offsets of its entries, and RIP of the page where it was asked for. */
+  readonly entries: readonly number[];
+  readonly ripBase: bigint;
 }
 
 /** Instructions that one call compiles, at most, so that the guest does not stand still for long. */
@@ -93,7 +97,7 @@ export class Compiler {
   private readonly core: CompilerCore;
   private readonly cpu: number;
   private readonly view: DataView;
-  private readonly code: DecodedCode;
+  readonly code: DecodedCode;
   private readonly functions: Record<string, unknown>;
   private readonly maximum: { instructions: number; readonly regions: number };
   private readonly regions = new Map<number, LiveRegion>();
@@ -142,6 +146,12 @@ export class Compiler {
     this.maximum.instructions = instructions;
   }
 
+  /** The regions that live, the oldest first. */
+  liveRegions(): Iterable<LiveRegion> {
+    this.collect();
+    return this.regions.values();
+  }
+
   /** After the core's `attach`: all that was compiled is gone. */
   reset(tier: TierName): void {
     this.flushes = -1;
@@ -176,16 +186,17 @@ export class Compiler {
   // Requests. -------------------------------------------------------------------------------------------------------
 
   private takeRequests(count: number): RegionPlan[] {
-    const { requests, requestModes, requestRecords, requested } = ArenaHeader.offsets;
+    const { requests, requestModes, requestRecords, requestRips, requested } = ArenaHeader.offsets;
     const asked = Array.from({ length: count }, (_, k) => ({
       host: this.u32(this.header + requests + 4 * k),
       modeKey: this.u32(this.header + requestModes + 4 * k),
       record: this.u32(this.header + requestRecords + 4 * k),
+      ripBase: this.view.getBigUint64(this.header + requestRips + 8 * k, true),
     }));
     this.view.setUint32(this.header + requested, 0, true);
     const plans: RegionPlan[] = [];
     let instructions = 0;
-    for (const { host, modeKey, record } of asked) {
+    for (const { host, modeKey, record, ripBase } of asked) {
       const page = (host & ~0xfff) >>> 0;
       const covered = plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(host & 0xfff));
       if (covered) continue;
@@ -198,7 +209,7 @@ export class Compiler {
       }
       // What does not fit will be asked for again.
       if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
-      plans.push(plan);
+      plans.push({ ...plan, ripBase });
       instructions += plan.count;
       this.historyOf(page, modeKey).compiled++;
     }
@@ -311,7 +322,9 @@ export class Compiler {
       return false;
     }
     core.compiled.set(slot, run);
-    const region: LiveRegion = { address, slot, page: plan.page, modeKey: plan.modeKey, offsets };
+    const { page, modeKey, ripBase = 0n } = plan;
+    const entries = plan.entries.map((n) => plan.blocks[n]?.instructions[0]?.offset ?? 0);
+    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, ripBase };
     this.regions.set(address, region);
     const list = this.pages.get(plan.page) ?? new Set();
     this.pages.set(plan.page, list.add(region));

@@ -52,6 +52,8 @@ export interface RegionPlan {
   readonly count: number;
   /** 64-byte granules of the page that it is made from. */
   readonly granules: bigint;
+  /** RIP of the page where the code ran that was asked for: for people. */
+  readonly ripBase?: bigint;
 }
 
 export interface PlanLimits {
@@ -155,19 +157,35 @@ export class DecodedCode {
   plan(host: number, modeKey: number, limits: PlanLimits, extraEntry: boolean): RegionPlan | undefined {
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
-    const records = this.recordsOf(page, modeKey);
-    if (!records.has(start)) return undefined;
+    const { decoded, flow } = this.decodedIn(page, modeKey);
+    if (!decoded.has(start)) return undefined;
+    const members = component(start, flow, limits.instructions);
+    const entries = entriesOf(members, decoded, flow);
+    if (extraEntry || entries.size === 0) entries.add(start);
+    return layOut(page, modeKey, members, decoded, flow, entries);
+  }
+
+  /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
+  planAgain(
+    page: number,
+    modeKey: number,
+    offsets: ReadonlySet<number>,
+    entries: ReadonlySet<number>,
+  ): RegionPlan | undefined {
+    const { decoded, flow } = this.decodedIn(page, modeKey);
+    for (const offset of offsets) if (!decoded.has(offset)) return undefined;
+    return layOut(page, modeKey, offsets, decoded, flow, entries);
+  }
+
+  private decodedIn(page: number, modeKey: number): { decoded: Map<number, Instruction>; flow: Map<number, Flow> } {
     const decoded = new Map<number, Instruction>();
-    for (const [offset, record] of records) {
+    for (const [offset, record] of this.recordsOf(page, modeKey)) {
       const instruction = this.instruction(record);
       if (instruction) decoded.set(offset, instruction);
     }
     const flow = new Map<number, Flow>();
     for (const [offset, i] of decoded) flow.set(offset, flowOf(i, decoded));
-    const members = component(start, flow, limits.instructions);
-    const entries = entriesOf(members, decoded, flow);
-    if (extraEntry || entries.size === 0) entries.add(start);
-    return layOut(page, modeKey, members, decoded, flow, entries);
+    return { decoded, flow };
   }
 }
 

@@ -59,6 +59,8 @@ export interface CoreMachine extends CaseMachine {
   readonly buffer: ArrayBufferLike;
   readonly cpu: number;
   call(name: string, ...args: (number | bigint)[]): number | bigint | undefined;
+  /** Of the jit tier. */
+  readonly compiler: Compiler | undefined;
   /** Writes guest-physical memory (within one page) as a device does: the core is told of it. */
   deviceWrite(address: number, bytes: Uint8Array): void;
   raiseNmi(): void;
@@ -84,8 +86,7 @@ class CoreCaseMachine implements CoreMachine {
   private readonly observe: InstructionObserver | undefined;
   private readonly forms: readonly Form[];
   private readonly environment: EvaluatorEnvironment;
-  /** Of the jit tier. */
-  private readonly compiler: Compiler | undefined;
+  readonly compiler: Compiler | undefined;
   private readonly record: RecordCursor;
   /** Pages in use, guest-physical. */
   private pages: number[] = [];
