@@ -176,6 +176,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   modules: 'u32',
   regionInstructions: 'u32',
   moduleBytes: 'u32',
+  /** Modules that have a live region. */
+  modulesAlive: 'u32',
   /** Regions that live, that could not be compiled, and that were given up for others. */
   regionsAlive: 'u32',
   compileFailures: 'u32',

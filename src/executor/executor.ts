@@ -22,6 +22,7 @@ import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
 import { instantiateCore, type Core } from './core.ts';
+import { CounterPublisher } from './counters.ts';
 import type { OutputWatch } from './output-watch.ts';
 import { publish, registerDump } from './published.ts';
 
@@ -72,6 +73,7 @@ export class Executor {
   readonly #tier: TierName;
   readonly #compiler: Compiler | undefined;
   readonly #output: ByteRing;
+  readonly #counters: CounterPublisher;
   /** Words of the control page and of the vCPU that are looked at after every exit. */
   readonly #controlWords: Int32Array;
   readonly #retired: Uint32Array;
@@ -92,6 +94,7 @@ export class Executor {
     this.#nowNs = nowNs;
     this.#boot = boot;
     this.#output = new ByteRing(memory.buffer, pc.map.consoleOut);
+    this.#counters = new CounterPublisher(memory.buffer, pc.map, pc.control);
     this.#controlWords = new Int32Array(memory.buffer, pc.map.control, Control.size >> 2);
     this.#retired = new Uint32Array(memory.buffer, pc.map.vcpu + Vcpu.offsets.retired, 2);
     this.#core = instantiateCore(memory, module, pc, {
@@ -113,6 +116,7 @@ export class Executor {
   #attach(): void {
     this.#core.attach(this.#pc.map.vcpu);
     this.#compiler?.reset(this.#tier);
+    this.#counters.restart();
   }
 
   /** Instructions retired since power-on. */
@@ -269,6 +273,7 @@ export class Executor {
   }
 
   #reset(): void {
+    this.#counters.publish();
     this.#control.fields.resets++;
     this.#pc.reset();
     this.#boot();
@@ -345,5 +350,6 @@ export class Executor {
   #publish(): void {
     this.#publishedAtNs = this.#nowNs();
     publish(this.#control, this.#pc);
+    this.#counters.publish();
   }
 }

@@ -1,5 +1,5 @@
 /** Words and numbers for people. */
-import type { GuestStatus } from '../vmm/index.ts';
+import type { GuestStats, GuestStatus } from '../vmm/index.ts';
 
 /** `0:07`, `12:34`, `1:02:03`. */
 export function durationText(seconds: number): string {
@@ -13,6 +13,17 @@ export function durationText(seconds: number): string {
 export function speedText(millions: number): string {
   if (millions < 0.05) return 'idle';
   return `${millions < 10 ? millions.toFixed(1) : Math.round(millions)} M instr/s`;
+}
+
+/** What runs the guest's code: lately, and what has been compiled for it. */
+export function tiersText({ compiledShare, compiler }: Pick<GuestStats, 'compiledShare' | 'compiler'>): string {
+  if (compiler.regions === 0) return 'All of its code is interpreted.';
+  const { regionsAlive, modulesAlive, milliseconds } = compiler;
+  const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
+  return (
+    `${Math.round(100 * compiledShare)} % by compiled code: ${plural(regionsAlive, 'region')} in ` +
+    `${plural(modulesAlive, 'module')}; compiling took ${(milliseconds / 1000).toFixed(1)} s.`
+  );
 }
 
 /** One word for a badge. */

@@ -2,7 +2,7 @@
  * its console. */
 import { messageOf, sizeText, type Coordinator, type GuestStatus } from '../vmm/index.ts';
 import { button, h, setText } from './dom.ts';
-import { durationText, noticeOf, speedText, stateText, type Notice } from './format.ts';
+import { durationText, noticeOf, speedText, stateText, tiersText, type Notice } from './format.ts';
 import { GuestTerminal } from './terminal.ts';
 
 export interface PaneOptions {
@@ -117,6 +117,8 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     if (stats.instructions > 0) parts.unshift(`up ${durationText(stats.uptimeSeconds)}`);
     if (status.state === 'running') parts.unshift(speedText(stats.millionInstructionsPerSecond));
     setText(facts, parts.join(' · '));
+    const tiers = status.state === 'running' ? tiersText(stats) : '';
+    if (facts.title !== tiers) facts.title = tiers;
   }
 
   update();

@@ -53,6 +53,7 @@ type Counter =
   | 'regionInstructions'
   | 'moduleBytes'
   | 'regionsAlive'
+  | 'modulesAlive'
   | 'compileFailures'
   | 'regionsEvicted'
   | 'compileMicroseconds';
@@ -67,6 +68,12 @@ export interface LiveRegion {
   /** Offsets of its entries, and RIP of the page where it was asked for. */
   readonly entries: readonly number[];
   readonly ripBase: bigint;
+  readonly module: LiveModule;
+}
+
+/** A module, which goes when none of its regions lives. */
+interface LiveModule {
+  regions: number;
 }
 
 /** Instructions that one call compiles, at most, so that the guest does not stand still for long. */
@@ -157,7 +164,9 @@ export class Compiler {
     this.flushes = -1;
     this.tier = tier;
     this.collect();
-    this.view.setUint32(this.header + ArenaHeader.offsets.regionsAlive, 0, true);
+    for (const gauge of ['regionsAlive', 'modulesAlive'] as const) {
+      this.view.setUint32(this.header + ArenaHeader.offsets[gauge], 0, true);
+    }
     this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
   }
 
@@ -254,10 +263,11 @@ export class Compiler {
       this.failed(plans, error);
       return;
     }
+    const module: LiveModule = { regions: 0 };
     for (const { plan, name, labels } of built.regions) {
       const run = built.instance.exports[name];
       // Without room for it the arena has been emptied: what the other plans name is gone, too.
-      if (typeof run === 'function' && !this.install(plan, run as () => number, labels)) return;
+      if (typeof run === 'function' && !this.install(plan, run as () => number, labels, module)) return;
     }
   }
 
@@ -304,7 +314,12 @@ export class Compiler {
     return { regions, instance: new WebAssembly.Instance(module, { core }) };
   }
 
-  private install(plan: RegionPlan, run: () => number, labels: ReadonlyMap<number, number>): boolean {
+  private install(
+    plan: RegionPlan,
+    run: () => number,
+    labels: ReadonlyMap<number, number>,
+    module: LiveModule,
+  ): boolean {
     const { core, cpu } = this;
     const { offsets } = plan;
     for (const old of [...(this.pages.get(plan.page) ?? [])]) {
@@ -324,12 +339,13 @@ export class Compiler {
     core.compiled.set(slot, run);
     const { page, modeKey, ripBase = 0n } = plan;
     const entries = plan.entries.map((n) => plan.blocks[n]?.instructions[0]?.offset ?? 0);
-    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, ripBase };
+    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, ripBase, module };
     this.regions.set(address, region);
     const list = this.pages.get(plan.page) ?? new Set();
     this.pages.set(plan.page, list.add(region));
     this.count('regions', 1);
     this.count('regionsAlive', 1);
+    if (module.regions++ === 0) this.count('modulesAlive', 1);
     for (const entry of plan.entries) {
       const record = plan.blocks[entry]?.instructions[0]?.record;
       if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
@@ -375,6 +391,7 @@ export class Compiler {
 
   private free(region: LiveRegion): void {
     this.count('regionsAlive', -1);
+    if (--region.module.regions === 0) this.count('modulesAlive', -1);
     this.core.compiled.set(region.slot, null);
     this.freeSlots.push(region.slot);
   }
