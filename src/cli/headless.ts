@@ -14,6 +14,8 @@ import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import { ControlPage, requestBit } from '../abi/control.ts';
 import type { GuestDefinition, GuestRings, RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
+import { formTable } from '../cpu/jit/compiler.ts';
+import { readFormCounts, type FormCount } from '../cpu/jit/form-counts.ts';
 import { readStatistics, type Statistics } from '../abi/statistics.ts';
 import type { ExecutorResult } from '../executor/executor.ts';
 import type { MachineExtras, SessionLimits } from '../executor/session.ts';
@@ -42,6 +44,8 @@ export class StartFailure extends Error {
 export interface MachineStats extends Statistics {
   readonly millionInstructionsPerSecond: number;
   readonly memory: { readonly ramBytes: number; readonly totalBytes: number };
+  /** Where forms are counted ({@link MachineExtras.countForms}): since this executor took the guest over. */
+  readonly forms?: readonly FormCount[];
 }
 
 /** Compiles the core that `npm run build:core` has made. */
@@ -164,13 +168,15 @@ export class HeadlessMachine {
   }
 
   get stats(): MachineStats {
-    const { ramBytes, totalBytes } = memoryMap(this.#options.ramBytes);
+    const { ramBytes, totalBytes, arena } = memoryMap(this.#options.ramBytes);
+    const forms = (): FormCount[] => readFormCounts(this.#memory.buffer, arena, formTable(this.#module));
     const statistics = readStatistics(this.control);
     const { instructions, busySeconds } = statistics;
     return {
       ...statistics,
       millionInstructionsPerSecond: busySeconds === 0 ? 0 : instructions / busySeconds / 1e6,
       memory: { ramBytes, totalBytes },
+      ...(this.#options.countForms ? { forms: forms() } : {}),
     };
   }
 }

@@ -22,6 +22,7 @@ export interface VmOptions {
   readonly until: RegExp | undefined;
   readonly timeoutSeconds: number | undefined;
   readonly stats: string | undefined;
+  readonly countForms: boolean;
   /** Addresses whose compiled code is printed at the end. */
   readonly dumpRegions: readonly bigint[];
 }
@@ -49,6 +50,8 @@ export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
   --until REGEX         end with exit code 0 when the serial output matches
   --timeout SECONDS     end with exit code 124 after this time
   --stats FILE.json     write what was counted
+  --count-forms         in the file of --stats, how often the interpreter, and forms' functions for compiled code, ran
+                        which instructions; the interpreter is slow with it
   --dump-region ADDR    print the guest's code at a hexadecimal RIP and what it was compiled to, on standard error,
                         when the run ends (by itself, --until, --timeout, a signal); may be given several times
   --tier TIER           interpreter, jit (all is compiled before it runs) or auto (default: what is hot)`;
@@ -82,6 +85,7 @@ interface Draft {
   until: RegExp | undefined;
   timeoutSeconds: number | undefined;
   stats: string | undefined;
+  countForms: boolean;
   dumpRegions: bigint[];
 }
 
@@ -92,6 +96,9 @@ const flags: Readonly<Record<string, (draft: Draft) => void>> = {
   nodefaults: () => {},
   'no-reboot': (draft) => {
     draft.noReboot = true;
+  },
+  'count-forms': (draft) => {
+    draft.countForms = true;
   },
 };
 
@@ -165,11 +172,15 @@ export function parseOptions(args: readonly string[]): VmOptions {
     until: undefined,
     timeoutSeconds: undefined,
     stats: undefined,
+    countForms: false,
     dumpRegions: [],
   };
   for (let at = 0; at < args.length;) at = parseOne(draft, args, at);
   const { kernel } = draft;
   if (kernel === undefined) throw new UsageError('-kernel FILE is needed: there is no firmware to boot from a disk');
+  if (draft.countForms && draft.stats === undefined) {
+    throw new UsageError('--count-forms needs --stats FILE.json, where the counts are written');
+  }
   return { ...draft, kernel };
 }
 

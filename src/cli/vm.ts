@@ -114,6 +114,7 @@ async function main(args: readonly string[]): Promise<number> {
     noReboot: options.noReboot,
     cpuModel: options.cpuModel,
     tier: options.tier,
+    countForms: options.countForms,
     ...(options.icount?.shift === undefined ? {} : { clockShift: options.icount.shift }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
   });

@@ -14,6 +14,8 @@ const fillLogEntries = 8192;
 const entryBuckets = 4096;
 const heatCounters = 4096;
 const requestCount = 16;
+/** More than there are forms. */
+const countedForms = 8192;
 
 /** A TLB entry: the linear page it maps (all ones when empty), what to add to a linear address to get a host one. */
 export const TlbEntry = struct('TlbEntry', 1, { tag: 'u64', addend: 'u32', flags: 'u32' });
@@ -95,6 +97,8 @@ const header = fillLog + fillLogEntries * 4;
 const headerBytes = 2048;
 const tables = header + headerBytes;
 const tablesBytes = 256 * 1024;
+const formCounts = tables + tablesBytes;
+const formCountBytes = countedForms * 4;
 
 /** Places in the arena, in bytes from its start, and their sizes. */
 export const Arena = {
@@ -122,8 +126,14 @@ export const Arena = {
   tablesBytes,
   /** Places in `ArenaHeader.requests`. */
   requestCount,
+  /**
+   * Two tables of u32 by the number of a form, where they were asked for (`ArenaHeader.countForms`): instructions that
+   * the interpreter began, and those that compiled code had done by their form's function.
+   */
+  formCounts,
+  formCountBytes,
   /** The code map, 16 bytes per frame, then the records. */
-  codeMap: tables + tablesBytes,
+  codeMap: formCounts + 2 * formCountBytes,
 } as const;
 
 export const ArenaHeader = struct('ArenaHeader', 1, {
@@ -155,6 +165,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   userCodePages: array('u64', 64),
   /** A value of `tierCode`: set by the executor after `attach`. */
   tier: 'u32',
+  /** 1: `Arena.formCounts` is kept, which makes the interpreter slow; set as `tier` is. */
+  countForms: 'u32',
   /** Instructions that the interpreter runs before the next sample of the profile. */
   untilSample: 'u32',
   /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */

@@ -15,6 +15,7 @@
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
 import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { Compiler, formTable } from '../cpu/jit/compiler.ts';
 import { regionsAt } from '../cpu/jit/region-at.ts';
@@ -48,6 +49,8 @@ export interface ExecutorOptions {
   readonly boot: () => void;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
+  /** Counts instructions that are not compiled code's own by form (`cpu/jit/form-counts.ts`); slow. */
+  readonly countForms?: boolean | undefined;
   /** A line for the developer. */
   readonly log?: (line: string) => void;
 }
@@ -71,6 +74,7 @@ export class Executor {
   readonly #nowNs: () => number;
   readonly #boot: () => void;
   readonly #tier: TierName;
+  readonly #countForms: boolean;
   readonly #compiler: Compiler | undefined;
   readonly #output: ByteRing;
   readonly #counters: CounterPublisher;
@@ -104,8 +108,10 @@ export class Executor {
       },
     });
     this.#tier = options.tier ?? 'auto';
+    this.#countForms = options.countForms ?? false;
     if (this.#tier !== 'interpreter') {
       this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6, {
+        countForms: this.#countForms,
         onFailure: (error) =>
           options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
       });
@@ -114,7 +120,9 @@ export class Executor {
   }
 
   #attach(): void {
-    this.#core.attach(this.#pc.map.vcpu);
+    const { vcpu, arena } = this.#pc.map;
+    this.#core.attach(vcpu);
+    ArenaHeader.at(this.#core.memory.buffer, arena + Arena.header).countForms = this.#countForms ? 1 : 0;
     this.#compiler?.reset(this.#tier);
     this.#counters.restart();
   }

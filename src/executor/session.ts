@@ -34,6 +34,8 @@ export interface MachineExtras {
   readonly seed?: bigint;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName;
+  /** Counts what is not compiled code's own by form; slow. */
+  readonly countForms?: boolean;
 }
 
 /** {@link RunLimits} as a message can carry them. */
@@ -124,7 +126,16 @@ export class Session implements ExecutorApi {
     }
     this.#memory = memory;
     this.#map = map;
-    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier, log: say });
+    this.#executor = new Executor({
+      memory,
+      module,
+      pc,
+      nowNs,
+      boot,
+      tier: extras.tier,
+      countForms: extras.countForms,
+      log: say,
+    });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 

@@ -42,6 +42,8 @@ export interface CompilerOptions {
   readonly regionInstructions?: number;
   /** Regions that may live at once; beyond, the oldest are given up. */
   readonly regions?: number;
+  /** Counts what compiled code has done by forms' functions (`Arena.formCounts`). */
+  readonly countForms?: boolean;
   /** Is told why a region could not be compiled: a defect, but not for the guest, whose code is interpreted then. */
   readonly onFailure?: (error: Error) => void;
 }
@@ -127,7 +129,8 @@ export class Compiler {
     this.onFailure = options.onFailure ?? ((): void => undefined);
     this.view = new DataView(core.memory.buffer);
     this.code = new DecodedCode(core.memory.buffer, cpu, table);
-    this.functions = core as unknown as Record<string, unknown>;
+    const functions = core as unknown as Record<string, unknown>;
+    this.functions = options.countForms ? { ...functions, runForm: functions.countedRunForm } : functions;
     this.maximum = { instructions: options.regionInstructions ?? 1000, regions: options.regions ?? 6000 };
   }
 
