@@ -227,13 +227,18 @@ export function writeDispatch(
   // All is to be compiled: ask, unless that has been declined, or a single step has begun already.
   code.get(forced).get(budget).i32(1).op('i32.gt_u').op('i32.and').if();
   code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.ge_u').if();
-  code
-    .get(record)
-    .memory('i32.load8_u', Record.offsets.flags)
-    .i32(recordFlags.declined)
-    .op('i32.and')
-    .op('i32.eqz')
-    .if();
+  const hasFlag = (flag: number): Code =>
+    code.get(record).memory('i32.load8_u', Record.offsets.flags).i32(flag).op('i32.and');
+  // Behind an instruction that was done apart, the next record may have an entry.
+  hasFlag(recordFlags.entered).if();
+  storeRip();
+  storeBudget();
+  code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if();
+  returnJump();
+  code.end().get(found).set(record);
+  isCompiled();
+  code.brIf(next).end();
+  hasFlag(recordFlags.declined).op('i32.eqz').if();
   code.get(cpu).get(record).call(core.request).if();
   storeRip();
   storeBudget();

@@ -16,6 +16,7 @@ import { Vcpu } from '../state.ts';
 import { tierCode } from '../status.ts';
 import type { FunctionBuilder } from '../../wasm/encoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
+import { decodeAhead } from './decode-ahead.ts';
 import { FormFactsCache } from './facts.ts';
 import { compiledFunctions } from './region-builder.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -33,6 +34,8 @@ export interface CompilerCore {
   addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
   publish(cpu: number, region: number): void;
   removeRegion(cpu: number, region: number): void;
+  /** The record at Vcpu.rip, decoded if need be; 0: an exception is pending. */
+  lookup(cpu: number): number;
   /** Forgets everything decoded, and with it everything compiled. */
   flushBlocks(cpu: number): void;
 }
@@ -214,7 +217,14 @@ export class Compiler {
       if (covered) continue;
       const old = this.regionOf(page, modeKey, host & 0xfff);
       if (!this.worthwhile(page, modeKey, old !== undefined)) continue;
-      const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined);
+      const kept: number[] = [];
+      if (this.tier === 'jit') {
+        decodeAhead(this.core, this.cpu, this.code, { page, start: host & 0xfff, modeKey, ripBase }, this.maximum);
+        // Without room the arena has been emptied, and with it what was asked for.
+        if (this.field('arenaFlushes') !== this.flushes) break;
+        for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) kept.push(...r.entries);
+      }
+      const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined, kept);
       if (!plan) {
         this.declineRecord(record);
         continue;
