@@ -23,6 +23,7 @@ export interface VmOptions {
   readonly timeoutSeconds: number | undefined;
   readonly stats: string | undefined;
   readonly countForms: boolean;
+  readonly debugCompiled: boolean;
   /** Addresses whose compiled code is printed at the end. */
   readonly dumpRegions: readonly bigint[];
 }
@@ -52,6 +53,7 @@ export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
   --stats FILE.json     write what was counted
   --count-forms         in the file of --stats, how often the interpreter, and forms' functions for compiled code, ran
                         which instructions; the interpreter is slow with it
+  --debug-compiled      compiled code checks its invariants at each block; a violation ends the machine
   --dump-region ADDR    print the guest's code at a hexadecimal RIP and what it was compiled to, on standard error,
                         when the run ends (by itself, --until, --timeout, a signal); may be given several times
   --tier TIER           interpreter, jit (all is compiled before it runs) or auto (default: what is hot)`;
@@ -86,6 +88,7 @@ interface Draft {
   timeoutSeconds: number | undefined;
   stats: string | undefined;
   countForms: boolean;
+  debugCompiled: boolean;
   dumpRegions: bigint[];
 }
 
@@ -96,6 +99,9 @@ const flags: Readonly<Record<string, (draft: Draft) => void>> = {
   nodefaults: () => {},
   'no-reboot': (draft) => {
     draft.noReboot = true;
+  },
+  'debug-compiled': (draft) => {
+    draft.debugCompiled = true;
   },
   'count-forms': (draft) => {
     draft.countForms = true;
@@ -173,6 +179,7 @@ export function parseOptions(args: readonly string[]): VmOptions {
     timeoutSeconds: undefined,
     stats: undefined,
     countForms: false,
+    debugCompiled: false,
     dumpRegions: [],
   };
   for (let at = 0; at < args.length;) at = parseOne(draft, args, at);

@@ -115,6 +115,7 @@ async function main(args: readonly string[]): Promise<number> {
     cpuModel: options.cpuModel,
     tier: options.tier,
     countForms: options.countForms,
+    debugCompiled: options.debugCompiled,
     ...(options.icount?.shift === undefined ? {} : { clockShift: options.icount.shift }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
   });

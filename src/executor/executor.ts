@@ -49,6 +49,8 @@ export interface ExecutorOptions {
   readonly boot: () => void;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
+  /** Compiled code checks its invariants at each block (`cpu/jit/invariants.ts`): a violation ends the executor. */
+  readonly debugCompiled?: boolean | undefined;
   /** Counts instructions that are not compiled code's own by form (`cpu/jit/form-counts.ts`); slow. */
   readonly countForms?: boolean | undefined;
   /** A line for the developer. */
@@ -112,6 +114,7 @@ export class Executor {
     if (this.#tier !== 'interpreter') {
       this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6, {
         countForms: this.#countForms,
+        debug: options.debugCompiled ?? false,
         onFailure: (error) =>
           options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
       });

@@ -34,6 +34,8 @@ export interface MachineExtras {
   readonly seed?: bigint;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName;
+  /** Compiled code checks its invariants at each block: a violation ends the executor. */
+  readonly debugCompiled?: boolean;
   /** Counts what is not compiled code's own by form; slow. */
   readonly countForms?: boolean;
 }
@@ -126,16 +128,8 @@ export class Session implements ExecutorApi {
     }
     this.#memory = memory;
     this.#map = map;
-    this.#executor = new Executor({
-      memory,
-      module,
-      pc,
-      nowNs,
-      boot,
-      tier: extras.tier,
-      countForms: extras.countForms,
-      log: say,
-    });
+    const { tier, countForms, debugCompiled } = extras;
+    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier, countForms, debugCompiled, log: say });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 

@@ -20,6 +20,7 @@ import { decodeAhead } from './decode-ahead.ts';
 import { FormFactsCache } from './facts.ts';
 import { compiledFunctions } from './region-builder.ts';
 import { RegionWriter } from './region-writer.ts';
+import { importViolated, InvariantChecks, violationMessage } from './invariants.ts';
 import type { FormTable, RegionPlan } from './region.ts';
 import { DecodedCode } from './region.ts';
 
@@ -45,6 +46,8 @@ export interface CompilerOptions {
   readonly regionInstructions?: number;
   /** Regions that may live at once; beyond, the oldest are given up. */
   readonly regions?: number;
+  /** Has the code check its invariants at each block (`invariants.ts`); a violation throws. */
+  readonly debug?: boolean;
   /** Counts what compiled code has done by forms' functions (`Arena.formCounts`). */
   readonly countForms?: boolean;
   /** Is told why a region could not be compiled: a defect, but not for the guest, whose code is interpreted then. */
@@ -124,11 +127,13 @@ export class Compiler {
   private waited = 0;
   private readonly nowMs: () => number;
   private readonly onFailure: (error: Error) => void;
+  private readonly debug: boolean;
 
   constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
     this.core = core;
     this.cpu = cpu;
     this.nowMs = nowMs;
+    this.debug = options.debug ?? false;
     this.onFailure = options.onFailure ?? ((): void => undefined);
     this.view = new DataView(core.memory.buffer);
     this.code = new DecodedCode(core.memory.buffer, cpu, table);
@@ -311,10 +316,11 @@ export class Compiler {
   private build(plans: readonly RegionPlan[]): Built {
     const m = new ModuleBuilder();
     const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
+    const checks = this.debug ? new InvariantChecks(importViolated(m)) : undefined;
     const regions = plans.map((plan, k) => {
       const name = `region${k}`;
       const f: FunctionBuilder = m.function(name, ['i32', 'i32'], ['i32']);
-      const labels = new RegionWriter(f, plan, calls).write();
+      const labels = new RegionWriter(f, plan, calls, checks).write();
       m.exportFunction(name, f);
       this.count('regionInstructions', plan.count);
       return { plan, name, labels };
@@ -324,7 +330,10 @@ export class Compiler {
     this.count('modules', 1);
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
     const core = this.functions;
-    return { regions, instance: new WebAssembly.Instance(module, { core }) };
+    const violated = (violation: number, offset: number): never => {
+      throw new Error(violationMessage(violation, offset));
+    };
+    return { regions, instance: new WebAssembly.Instance(module, { core, debug: { violated } }) };
   }
 
   private install(

@@ -9,6 +9,7 @@ import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
 import { labelParameter, RegionFrame } from './frame.ts';
+import type { InvariantChecks } from './invariants.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
@@ -53,9 +54,12 @@ export class RegionWriter {
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
   private readonly calls: CompiledCalls;
+  private readonly checks: InvariantChecks | undefined;
 
-  constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls) {
+  /** With `checks` the code checks itself at each block. */
+  constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
     this.plan = plan;
+    this.checks = checks;
     this.calls = calls;
     this.frame = new RegionFrame(f, plan);
     this.builder = new RegionBuilder(this.frame, calls);
@@ -72,6 +76,7 @@ export class RegionWriter {
       entries: plan.entries,
     });
     this.assignLabels(plan.entries, shapes);
+    this.checks?.atEntry(frame, plan);
     frame.enter();
     code.block();
     frame.leave = code.depth;
@@ -189,6 +194,7 @@ export class RegionWriter {
       code.end();
     }
     code.get(frame.budget).i32(instructions.length).op('i32.sub').set(frame.budget);
+    this.checks?.atBlock(frame, this.plan, block);
     instructions.forEach((i, k) => {
       this.marks.push({ at: code.bytes.length, block, instruction: i });
       builder.writeInstruction(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);

@@ -125,6 +125,7 @@ class CoreCaseMachine implements CoreMachine {
     if (tier === 'jit') {
       const core = this.core as unknown as CompilerCore;
       this.compiler = new Compiler(core, layout.cpu, formTable(module, options.table), () => performance.now(), {
+        debug: options.debugCompiled ?? false,
         onFailure: (error) => {
           throw error;
         },
