@@ -94,6 +94,37 @@ test.describe('one guest', () => {
     expect(await vmm.run(i386, 'uname -m')).toBe('i686');
   });
 
+  test('tells its tiers, and shows any compiled code beside the guest', async ({ vmm, page }) => {
+    await vmm.run(i386, 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo done');
+    const { instructions, tiers, core, compiler, exits } = await vmm.stats(i386);
+    expect(tiers.compiled).toBeGreaterThan(instructions / 10);
+    expect(tiers.interpreted + tiers.compiled).toBeGreaterThan(instructions * 0.9);
+    expect(tiers.interpreted + tiers.compiled).toBeLessThanOrEqual(instructions * 1.1);
+    expect(compiler.regionsAlive).toBeGreaterThan(0);
+    expect(compiler.modulesAlive).toBeGreaterThan(0);
+    expect(compiler.modulesAlive).toBeLessThanOrEqual(compiler.modules);
+    expect(compiler.milliseconds).toBeGreaterThan(0);
+    expect(compiler.exits.go).toBeGreaterThan(0);
+    expect(core.tlbMisses).toBeGreaterThan(0);
+    expect(core.invalidations).toBeGreaterThan(0);
+    expect(exits.portWrite.count).toBeGreaterThan(0);
+    await expect.poll(() => vmm.pane(i386).locator('.facts').getAttribute('title')).toContain('by compiled code');
+
+    const region = (address: string) =>
+      page.evaluate(([id, at]) => window.tabvisor.region(id, at).catch((error: Error) => error.message), [
+        i386,
+        address,
+      ] as const);
+    const refusal = await region('0');
+    const nearest = /The nearest of \d+ regions?: ([0-9a-f]+) to /.exec(refusal)?.[1] ?? '';
+    expect(nearest, refusal).not.toBe('');
+    const text = await region(nearest);
+    expect(text).toMatch(new RegExp(`^region .*32-bit code`, 'm'));
+    expect(text).toMatch(new RegExp(`;; ${nearest}  [a-z]`));
+    // The guest goes on as before.
+    expect(await vmm.run(i386, 'uname -m')).toBe('i686');
+  });
+
   test('resets, and boots again', async ({ vmm }) => {
     const from = await vmm.position(i386);
     await vmm.pane(i386).getByRole('button', { name: 'Reset' }).click();

@@ -145,6 +145,8 @@ export const Control = struct('Control', 1, {
 
   exitCounts: array('f64', 32),
   exitTimeNs: array('f64', 32),
+  /** What the executor's derived state counts, by `guestCounter` (`statistics.ts`); published with the registers. */
+  counters: array('f64', 32),
 });
 
 type WaitableField = 'doorbell' | 'request' | 'requestSerial' | 'acknowledge' | 'acknowledgeSerial' | 'state';

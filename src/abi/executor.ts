@@ -6,6 +6,7 @@
  *
  *     start(options) → lays the machine out in the memory (unless it is there already), loads the kernel, wires devices;
  *                      does not run the guest
+ *     region(a)      → the compiled code of an address as text, for the developer; with mail, like all but start and run
  *     run()          → blocks the worker and runs the guest until it ends, is asked to stop, or has mail
  *                      (requests, input and pauses go through the control page and do not end it)
  *
@@ -92,8 +93,14 @@ export type RunResult =
 
 export type FinalState = Extract<GuestState, 'stopped' | 'poweredOff' | 'debugExit' | 'crashed' | 'resetStopped'>;
 
+/** Compiled code beside the guest's own, for the developer. `message` is a whole sentence that says what is there instead. */
+export type RegionResult =
+  { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string };
+
 /** What an executor worker exposes through Comlink. */
 export interface ExecutorApi {
   start(options: StartOptions): Promise<StartResult>;
   run(): Promise<RunResult>;
+  /** The regions that hold the instruction at an address: RIP where it ran when it was asked to be compiled. */
+  region(address: bigint): Promise<RegionResult>;
 }

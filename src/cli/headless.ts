@@ -12,9 +12,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
-import { ControlPage, exitCounter, requestBit, type ExitCounter } from '../abi/control.ts';
-import type { GuestDefinition, GuestRings, StartOptions, StartResult } from '../abi/executor.ts';
-import { Arena, ArenaHeader } from '../cpu/arena.ts';
+import { ControlPage, requestBit } from '../abi/control.ts';
+import type { GuestDefinition, GuestRings, RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
+import { formTable } from '../cpu/jit/compiler.ts';
+import { readFormCounts, type FormCount } from '../cpu/jit/form-counts.ts';
+import { readStatistics, type Statistics } from '../abi/statistics.ts';
 import type { ExecutorResult } from '../executor/executor.ts';
 import type { MachineExtras, SessionLimits } from '../executor/session.ts';
 import { memoryMap } from '../machine/memory-map.ts';
@@ -41,20 +43,11 @@ export class StartFailure extends Error {
   override readonly name = 'StartFailure';
 }
 
-export interface MachineStats {
-  readonly instructions: number;
+export interface MachineStats extends Statistics {
   readonly millionInstructionsPerSecond: number;
-  readonly busySeconds: number;
-  readonly idleSeconds: number;
-  readonly guestSeconds: number;
-  readonly resets: number;
-  readonly exits: Readonly<Record<ExitCounter, { readonly count: number; readonly milliseconds: number }>>;
-  /** What the core counted since this executor took the guest over. */
-  readonly core: Readonly<Record<string, number>>;
-  /** Instructions by the tier that ran them. */
-  readonly tiers: { readonly interpreted: number; readonly compiled: number };
-  readonly compiler: Readonly<Record<string, number>>;
   readonly memory: { readonly ramBytes: number; readonly totalBytes: number };
+  /** Where forms are counted ({@link MachineExtras.countForms}): since this executor took the guest over. */
+  readonly forms?: readonly FormCount[];
 }
 
 /** Compiles the core that `npm run build:core` has made. */
@@ -125,6 +118,12 @@ export class HeadlessMachine {
     return this.#executor.call({ call: 'run', limits }) as Promise<ExecutorResult>;
   }
 
+  /** The compiled code of an address as text; while {@link run} is not under way. */
+  region(address: bigint): Promise<RegionResult> {
+    if (this.#executor === undefined) throw new Error('the machine has no executor: attach one first');
+    return this.#executor.call({ call: 'region', address }) as Promise<RegionResult>;
+  }
+
   /** Resolves when the guest stands still. */
   pause(): Promise<void> {
     return this.#settled(this.control.request(requestBit.pause));
@@ -171,50 +170,15 @@ export class HeadlessMachine {
   }
 
   get stats(): MachineStats {
-    const { fields } = this.control;
-    const map = memoryMap(this.#options.ramBytes);
-    const header = ArenaHeader.at(this.#memory.buffer, map.arena + Arena.header);
-    const exits: Partial<Record<ExitCounter, { count: number; milliseconds: number }>> = {};
-    for (const [name, at] of Object.entries(exitCounter) as [ExitCounter, number][]) {
-      exits[name] = { count: fields.exitCounts[at] ?? 0, milliseconds: (fields.exitTimeNs[at] ?? 0) / 1e6 };
-    }
-    const { decoded, blocks, tlbMisses, tlbFlushes, invalidations, lookups, arenaFlushes, next, recordsStart } = header;
-    const compiled = Number(header.compiledRetired);
+    const { ramBytes, totalBytes, arena } = memoryMap(this.#options.ramBytes);
+    const forms = (): FormCount[] => readFormCounts(this.#memory.buffer, arena, formTable(this.#module));
+    const statistics = readStatistics(this.control);
+    const { instructions, busySeconds } = statistics;
     return {
-      instructions: fields.retired,
-      millionInstructionsPerSecond: fields.busyNs === 0 ? 0 : (fields.retired / fields.busyNs) * 1000,
-      busySeconds: fields.busyNs / 1e9,
-      idleSeconds: fields.idleNs / 1e9,
-      guestSeconds: fields.uptimeNs / 1e9,
-      resets: fields.resets,
-      exits: exits as MachineStats['exits'],
-      core: {
-        decoded,
-        blocks,
-        tlbMisses,
-        tlbFlushes,
-        invalidations,
-        lookups,
-        arenaFlushes,
-        recordBytes: next - recordsStart,
-      },
-      tiers: { interpreted: fields.retired - compiled, compiled },
-      compiler: {
-        regions: header.regions,
-        regionsAlive: header.regionsAlive,
-        regionsKilled: header.regionsKilled,
-        regionsEvicted: header.regionsEvicted,
-        modules: header.modules,
-        instructions: header.regionInstructions,
-        bytes: header.moduleBytes,
-        failures: header.compileFailures,
-        ...Object.fromEntries(
-          ['go', 'apart', 'short', 'unwind', 'status'].map((k, n) => [`${k}Exits`, header.compiledExits[n] ?? 0]),
-        ),
-        milliseconds: header.compileMicroseconds / 1000,
-        longestMilliseconds: header.longestCompileMicroseconds / 1000,
-      },
-      memory: { ramBytes: map.ramBytes, totalBytes: map.totalBytes },
+      ...statistics,
+      millionInstructionsPerSecond: busySeconds === 0 ? 0 : instructions / busySeconds / 1e6,
+      memory: { ramBytes, totalBytes },
+      ...(this.#options.countForms ? { forms: forms() } : {}),
     };
   }
 }

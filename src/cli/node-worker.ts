@@ -8,7 +8,8 @@ import { Session, type MachineExtras, type SessionLimits } from '../executor/ses
 
 export type WorkerRequest =
   | { readonly call: 'start'; readonly options: StartOptions; readonly extras: MachineExtras }
-  | { readonly call: 'run'; readonly limits: SessionLimits };
+  | { readonly call: 'run'; readonly limits: SessionLimits }
+  | { readonly call: 'region'; readonly address: bigint };
 
 // The engine heeds branch hints by itself from V8 13.7 on; the flags of other versions differ.
 const [major = 0, minor = 0] = process.versions.v8.split('.').map(Number);
@@ -29,7 +30,14 @@ const session = new Session({
 });
 
 async function answer(request: WorkerRequest): Promise<unknown> {
-  return request.call === 'start' ? session.start(request.options, request.extras) : session.runUntil(request.limits);
+  switch (request.call) {
+    case 'start':
+      return session.start(request.options, request.extras);
+    case 'run':
+      return session.runUntil(request.limits);
+    case 'region':
+      return session.region(request.address);
+  }
 }
 
 parentPort?.on('message', (request: WorkerRequest) => {

@@ -27,6 +27,21 @@ describe('command line of the headless machine', () => {
     expect(parseOptions(['-kernel', 'k', '-append', 'a=b c']).commandLine).toBe('a=b c');
   });
 
+  it('counts forms where there is a file for them', () => {
+    expect(parse('--stats s.json --count-forms').countForms).toBe(true);
+    expect(parse('').countForms).toBe(false);
+    expect(() => parse('--count-forms')).toThrow(/--stats/);
+  });
+
+  it('takes addresses of regions', () => {
+    expect(parse('').dumpRegions).toEqual([]);
+    expect(parse('--dump-region c1000010 --dump-region 0xffffffff81000000').dumpRegions).toEqual([
+      0xc1000010n,
+      0xffffffff81000000n,
+    ]);
+    expect(() => parse('--dump-region main')).toThrow(/hexadecimal/);
+  });
+
   it('knows sizes as QEMU does', () => {
     expect(parse('-m 128').ramBytes).toBe(128 * 2 ** 20);
     expect(parse('-m 1G').ramBytes).toBe(2 ** 30);

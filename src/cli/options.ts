@@ -22,6 +22,10 @@ export interface VmOptions {
   readonly until: RegExp | undefined;
   readonly timeoutSeconds: number | undefined;
   readonly stats: string | undefined;
+  readonly countForms: boolean;
+  readonly debugCompiled: boolean;
+  /** Addresses whose compiled code is printed at the end. */
+  readonly dumpRegions: readonly bigint[];
 }
 
 export type SerialTarget = { readonly kind: 'stdio' | 'none' } | { readonly kind: 'file'; readonly path: string };
@@ -47,6 +51,11 @@ export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
   --until REGEX         end with exit code 0 when the serial output matches
   --timeout SECONDS     end with exit code 124 after this time
   --stats FILE.json     write what was counted
+  --count-forms         in the file of --stats, how often the interpreter, and forms' functions for compiled code, ran
+                        which instructions; the interpreter is slow with it
+  --debug-compiled      compiled code checks its invariants at each block; a violation ends the machine
+  --dump-region ADDR    print the guest's code at a hexadecimal RIP and what it was compiled to, on standard error,
+                        when the run ends (by itself, --until, --timeout, a signal); may be given several times
   --tier TIER           interpreter, jit (all is compiled before it runs) or auto (default: what is hot)`;
 
 const mib = 2 ** 20;
@@ -78,6 +87,9 @@ interface Draft {
   until: RegExp | undefined;
   timeoutSeconds: number | undefined;
   stats: string | undefined;
+  countForms: boolean;
+  debugCompiled: boolean;
+  dumpRegions: bigint[];
 }
 
 type Setter = (draft: Draft, value: string) => void;
@@ -87,6 +99,12 @@ const flags: Readonly<Record<string, (draft: Draft) => void>> = {
   nodefaults: () => {},
   'no-reboot': (draft) => {
     draft.noReboot = true;
+  },
+  'debug-compiled': (draft) => {
+    draft.debugCompiled = true;
+  },
+  'count-forms': (draft) => {
+    draft.countForms = true;
   },
 };
 
@@ -129,6 +147,12 @@ const valued: Readonly<Record<string, Setter>> = {
   stats: (draft, value) => {
     draft.stats = value;
   },
+  'dump-region': (draft, value) => {
+    if (!/^(0x)?[0-9a-f]{1,16}$/i.test(value)) {
+      throw new UsageError(`--dump-region ${value}: a hexadecimal address like c1234567 is needed`);
+    }
+    draft.dumpRegions.push(BigInt(`0x${value.replace(/^0x/i, '')}`));
+  },
   tier: (draft, value) => {
     const tier = tierNames.find((name) => name === value);
     if (tier === undefined) throw new UsageError(`--tier ${value}: there are ${tierNames.join(', ')}`);
@@ -154,10 +178,16 @@ export function parseOptions(args: readonly string[]): VmOptions {
     until: undefined,
     timeoutSeconds: undefined,
     stats: undefined,
+    countForms: false,
+    debugCompiled: false,
+    dumpRegions: [],
   };
   for (let at = 0; at < args.length;) at = parseOne(draft, args, at);
   const { kernel } = draft;
   if (kernel === undefined) throw new UsageError('-kernel FILE is needed: there is no firmware to boot from a disk');
+  if (draft.countForms && draft.stats === undefined) {
+    throw new UsageError('--count-forms needs --stats FILE.json, where the counts are written');
+  }
   return { ...draft, kernel };
 }
 

@@ -94,6 +94,11 @@ async function runMachine(machine: HeadlessMachine, options: VmOptions): Promise
   }
 }
 
+async function dumpRegion(machine: HeadlessMachine, address: bigint): Promise<void> {
+  const region = await machine.region(address);
+  process.stderr.write(region.ok ? `\n${region.text}` : `vm: --dump-region: ${region.message}\n`);
+}
+
 async function main(args: readonly string[]): Promise<number> {
   if (args.some((arg) => /^--?(h|help)$/.test(arg))) {
     process.stdout.write(`${usage}\n`);
@@ -109,6 +114,8 @@ async function main(args: readonly string[]): Promise<number> {
     noReboot: options.noReboot,
     cpuModel: options.cpuModel,
     tier: options.tier,
+    countForms: options.countForms,
+    debugCompiled: options.debugCompiled,
     ...(options.icount?.shift === undefined ? {} : { clockShift: options.icount.shift }),
     ...(options.debugExitPort === undefined ? {} : { debugExitPort: options.debugExitPort }),
   });
@@ -118,6 +125,7 @@ async function main(args: readonly string[]): Promise<number> {
   const ending = await runMachine(machine, options);
   const hostSeconds = (performance.now() - started) / 1000;
   const { stats } = machine;
+  for (const address of options.dumpRegions) await dumpRegion(machine, address);
   await machine.close();
   await flushed();
   if (options.stats !== undefined) {

@@ -14,6 +14,8 @@ const fillLogEntries = 8192;
 const entryBuckets = 4096;
 const heatCounters = 4096;
 const requestCount = 16;
+/** More than there are forms. */
+const countedForms = 8192;
 
 /** A TLB entry: the linear page it maps (all ones when empty), what to add to a linear address to get a host one. */
 export const TlbEntry = struct('TlbEntry', 1, { tag: 'u64', addend: 'u32', flags: 'u32' });
@@ -107,6 +109,8 @@ const header = fillLog + fillLogEntries * 4;
 const headerBytes = 2048;
 const tables = header + headerBytes;
 const tablesBytes = 256 * 1024;
+const formCounts = tables + tablesBytes;
+const formCountBytes = countedForms * 4;
 
 /** Places in the arena, in bytes from its start, and their sizes. */
 export const Arena = {
@@ -136,8 +140,14 @@ export const Arena = {
   tablesBytes,
   /** Places in `ArenaHeader.requests`. */
   requestCount,
+  /**
+   * Two tables of u32 by the number of a form, where they were asked for (`ArenaHeader.countForms`): instructions that
+   * the interpreter began, and those that compiled code had done by their form's function.
+   */
+  formCounts,
+  formCountBytes,
   /** The code map, 16 bytes per frame, then the records. */
-  codeMap: tables + tablesBytes,
+  codeMap: formCounts + 2 * formCountBytes,
 } as const;
 
 export const ArenaHeader = struct('ArenaHeader', 1, {
@@ -169,6 +179,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   userCodePages: array('u64', 64),
   /** A value of `tierCode`: set by the executor after `attach`. */
   tier: 'u32',
+  /** 1: `Arena.formCounts` is kept, which makes the interpreter slow; set as `tier` is. */
+  countForms: 'u32',
   /** Instructions that the interpreter runs before the next sample of the profile. */
   untilSample: 'u32',
   /** Exits of compiled code to the interpreter, for the same. */
@@ -178,6 +190,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   requests: array('u32', requestCount),
   requestModes: array('u32', requestCount),
   requestRecords: array('u32', requestCount),
+  /** RIP of their pages' first bytes, where they ran. */
+  requestRips: array('u64', requestCount),
   /** List of regions that died; their slots are for the executor to free. */
   dead: 'u32',
   regionsKilled: 'u32',
@@ -190,6 +204,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   modules: 'u32',
   regionInstructions: 'u32',
   moduleBytes: 'u32',
+  /** Modules that have a live region. */
+  modulesAlive: 'u32',
   /** Regions that live, that could not be compiled, and that were given up for others. */
   regionsAlive: 'u32',
   compileFailures: 'u32',

@@ -13,14 +13,17 @@
  * and another executor may go on there.
  */
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
-import type { FinalState, RunResult } from '../abi/executor.ts';
+import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { Compiler, formTable } from '../cpu/jit/compiler.ts';
+import { regionsAt } from '../cpu/jit/region-at.ts';
 import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
 import { instantiateCore, type Core } from './core.ts';
+import { CounterPublisher } from './counters.ts';
 import { IdleSleep, type Activity } from './idle.ts';
 import type { OutputWatch } from './output-watch.ts';
 import { publish, registerDump } from './published.ts';
@@ -50,6 +53,10 @@ export interface ExecutorOptions {
   readonly tier?: TierName | undefined;
   /** Collects this thread's garbage, where the host has a way to ask for that. */
   readonly collectGarbage?: (() => void) | undefined;
+  /** Compiled code checks its invariants at each block (`cpu/jit/invariants.ts`): a violation ends the executor. */
+  readonly debugCompiled?: boolean | undefined;
+  /** Counts instructions that are not compiled code's own by form (`cpu/jit/form-counts.ts`); slow. */
+  readonly countForms?: boolean | undefined;
   /** A line for the developer. */
   readonly log?: (line: string) => void;
 }
@@ -73,11 +80,13 @@ export class Executor {
   readonly #nowNs: () => number;
   readonly #boot: () => void;
   readonly #tier: TierName;
+  readonly #countForms: boolean;
   readonly #compiler: Compiler | undefined;
   readonly #collectGarbage: (() => void) | undefined;
   /** Modules that had been compiled when garbage was last collected. */
   #modulesTidied = 0;
   readonly #output: ByteRing;
+  readonly #counters: CounterPublisher;
   /** Words of the control page and of the vCPU that are looked at after every exit. */
   readonly #controlWords: Int32Array;
   readonly #retired: Uint32Array;
@@ -100,6 +109,7 @@ export class Executor {
     this.#boot = boot;
     this.#collectGarbage = options.collectGarbage;
     this.#output = new ByteRing(memory.buffer, pc.map.consoleOut);
+    this.#counters = new CounterPublisher(memory.buffer, pc.map, pc.control);
     this.#controlWords = new Int32Array(memory.buffer, pc.map.control, Control.size >> 2);
     this.#retired = new Uint32Array(memory.buffer, pc.map.vcpu + Vcpu.offsets.retired, 2);
     this.#core = instantiateCore(memory, module, pc, {
@@ -109,8 +119,11 @@ export class Executor {
       },
     });
     this.#tier = options.tier ?? 'auto';
+    this.#countForms = options.countForms ?? false;
     if (this.#tier !== 'interpreter') {
       this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6, {
+        countForms: this.#countForms,
+        debug: options.debugCompiled ?? false,
         onFailure: (error) =>
           options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
       });
@@ -119,13 +132,24 @@ export class Executor {
   }
 
   #attach(): void {
-    this.#core.attach(this.#pc.map.vcpu);
+    const { vcpu, arena } = this.#pc.map;
+    this.#core.attach(vcpu);
+    ArenaHeader.at(this.#core.memory.buffer, arena + Arena.header).countForms = this.#countForms ? 1 : 0;
     this.#compiler?.reset(this.#tier);
+    this.#counters.restart();
   }
 
   /** Instructions retired since power-on. */
   get retired(): number {
     return (this.#retired[0] ?? 0) + (this.#retired[1] ?? 0) * 0x100000000;
+  }
+
+  /** The compiled code of an address as text, for the developer. */
+  region(address: bigint): RegionResult {
+    if (this.#compiler === undefined) {
+      return { ok: false, message: 'Nothing is compiled: the guest runs on the interpreter alone.' };
+    }
+    return regionsAt(this.#compiler, this.#core.memory.buffer, address);
   }
 
   /** Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks. */
@@ -274,6 +298,7 @@ export class Executor {
   }
 
   #reset(): void {
+    this.#counters.publish();
     this.#control.fields.resets++;
     this.#pc.reset();
     this.#boot();
@@ -367,5 +392,6 @@ export class Executor {
   #publish(): void {
     this.#publishedAtNs = this.#nowNs();
     publish(this.#control, this.#pc);
+    this.#counters.publish();
   }
 }

@@ -5,6 +5,7 @@
 import type {
   ExecutorApi,
   GuestDefinition,
+  RegionResult,
   RunResult,
   StartError,
   StartOptions,
@@ -33,6 +34,10 @@ export interface MachineExtras {
   readonly seed?: bigint;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName;
+  /** Compiled code checks its invariants at each block: a violation ends the executor. */
+  readonly debugCompiled?: boolean;
+  /** Counts what is not compiled code's own by form; slow. */
+  readonly countForms?: boolean;
 }
 
 /** {@link RunLimits} as a message can carry them. */
@@ -126,7 +131,9 @@ export class Session implements ExecutorApi {
     const collectGarbage = (): void => this.#host.collectGarbage?.();
     this.#memory = memory;
     this.#map = map;
-    this.#executor = new Executor({ memory, module, pc, nowNs, boot, tier: extras.tier, collectGarbage, log: say });
+    const { tier, countForms, debugCompiled } = extras;
+    const settings = { tier, countForms, debugCompiled, collectGarbage, log: say };
+    this.#executor = new Executor({ memory, module, pc, nowNs, boot, ...settings });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 
@@ -134,6 +141,11 @@ export class Session implements ExecutorApi {
     const result = this.runUntil({});
     if (result.kind === 'matched') throw new Error('no text was waited for');
     return Promise.resolve(result);
+  }
+
+  region(address: bigint): Promise<RegionResult> {
+    if (this.#executor === undefined) throw new Error('start must have succeeded before region');
+    return Promise.resolve(this.#executor.region(address));
   }
 
   /** Blocks until the guest ends, is asked to leave, or meets a limit. */

@@ -14,4 +14,5 @@ const session = new Session({
 expose({
   start: (options: Parameters<Session['start']>[0]) => session.start(options),
   run: () => session.run(),
+  region: (address: bigint) => session.region(address),
 });

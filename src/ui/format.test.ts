@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { durationText, noticeOf, speedText, stateText } from './format.ts';
+import type { GuestStats } from '../vmm/index.ts';
+import { durationText, noticeOf, speedText, stateText, tiersText } from './format.ts';
 
 describe('format', () => {
   it('writes durations', () => {
@@ -14,6 +15,15 @@ describe('format', () => {
       '10.0 M instr/s',
       '231 M instr/s',
     ]);
+  });
+
+  it('writes what runs the code', () => {
+    const compiler = { regions: 0, regionsAlive: 0, modulesAlive: 0, milliseconds: 0 } as GuestStats['compiler'];
+    expect(tiersText({ compiledShare: 0, compiler })).toBe('All of its code is interpreted.');
+    const some = { ...compiler, regions: 30, regionsAlive: 20, modulesAlive: 1, milliseconds: 1234 };
+    expect(tiersText({ compiledShare: 0.934, compiler: some })).toBe(
+      '93 % by compiled code: 20 regions in 1 module; compiling took 1.2 s.',
+    );
   });
 
   it('has a notice for everything but a running guest', () => {

@@ -1,5 +1,5 @@
 /** Words and numbers for people. */
-import type { GuestStatus } from '../vmm/index.ts';
+import type { GuestStats, GuestStatus } from '../vmm/index.ts';
 
 /** What stands for the speed of a guest that does nothing. */
 export const idleText = 'idle';
@@ -19,6 +19,17 @@ const idleMillions = 0.2;
 export function speedText(millions: number): string {
   if (millions < idleMillions) return idleText;
   return `${millions < 10 ? millions.toFixed(1) : Math.round(millions)} M instr/s`;
+}
+
+/** What runs the guest's code: lately, and what has been compiled for it. */
+export function tiersText({ compiledShare, compiler }: Pick<GuestStats, 'compiledShare' | 'compiler'>): string {
+  if (compiler.regions === 0) return 'All of its code is interpreted.';
+  const { regionsAlive, modulesAlive, milliseconds } = compiler;
+  const plural = (n: number, what: string) => `${n} ${what}${n === 1 ? '' : 's'}`;
+  return (
+    `${Math.round(100 * compiledShare)} % by compiled code: ${plural(regionsAlive, 'region')} in ` +
+    `${plural(modulesAlive, 'module')}; compiling took ${(milliseconds / 1000).toFixed(1)} s.`
+  );
 }
 
 /** One word for a badge. */

@@ -2,7 +2,7 @@
  * its console. */
 import { messageOf, sizeText, type Coordinator, type GuestStatus } from '../vmm/index.ts';
 import { button, h, setText } from './dom.ts';
-import { durationText, idleText, noticeOf, speedText, stateText, type Notice } from './format.ts';
+import { durationText, idleText, noticeOf, speedText, stateText, tiersText, type Notice } from './format.ts';
 import { GuestTerminal } from './terminal.ts';
 
 export interface PaneOptions {
@@ -124,6 +124,8 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     if (stats.instructions > 0) parts.push(`up ${durationText(stats.uptimeSeconds)}`);
     parts.push(sizeText(stats.ramBytes || source.memoryMiB * 2 ** 20));
     setText(facts, parts.join(' · '));
+    const tiers = status.state === 'running' ? tiersText(stats) : '';
+    if (facts.title !== tiers) facts.title = tiers;
   }
 
   update();

@@ -1,7 +1,7 @@
 /** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
 import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
-import type { ExecutorApi, RunResult, StartOptions, StartResult } from '../abi/executor.ts';
+import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../abi/executor.ts';
 import type { ExecutorHandle, Host } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
 
@@ -61,6 +61,7 @@ function createExecutor(name: string): ExecutorHandle {
         return orDeath<StartResult>(remote.start(transfer(start, buffers)));
       },
       run: () => orDeath<RunResult>(remote.run()),
+      region: (address) => orDeath<RegionResult>(remote.region(address)),
     },
     died,
     terminate: () => {

@@ -128,6 +128,24 @@ describe('coordinator', () => {
     expect(vmm.stats(id).instructions).toBeGreaterThan(before);
   });
 
+  it('gives the compiled code of an address while the guest runs, or says what there is', async () => {
+    const { vmm } = fixture();
+    const id = await vmm.create('amd64');
+    await expect(vmm.region(id, 0x1000)).rejects.toMatchObject({ code: 'wrongState' });
+    await vmm.start(id);
+    for (const address of [0x1000, 0x1000n, '1000', '0x1000']) {
+      expect(await vmm.region(id, address)).toBe('region 1000 to 1004\n');
+    }
+    await vmm.pause(id);
+    await expect(vmm.region(id, 0x2000)).rejects.toMatchObject({
+      code: 'noRegion',
+      message: expect.stringMatching(/begins at 2000/),
+    });
+    await expect(vmm.region(id, 'main')).rejects.toMatchObject({ code: 'badArgument' });
+    await vmm.kill(id);
+    await expect(vmm.region(id, 0x1000)).rejects.toMatchObject({ code: 'wrongState' });
+  });
+
   it('resets, powers off and starts again in a recycled memory', async () => {
     const { vmm } = fixture();
     const id = await running(vmm);

@@ -191,6 +191,15 @@ export class Coordinator {
     return this.#guest(id).stats;
   }
 
+  /**
+   * The code at an address of a guest that runs or is paused, and the WebAssembly that it was compiled to, as text.
+   * `address` is the RIP of an instruction where it ran when it was compiled: a number, a bigint, or hexadecimal text.
+   * @throws VmmError `noRegion`, whose message names the nearest regions; `badArgument`, `wrongState`
+   */
+  async region(id: string, address: number | bigint | string): Promise<string> {
+    return this.#guest(id).region(addressOf(address));
+  }
+
   /** The memory of all guests together. */
   get memory(): MemoryPoolUsage {
     return this.#pool.usage;
@@ -272,6 +281,17 @@ export class Coordinator {
   #emit(event: VmmEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+function addressOf(address: number | bigint | string): bigint {
+  if (typeof address === 'bigint') return BigInt.asUintN(64, address);
+  if (typeof address === 'number' && Number.isSafeInteger(address) && address >= 0) return BigInt(address);
+  const digits = /^(?:0x)?([0-9a-f]{1,16})$/i.exec(`${address}`)?.[1];
+  if (typeof address === 'string' && digits !== undefined) return BigInt(`0x${digits}`);
+  throw new VmmError(
+    'badArgument',
+    `${address} is no address: give a number, a bigint, or text like "ffffffff81000000".`,
+  );
 }
 
 function summary(guest: Guest): GuestSummary {

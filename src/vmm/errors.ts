@@ -22,6 +22,8 @@ export type VmmErrorCode =
   | 'wrongState'
   /** What one waited for did not come in time. */
   | 'timeout'
+  /** Nothing is compiled at an address. */
+  | 'noRegion'
   /** A parameter that makes no sense. */
   | 'badArgument';
 

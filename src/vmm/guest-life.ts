@@ -3,7 +3,13 @@
  * ends exactly once, with an {@link Ending}, whatever happens: `ended` never rejects.
  */
 import { ControlPage, requestBit } from '../abi/control.ts';
-import { guestOverheadBytes, type FinalState, type GuestDefinition, type RunResult } from '../abi/executor.ts';
+import {
+  guestOverheadBytes,
+  type FinalState,
+  type GuestDefinition,
+  type RegionResult,
+  type RunResult,
+} from '../abi/executor.ts';
 import { type GuestConsole } from './console.ts';
 import { messageOf, VmmError } from './errors.ts';
 import type { ExecutorHandle } from './host.ts';
@@ -109,6 +115,19 @@ export class GuestLife {
   /** Sets pulse bits: the executor acts on them when it next looks. */
   pulse(bits: number): void {
     if (!this.#over) this.control.request(bits);
+  }
+
+  /** The compiled code of an address. Interrupts the guest for the time that it takes. */
+  region(address: bigint): Promise<RegionResult> {
+    const over = { ok: false as const, message: 'The guest has ended before it could answer.' };
+    if (this.#over) return Promise.resolve(over);
+    const failed = (error: unknown) => ({
+      ok: false as const,
+      message: `The executor gave no answer: ${messageOf(error)}`,
+    });
+    const answer = this.#options.executor.api.region(address).catch(failed);
+    this.control.request(requestBit.mail);
+    return Promise.race([answer, this.ended.then(() => over)]);
   }
 
   /** Ends the guest now: by request if its executor still answers, else without. */

@@ -1,6 +1,7 @@
 /** A guest as the coordinator keeps it: what it is, the state it is in, and its present or last life. */
-import { exitCounter, requestBit, type ExitCounter } from '../abi/control.ts';
+import { requestBit } from '../abi/control.ts';
 import type { GuestDefinition } from '../abi/executor.ts';
+import { readStatistics, type Statistics } from '../abi/statistics.ts';
 import type { GuestSource } from './catalogue.ts';
 import { GuestConsole } from './console.ts';
 import { messageOf, VmmError, type VmmErrorCode } from './errors.ts';
@@ -36,36 +37,28 @@ export type GuestStatus =
   /** It could not be started. */
   | { readonly state: 'failed'; readonly code: VmmErrorCode; readonly message: string };
 
-export interface GuestStats {
-  /** Guest time since power-on, in seconds; stands still while paused. */
-  readonly uptimeSeconds: number;
-  /** Instructions retired since power-on. */
-  readonly instructions: number;
+/** What the guest has done since power-on, and where it stands. */
+export interface GuestStats extends Statistics {
   /** Million instructions a second of wall clock, over the last half second or more. */
   readonly millionInstructionsPerSecond: number;
   /** Share of wall clock spent running guest instructions over the same time, 0…1. */
   readonly load: number;
-  /** Host seconds spent running, and asleep in HLT, since power-on. */
-  readonly busySeconds: number;
-  readonly idleSeconds: number;
-  /** VM exits since power-on, by reason. */
-  readonly exits: Readonly<Record<ExitCounter, number>>;
+  /** Share of the instructions that were compiled code's over the same time, 0…1. */
+  readonly compiledShare: number;
   /** Present size of the guest's memory, overhead included. */
   readonly memoryBytes: number;
   /** RAM that the guest sees. */
   readonly ramBytes: number;
-  readonly resets: number;
   /** Console bytes that nobody read. */
   readonly consoleLostBytes: number;
 }
 
-const noExits = Object.fromEntries(Object.keys(exitCounter).map((name) => [name, 0])) as Record<ExitCounter, number>;
-
 interface Sample {
   readonly atMs: number;
-  readonly retired: number;
-  readonly busyNs: number;
+  readonly statistics: Statistics;
 }
+
+const noRate = { millionInstructionsPerSecond: 0, load: 0, compiledShare: 0 };
 
 /** Rates are taken over at least this long. */
 const sampleMs = 500;
@@ -84,7 +77,7 @@ export class Guest {
   #ramBytes = 0;
   #last: GuestStats | undefined;
   #sample: Sample | undefined;
-  #rate = { mips: 0, load: 0 };
+  #rate = noRate;
 
   constructor(
     id: string,
@@ -120,7 +113,7 @@ export class Guest {
       this.#step('Loading the kernel');
       this.#last = undefined;
       this.#sample = undefined;
-      this.#rate = { mips: 0, load: 0 };
+      this.#rate = noRate;
       this.console.clear();
       await life.start();
       this.#setStatus({ state: 'running' });
@@ -236,6 +229,13 @@ export class Guest {
     this.#requireLife('powered off', 'running').pulse(requestBit.powerButton);
   }
 
+  /** @throws VmmError `wrongState`, `noRegion` */
+  async region(address: bigint): Promise<string> {
+    const result = await this.#requireLife('asked for compiled code', 'running', 'paused').region(address);
+    if (!result.ok) throw new VmmError('noRegion', result.message);
+    return result.text;
+  }
+
   /** Ends it at once; nothing is written back. */
   async kill(): Promise<void> {
     this.#starting?.abort();
@@ -247,45 +247,30 @@ export class Guest {
     if (life === undefined) {
       return this.#last ?? this.#statsOf(undefined);
     }
-    const { retired, busyNs } = life.control.fields;
-    const atMs = this.#host.now();
+    const now: Sample = { atMs: this.#host.now(), statistics: readStatistics(life.control) };
     const before = this.#sample;
-    if (before === undefined) {
-      this.#sample = { atMs, retired, busyNs };
-    } else if (atMs - before.atMs >= sampleMs) {
-      const elapsedMs = atMs - before.atMs;
-      this.#rate = {
-        mips: (retired - before.retired) / elapsedMs / 1000,
-        load: Math.min(1, (busyNs - before.busyNs) / (elapsedMs * 1e6)),
-      };
-      this.#sample = { atMs, retired, busyNs };
+    if (before === undefined) this.#sample = now;
+    else if (now.atMs - before.atMs >= sampleMs) {
+      this.#rate = rateBetween(before, now);
+      this.#sample = now;
     }
     return this.#statsOf(life);
   }
 
   #statsOf(life: GuestLife | undefined): GuestStats {
-    const fields = life?.control.fields;
-    const exits = { ...noExits };
-    for (const [name, at] of Object.entries(exitCounter)) exits[name as ExitCounter] = fields?.exitCounts[at] ?? 0;
     const running = life !== undefined && this.#status.state === 'running';
     return {
-      uptimeSeconds: (fields?.uptimeNs ?? 0) / 1e9,
-      instructions: fields?.retired ?? 0,
-      millionInstructionsPerSecond: running ? Math.max(0, this.#rate.mips) : 0,
-      load: running ? Math.max(0, this.#rate.load) : 0,
-      busySeconds: (fields?.busyNs ?? 0) / 1e9,
-      idleSeconds: (fields?.idleNs ?? 0) / 1e9,
-      exits,
+      ...readStatistics(life?.control),
+      ...(running ? this.#rate : noRate),
       memoryBytes: life?.memoryBytes ?? 0,
       ramBytes: this.#ramBytes,
-      resets: fields?.resets ?? 0,
       consoleLostBytes: this.console.lostBytes,
     };
   }
 
   #onEnded(life: GuestLife, ending: Ending): void {
     if (this.#life !== life) return;
-    this.#last = { ...this.#statsOf(life), millionInstructionsPerSecond: 0, load: 0, memoryBytes: 0 };
+    this.#last = { ...this.#statsOf(life), ...noRate, memoryBytes: 0 };
     this.#life = undefined;
     this.#setStatus(statusOf(ending));
     this.console.rejectWaiters(`${this.source.name} has ended: nothing more will be printed.`);
@@ -309,6 +294,20 @@ export class Guest {
     this.#status = status;
     this.#changed();
   }
+}
+
+function rateBetween(before: Sample, now: Sample): typeof noRate {
+  const ms = now.atMs - before.atMs;
+  const a = before.statistics;
+  const b = now.statistics;
+  const ran = b.instructions - a.instructions;
+  const interpreted = b.tiers.interpreted - a.tiers.interpreted;
+  const compiled = b.tiers.compiled - a.tiers.compiled;
+  return {
+    millionInstructionsPerSecond: Math.max(0, ran / ms / 1000),
+    load: Math.min(1, Math.max(0, (b.busySeconds - a.busySeconds) / (ms / 1000))),
+    compiledShare: compiled > 0 ? compiled / (compiled + interpreted) : 0,
+  };
 }
 
 function statusOf(ending: Ending): GuestStatus {

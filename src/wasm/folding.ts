@@ -24,6 +24,15 @@ export interface Naming {
   readonly function: (index: number) => string;
   readonly signatureOf: (functionIndex: number) => Signature | undefined;
   readonly typeOf: (typeIndex: number) => Signature | undefined;
+  /** Name of an i32 constant, and of what lies at an offset from an address; nothing: the number. */
+  readonly constant: (value: number) => string | undefined;
+  readonly place: (address: string, offset: number) => string | undefined;
+}
+
+/** A line in front of the instruction at a byte offset. */
+export interface Comment {
+  readonly offset: number;
+  readonly text: string;
 }
 
 interface Frame {
@@ -52,6 +61,8 @@ export class Folder {
   private readonly code: readonly Instruction[];
   private readonly naming: Naming;
   private readonly signature: Signature;
+  /** Still to be printed, in order. */
+  private readonly comments: Comment[];
   private readonly stack: Value[] = [];
   private readonly frames: Frame[] = [];
   private indentation: number;
@@ -59,8 +70,15 @@ export class Folder {
   /** The last line opens a block that carries no values. */
   private justOpened = false;
 
-  constructor(code: readonly Instruction[], naming: Naming, signature: Signature, indentation: number) {
+  constructor(
+    code: readonly Instruction[],
+    naming: Naming,
+    signature: Signature,
+    indentation: number,
+    comments: readonly Comment[],
+  ) {
     this.code = code;
+    this.comments = [...comments];
     this.naming = naming;
     this.signature = signature;
     this.indentation = indentation;
@@ -79,9 +97,11 @@ export class Folder {
     });
     for (const [index, instruction] of this.code.entries()) {
       const block = blocks.get(index);
+      this.comment(instruction.offset);
       if (block) this.open(block, instruction);
       else this.step(instruction);
     }
+    this.comment(Infinity);
     const frame = this.innermost();
     if (frame.reachable) {
       this.checkHeight(frame, undefined);
@@ -95,6 +115,15 @@ export class Folder {
   private line(text: string, outdent = 0): void {
     this.lines.push('  '.repeat(this.indentation - outdent) + text);
     this.justOpened = false;
+  }
+
+  private comment(upTo: number): void {
+    for (;;) {
+      const [next] = this.comments;
+      if (!next || next.offset > upTo) return;
+      this.comments.shift();
+      this.line(`;; ${next.text}`);
+    }
   }
 
   private innermost(): Frame {
@@ -479,7 +508,7 @@ export class Folder {
     const { operands: count, results } = arity(at.name);
     const operands = this.pop(count, at);
     const does = effects(at.name);
-    const text = expression(at, operands);
+    const text = expression(at, operands, this.naming);
     if (results === 0) this.statement(text, does, operands);
     else this.push(text, [...operands, { ...does, locals: [] }]);
   }
@@ -487,18 +516,24 @@ export class Folder {
 
 const constant = { reads: false, writes: false };
 
-function expression({ name, immediates }: Instruction, operands: readonly Value[]): string {
-  if (immediates.kind === 'constant') return name === 'v128.const' ? `(${immediates.text})` : immediates.text;
+function expression({ name, immediates }: Instruction, operands: readonly Value[], naming: Naming): string {
+  if (immediates.kind === 'constant') {
+    if (name === 'v128.const') return `(${immediates.text})`;
+    const named = name === 'i32.const' ? naming.constant(Number(immediates.value)) : undefined;
+    return named ?? immediates.text;
+  }
   const list = `(${operands.map((v) => v.text).join(', ')})`;
-  const text = immediateText(immediates);
+  const text = immediateText(immediates, operands[0]?.text ?? '', naming);
   if (text !== '') return operands.length > 0 ? `${name} ${text} ${list}` : `${name} ${text}`;
   return operands.length > 0 || /\./.test(name) ? `${name}${list}` : name;
 }
 
-function immediateText(immediates: Instruction['immediates']): string {
+function immediateText(immediates: Instruction['immediates'], address: string, naming: Naming): string {
   switch (immediates.kind) {
-    case 'memory':
-      return `${immediates.memory ? `memory=${immediates.memory} ` : ''}offset=${immediates.offset}`;
+    case 'memory': {
+      const place = naming.place(address, immediates.offset) ?? immediates.offset;
+      return `${immediates.memory ? `memory=${immediates.memory} ` : ''}offset=${place}`;
+    }
     case 'lanes':
       return immediates.lanes.join(' ');
     case 'indices':

@@ -49,6 +49,31 @@ describe('the folded form', () => {
     );
   });
 
+  it('names constants and places, and puts comments in between', () => {
+    const result = print(
+      (c) => {
+        c.get(0).i32(7).memory('i32.store', 8);
+        expect(c.bytes.length).toBe(7);
+        c.get(1).i32(8).memory('i32.store', 8);
+      },
+      {
+        names: {
+          local: (n) => names[n],
+          constant: (value) => (value === 7 ? 'seven' : undefined),
+          place: (address, offset) => (address === '$host' && offset === 8 ? 'flags' : undefined),
+        },
+        comments: [
+          { offset: 0, text: 'first' },
+          { offset: 7, text: 'second' },
+          { offset: 14, text: 'end' },
+        ],
+      },
+    );
+    expect(result).toBe(
+      text(';; first', 'i32.store offset=flags ($host, seven)', ';; second', 'i32.store offset=8 ($eax, 8)', ';; end'),
+    );
+  });
+
   it('shows constructs, and labels where something branches', () => {
     const result = print((c) => {
       c.block();

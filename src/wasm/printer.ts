@@ -17,7 +17,7 @@
 import { blockStructure } from './blocks.ts';
 import type { BlockType, Instruction, Signature } from './decoder.ts';
 import { decodeInstructions } from './decoder.ts';
-import type { Naming } from './folding.ts';
+import type { Comment, Naming } from './folding.ts';
 import { Folder } from './folding.ts';
 import type { FunctionBody, ModuleContents } from './module-reader.ts';
 import { readModule } from './module-reader.ts';
@@ -26,6 +26,9 @@ export interface Names {
   /** Without the `$`; nothing: `$` and the number. */
   readonly local?: (index: number) => string | undefined;
   readonly function?: (index: number) => string | undefined;
+  /** Of the folded form: an i32 constant, and what lies at an offset from an address as it is printed. */
+  readonly constant?: (value: number) => string | undefined;
+  readonly place?: (address: string, offset: number) => string | undefined;
 }
 
 export interface PrintOptions {
@@ -40,6 +43,8 @@ export interface PrintOptions {
   readonly typeOf?: (typeIndex: number) => Signature | undefined;
   /** Levels of two spaces in front of each line; default 0. */
   readonly indentation?: number;
+  /** Lines of the folded form in front of what stands at a byte of the code, in order. */
+  readonly comments?: readonly Comment[];
 }
 
 export interface PrintModuleOptions {
@@ -67,10 +72,12 @@ export function printFunction(code: Uint8Array, options: PrintOptions = {}): str
     function: (n) => identifier(names.function?.(n) ?? `function${n}`),
     signatureOf: (n) => options.signatureOf?.(n),
     typeOf: (n) => options.typeOf?.(n),
+    constant: (n) => names.constant?.(n),
+    place: (address, offset) => names.place?.(address, offset),
   };
   const instructions = decodeInstructions(code);
   if (options.form === 'flat') return flat(instructions, naming, indentation).join('\n');
-  return new Folder(instructions, naming, signature, indentation).fold().join('\n');
+  return new Folder(instructions, naming, signature, indentation, options.comments ?? []).fold().join('\n');
 }
 
 /** Imports, exports and functions of an encoded module. */

@@ -234,6 +234,7 @@ export function request(cpu: usize, record: usize): u32 {
   store<u32>(place, <u32>host, ArenaHeader.requests);
   store<u32>(place, load<u32>(cpu, Vcpu.modeKey), ArenaHeader.requestModes);
   store<u32>(place, <u32>record, ArenaHeader.requestRecords);
+  store<u64>(place + ((<usize>count) << 2), load<u64>(cpu, Vcpu.ripBase), ArenaHeader.requestRips);
   store<u32>(header, count + 1, ArenaHeader.requested);
   return count + 1;
 }

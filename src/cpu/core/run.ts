@@ -17,6 +17,7 @@ export function attach(cpu: usize): void {
   const header = arenaHeader(cpu);
   memory.fill(header, 0, ArenaHeader.SIZE);
   memory.fill(arena + Arena.jumpCache, 0, Arena.jumpEntries * Arena.jumpEntryBytes);
+  memory.fill(arena + Arena.formCounts, 0, 2 * Arena.formCountBytes);
   initTables(arena + Arena.tables);
   const frames = (<usize>load<u32>(cpu, Vcpu.frameBytes)) >> 12;
   store<u32>(header, <u32>((arena + Arena.codeMap + frames * 16 + 63) & ~63), ArenaHeader.recordsStart);

@@ -5,7 +5,7 @@ import { pseudoForm } from '../isa/compile.ts';
 import { Record, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit, exitReason, status, tierCode } from '../status.ts';
-import type { FunctionBuilder, ModuleBuilder } from '../../wasm/encoder.ts';
+import type { Code, FunctionBuilder, ModuleBuilder } from '../../wasm/encoder.ts';
 import { findJump, leave, probeJumpCache, pushRip } from './inner.ts';
 
 /** Core functions that the loop calls. */
@@ -43,9 +43,18 @@ interface CompiledCode {
   readonly runForm: FunctionBuilder;
 }
 
+/** Counts the form of the record under `table` of `Arena.formCounts`; `place` is a local for its own use. */
+function countForm(code: Code, arena: number, record: number, place: number, table: 0 | 1): void {
+  const offset = Arena.formCounts + table * Arena.formCountBytes;
+  code.get(record).memory('i32.load16_u', Record.offsets.form).i32(2).op('i32.shl');
+  code.get(arena).op('i32.add').tee(place).get(place).memory('i32.load', offset).i32(1).op('i32.add');
+  code.memory('i32.store', offset);
+}
+
 /**
  * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which runs the compiled code there,
  * or gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
+ * countedRunForm stands for runForm where forms are counted.
  */
 export function writeCompiledSupport(m: ModuleBuilder, functions: readonly FunctionBuilder[]): CompiledCode {
   const table = m.emptyTable('compiled', compiledSlots);
@@ -92,6 +101,12 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
   if (!first) throw new Error('the table has no forms');
   form.code.get(cpu).get(1);
   form.code.get(1).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.sub').callIndirect(first);
+  const counted = m.function('countedRunForm', ['i32', 'i32'], ['i32']);
+  const arena = counted.local('i32');
+  counted.code.get(cpu).memory('i32.load', Vcpu.offsets.arena).set(arena);
+  countForm(counted.code, arena, 1, counted.local('i32'), 1);
+  counted.code.get(cpu).get(1).call(form);
+  m.exportFunction('countedRunForm', counted);
   m.exportFunction('callCompiled', call);
   m.exportFunction('runForm', form);
   return { table, like, probe, runForm: form };
@@ -119,7 +134,14 @@ export function writeDispatch(
   /** All is to be compiled before it runs, but for what the compiled code itself left to the interpreter. */
   const forced = f.local('i32');
   const arena = f.local('i32');
+  /** Forms are counted: the interpreter runs one instruction at a time. */
+  const counted = f.local('i32');
   const { code } = f;
+  const count = (): void => {
+    code.get(counted).if();
+    countForm(code, arena, record, found, 0);
+    code.end();
+  };
   const storeRip = (): void => {
     code.get(cpu);
     pushRip(f, cpu, record);
@@ -150,6 +172,7 @@ export function writeDispatch(
 
   code.get(cpu).memory('i32.load', Vcpu.offsets.arena).set(arena);
   code.get(arena).memory('i32.load', header('tier')).i32(tierCode.jit).op('i32.eq').set(forced);
+  code.get(arena).memory('i32.load', header('countForms')).set(counted);
   code.loop();
   const next = code.depth;
   code.block();
@@ -213,6 +236,7 @@ export function writeDispatch(
   // The instruction starts over, by its function: what its fast path met is forgotten.
   clear('trouble');
   clear('exceptionPending');
+  count();
   code.br(apart).end();
   is(compiledExit.short);
   code.if().i32(0).set(forced).br(next).end();
@@ -222,13 +246,18 @@ export function writeDispatch(
   // All is to be compiled: ask, unless that has been declined, or a single step has begun already.
   code.get(forced).get(budget).i32(1).op('i32.gt_u').op('i32.and').if();
   code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.ge_u').if();
-  code
-    .get(record)
-    .memory('i32.load8_u', Record.offsets.flags)
-    .i32(recordFlags.declined)
-    .op('i32.and')
-    .op('i32.eqz')
-    .if();
+  const hasFlag = (flag: number): Code =>
+    code.get(record).memory('i32.load8_u', Record.offsets.flags).i32(flag).op('i32.and');
+  // Behind an instruction that was done apart, the next record may have an entry.
+  hasFlag(recordFlags.entered).if();
+  storeRip();
+  storeBudget();
+  code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if();
+  returnJump();
+  code.end().get(found).set(record);
+  isCompiled();
+  code.brIf(next).end();
+  hasFlag(recordFlags.declined).op('i32.eqz').if();
   code.get(cpu).get(record).call(core.request).if();
   storeRip();
   storeBudget();
@@ -246,9 +275,10 @@ export function writeDispatch(
     .op('i32.add')
     .set(left)
     .end();
-  code.i32(1).get(left).get(forced).op('select').set(kept);
+  code.i32(1).get(left).get(forced).get(counted).op('i32.or').op('select').set(kept);
   code.get(budget).get(kept).op('i32.lt_u').if();
   code.get(budget).set(kept).end();
+  count();
   code.get(cpu).get(record).get(kept).call(inner).set(result);
   code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
   code.get(kept).get(cpu).memory('i32.load', Vcpu.offsets.budget).op('i32.sub').set(kept);

@@ -16,9 +16,11 @@ import { Vcpu } from '../state.ts';
 import { tierCode } from '../status.ts';
 import type { FunctionBuilder } from '../../wasm/encoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
+import { decodeAhead } from './decode-ahead.ts';
 import { FormFactsCache } from './facts.ts';
 import { compiledFunctions } from './region-builder.ts';
 import { RegionWriter } from './region-writer.ts';
+import { importViolated, InvariantChecks, violationMessage } from './invariants.ts';
 import type { FormTable, RegionPlan } from './region.ts';
 import { DecodedCode } from './region.ts';
 
@@ -34,6 +36,8 @@ export interface CompilerCore {
   addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
   publish(cpu: number, region: number): void;
   removeRegion(cpu: number, region: number): void;
+  /** The record at Vcpu.rip, decoded if need be; 0: an exception is pending. */
+  lookup(cpu: number): number;
   /** Forgets everything decoded, and with it everything compiled. */
   flushBlocks(cpu: number): void;
 }
@@ -43,6 +47,10 @@ export interface CompilerOptions {
   readonly regionInstructions?: number;
   /** Regions that may live at once; beyond, the oldest are given up. */
   readonly regions?: number;
+  /** Has the code check its invariants at each block (`invariants.ts`); a violation throws. */
+  readonly debug?: boolean;
+  /** Counts what compiled code has done by forms' functions (`Arena.formCounts`). */
+  readonly countForms?: boolean;
   /** Is told why a region could not be compiled: a defect, but not for the guest, whose code is interpreted then. */
   readonly onFailure?: (error: Error) => void;
 }
@@ -54,16 +62,27 @@ type Counter =
   | 'regionInstructions'
   | 'moduleBytes'
   | 'regionsAlive'
+  | 'modulesAlive'
   | 'compileFailures'
   | 'regionsEvicted'
   | 'compileMicroseconds';
 
-interface LiveRegion {
+/** A region that can be entered. */
+export interface LiveRegion {
   readonly address: number;
   readonly slot: number;
   readonly page: number;
   readonly modeKey: number;
   readonly offsets: ReadonlySet<number>;
+  /** Offsets of its entries, and RIP of the page where it was asked for. */
+  readonly entries: readonly number[];
+  readonly ripBase: bigint;
+  readonly module: LiveModule;
+}
+
+/** A module, which goes when none of its regions lives. */
+interface LiveModule {
+  regions: number;
 }
 
 /** Instructions that one call compiles, at most, so that the guest does not stand still for long. */
@@ -94,7 +113,7 @@ export class Compiler {
   private readonly core: CompilerCore;
   private readonly cpu: number;
   private readonly view: DataView;
-  private readonly code: DecodedCode;
+  readonly code: DecodedCode;
   private readonly functions: Record<string, unknown>;
   private readonly maximum: { instructions: number; readonly regions: number };
   private readonly regions = new Map<number, LiveRegion>();
@@ -109,16 +128,19 @@ export class Compiler {
   private waited = 0;
   private readonly nowMs: () => number;
   private readonly onFailure: (error: Error) => void;
+  private readonly debug: boolean;
 
   constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
     this.core = core;
     this.cpu = cpu;
     this.nowMs = nowMs;
+    this.debug = options.debug ?? false;
     this.onFailure = options.onFailure ?? ((): void => undefined);
     this.view = new DataView(core.memory.buffer);
     this.code = new DecodedCode(core.memory.buffer, cpu, table);
     core.compiled.set(Arena.noCode, core.noCode);
-    this.functions = core as unknown as Record<string, unknown>;
+    const functions = core as unknown as Record<string, unknown>;
+    this.functions = options.countForms ? { ...functions, runForm: functions.countedRunForm } : functions;
     this.maximum = { instructions: options.regionInstructions ?? 1000, regions: options.regions ?? 6000 };
   }
 
@@ -149,12 +171,20 @@ export class Compiler {
     this.maximum.instructions = instructions;
   }
 
+  /** The regions that live, the oldest first. */
+  liveRegions(): Iterable<LiveRegion> {
+    this.collect();
+    return this.regions.values();
+  }
+
   /** After the core's `attach`: all that was compiled is gone. */
   reset(tier: TierName): void {
     this.flushes = -1;
     this.tier = tier;
     this.collect();
-    this.view.setUint32(this.header + ArenaHeader.offsets.regionsAlive, 0, true);
+    for (const gauge of ['regionsAlive', 'modulesAlive'] as const) {
+      this.view.setUint32(this.header + ArenaHeader.offsets[gauge], 0, true);
+    }
     this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
   }
 
@@ -183,29 +213,37 @@ export class Compiler {
   // Requests. -------------------------------------------------------------------------------------------------------
 
   private takeRequests(count: number): RegionPlan[] {
-    const { requests, requestModes, requestRecords, requested } = ArenaHeader.offsets;
+    const { requests, requestModes, requestRecords, requestRips, requested } = ArenaHeader.offsets;
     const asked = Array.from({ length: count }, (_, k) => ({
       host: this.u32(this.header + requests + 4 * k),
       modeKey: this.u32(this.header + requestModes + 4 * k),
       record: this.u32(this.header + requestRecords + 4 * k),
+      ripBase: this.view.getBigUint64(this.header + requestRips + 8 * k, true),
     }));
     this.view.setUint32(this.header + requested, 0, true);
     const plans: RegionPlan[] = [];
     let instructions = 0;
-    for (const { host, modeKey, record } of asked) {
+    for (const { host, modeKey, record, ripBase } of asked) {
       const page = (host & ~0xfff) >>> 0;
       const covered = plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(host & 0xfff));
       if (covered) continue;
       const old = this.regionOf(page, modeKey, host & 0xfff);
       if (!this.worthwhile(page, modeKey, old !== undefined)) continue;
-      const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined);
+      const kept: number[] = [];
+      if (this.tier === 'jit') {
+        decodeAhead(this.core, this.cpu, this.code, { page, start: host & 0xfff, modeKey, ripBase }, this.maximum);
+        // Without room the arena has been emptied, and with it what was asked for.
+        if (this.field('arenaFlushes') !== this.flushes) break;
+        for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) kept.push(...r.entries);
+      }
+      const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined, kept);
       if (!plan) {
         this.declineRecord(record);
         continue;
       }
       // What does not fit will be asked for again.
       if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
-      plans.push(plan);
+      plans.push({ ...plan, ripBase });
       instructions += plan.count;
       this.historyOf(page, modeKey).compiled++;
     }
@@ -250,10 +288,11 @@ export class Compiler {
       this.failed(plans, error);
       return;
     }
+    const module: LiveModule = { regions: 0 };
     for (const { plan, name, labels } of built.regions) {
       const run = built.instance.exports[name];
       // Without room for it the arena has been emptied: what the other plans name is gone, too.
-      if (typeof run === 'function' && !this.install(plan, run as () => number, labels)) return;
+      if (typeof run === 'function' && !this.install(plan, run as () => number, labels, module)) return;
     }
   }
 
@@ -284,10 +323,11 @@ export class Compiler {
   private build(plans: readonly RegionPlan[]): Built {
     const m = new ModuleBuilder();
     const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
+    const checks = this.debug ? new InvariantChecks(importViolated(m)) : undefined;
     const regions = plans.map((plan, k) => {
       const name = `region${k}`;
       const f: FunctionBuilder = m.function(name, ['i32', 'i32', 'i32'], ['i32']);
-      const labels = new RegionWriter(f, plan, calls).write();
+      const labels = new RegionWriter(f, plan, calls, checks).write();
       m.exportFunction(name, f);
       this.count('regionInstructions', plan.count);
       return { plan, name, labels };
@@ -297,10 +337,18 @@ export class Compiler {
     this.count('modules', 1);
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
     const core = this.functions;
-    return { regions, instance: new WebAssembly.Instance(module, { core }) };
+    const violated = (violation: number, offset: number): never => {
+      throw new Error(violationMessage(violation, offset));
+    };
+    return { regions, instance: new WebAssembly.Instance(module, { core, debug: { violated } }) };
   }
 
-  private install(plan: RegionPlan, run: () => number, labels: ReadonlyMap<number, number>): boolean {
+  private install(
+    plan: RegionPlan,
+    run: () => number,
+    labels: ReadonlyMap<number, number>,
+    module: LiveModule,
+  ): boolean {
     const { core, cpu } = this;
     const { offsets } = plan;
     for (const old of [...(this.pages.get(plan.page) ?? [])]) {
@@ -318,12 +366,15 @@ export class Compiler {
       return false;
     }
     core.compiled.set(slot, run);
-    const region: LiveRegion = { address, slot, page: plan.page, modeKey: plan.modeKey, offsets };
+    const { page, modeKey, ripBase = 0n } = plan;
+    const entries = plan.entries.map((n) => plan.blocks[n]?.instructions[0]?.offset ?? 0);
+    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, ripBase, module };
     this.regions.set(address, region);
     const list = this.pages.get(plan.page) ?? new Set();
     this.pages.set(plan.page, list.add(region));
     this.count('regions', 1);
     this.count('regionsAlive', 1);
+    if (module.regions++ === 0) this.count('modulesAlive', 1);
     for (const entry of plan.entries) {
       const record = plan.blocks[entry]?.instructions[0]?.record;
       if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
@@ -369,6 +420,7 @@ export class Compiler {
 
   private free(region: LiveRegion): void {
     this.count('regionsAlive', -1);
+    if (--region.module.regions === 0) this.count('modulesAlive', -1);
     this.core.compiled.set(region.slot, null);
     this.freeSlots.push(region.slot);
   }
@@ -390,7 +442,7 @@ function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boole
 }
 
 /** Helpers that the regions' own code calls. */
-function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
+export function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
   const instructions = plans.flatMap((plan) => plan.blocks.flatMap((block) => block.instructions));
   return new Set(instructions.flatMap((i) => (i.apart ? [] : i.facts.helpers)));
 }

@@ -103,6 +103,26 @@ export class RegionFrame {
     return local;
   }
 
+  /** What the locals are, for people; those of no name hold values for a while. */
+  names(): ReadonlyMap<number, string> {
+    const { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC } = this;
+    const { exitCode, exitRip, exitRecord, exitBudget } = this;
+    const fixed = { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC };
+    const names = new Map<number, string>([
+      [cpu, 'cpu'],
+      [labelParameter, 'label'],
+      [depthParameter, 'depth'],
+    ]);
+    const all = { ...fixed, exitCode, exitRip, exitRecord, exitBudget };
+    for (const [name, local] of Object.entries(all)) names.set(local, name);
+    const general = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
+    for (const [n, local] of this.gprs) {
+      names.set(local, n < 8 ? `${this.long ? 'r' : 'e'}${general[n] ?? ''}` : `r${n}`);
+    }
+    for (const [n, local] of this.xmms) names.set(local, `xmm${n}`);
+    return names;
+  }
+
   isRegister(local: number): boolean {
     return this.registers.has(local);
   }

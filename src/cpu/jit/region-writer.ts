@@ -9,9 +9,10 @@ import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
 import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
+import type { InvariantChecks } from './invariants.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, RegionPlan } from './region.ts';
+import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
@@ -31,9 +32,20 @@ function headsOf(shape: Shape): readonly number[] {
   return shape.kind === 'block' ? [shape.node] : shape.heads;
 }
 
+/** Where the code of a block or of an instruction begins, in bytes of the function's code. */
+export interface Mark {
+  readonly at: number;
+  readonly block: BasicBlock;
+  /** Absent: the block. */
+  readonly instruction?: Instruction;
+}
+
 export class RegionWriter {
+  /** In the order of the code; where the tail begins, which all exits lead to. */
+  readonly marks: Mark[] = [];
+  tail = 0;
   private readonly plan: RegionPlan;
-  private readonly frame: RegionFrame;
+  readonly frame: RegionFrame;
   private readonly builder: RegionBuilder;
   private readonly code: Code;
   private readonly live: FlagLiveness;
@@ -42,9 +54,12 @@ export class RegionWriter {
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
   private readonly calls: CompiledCalls;
+  private readonly checks: InvariantChecks | undefined;
 
-  constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls) {
+  /** With `checks` the code checks itself at each block. */
+  constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
     this.plan = plan;
+    this.checks = checks;
     this.calls = calls;
     this.frame = new RegionFrame(f, plan);
     this.builder = new RegionBuilder(this.frame, calls);
@@ -61,12 +76,14 @@ export class RegionWriter {
       entries: plan.entries,
     });
     this.assignLabels(plan.entries, shapes);
+    this.checks?.atEntry(frame, plan);
     frame.enter();
     code.block();
     frame.leave = code.depth;
     this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     code.end();
+    this.tail = code.bytes.length;
     this.exit();
     return this.labels;
   }
@@ -162,6 +179,7 @@ export class RegionWriter {
   private block(block: BasicBlock): void {
     const { code, frame, builder } = this;
     const { number, instructions } = block;
+    this.marks.push({ at: code.bytes.length, block });
     builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     const [first] = instructions;
@@ -176,7 +194,9 @@ export class RegionWriter {
       code.end();
     }
     code.get(frame.budget).i32(instructions.length).op('i32.sub').set(frame.budget);
+    this.checks?.atBlock(frame, this.plan, block);
     instructions.forEach((i, k) => {
+      this.marks.push({ at: code.bytes.length, block, instruction: i });
       builder.writeInstruction(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);
     });
     this.terminate(block);

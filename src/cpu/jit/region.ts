@@ -52,6 +52,8 @@ export interface RegionPlan {
   readonly count: number;
   /** 64-byte granules of the page that it is made from. */
   readonly granules: bigint;
+  /** RIP of the page where the code ran that was asked for: for people. */
+  readonly ripBase?: bigint;
 }
 
 export interface PlanLimits {
@@ -118,7 +120,8 @@ export class DecodedCode {
     this.read.clear();
   }
 
-  private instruction(record: number): Instruction | undefined {
+  /** What a record says; undefined for pseudo-records. */
+  instruction(record: number): Instruction | undefined {
     const number = this.view.getUint16(record + Record.offsets.form, true);
     const known = this.read.get(record);
     if (known?.number === number) return known.instruction;
@@ -154,24 +157,53 @@ export class DecodedCode {
     };
   }
 
-  /** The region around an instruction; undefined when nothing is decoded there. */
-  plan(host: number, modeKey: number, limits: PlanLimits, extraEntry: boolean): RegionPlan | undefined {
+  /** The region around an instruction; undefined when nothing is decoded there. `keptEntries`: offsets. */
+  plan(
+    host: number,
+    modeKey: number,
+    limits: PlanLimits,
+    extraEntry: boolean,
+    keptEntries: Iterable<number> = [],
+  ): RegionPlan | undefined {
     if (this.read.size > keptInstructions) this.read.clear();
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
-    const records = this.recordsOf(page, modeKey);
-    if (!records.has(start)) return undefined;
-    const decoded = new Map<number, Instruction>();
-    for (const [offset, record] of records) {
-      const instruction = this.instruction(record);
-      if (instruction) decoded.set(offset, instruction);
-    }
-    const flow = new Map<number, Flow>();
-    for (const [offset, i] of decoded) flow.set(offset, flowOf(i, decoded));
+    const { decoded, flow } = this.decodedIn(page, modeKey);
+    if (!decoded.has(start)) return undefined;
     const members = component(start, flow, limits.instructions);
     const entries = entriesOf(members, decoded, flow);
     if (extraEntry || entries.size === 0) entries.add(start);
+    for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
     return layOut(page, modeKey, members, decoded, flow, entries);
+  }
+
+  /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
+  planAgain(
+    page: number,
+    modeKey: number,
+    offsets: ReadonlySet<number>,
+    entries: ReadonlySet<number>,
+  ): RegionPlan | undefined {
+    const { decoded, flow } = this.decodedIn(page, modeKey);
+    for (const offset of offsets) if (!decoded.has(offset)) return undefined;
+    return layOut(page, modeKey, offsets, decoded, flow, entries);
+  }
+
+  /** Decoded instructions of a frame, by offset. */
+  instructionsIn(page: number, modeKey: number): Map<number, Instruction> {
+    const decoded = new Map<number, Instruction>();
+    for (const [offset, record] of this.recordsOf(page, modeKey)) {
+      const instruction = this.instruction(record);
+      if (instruction) decoded.set(offset, instruction);
+    }
+    return decoded;
+  }
+
+  private decodedIn(page: number, modeKey: number): { decoded: Map<number, Instruction>; flow: Map<number, Flow> } {
+    const decoded = this.instructionsIn(page, modeKey);
+    const flow = new Map<number, Flow>();
+    for (const [offset, i] of decoded) flow.set(offset, flowOf(i, decoded));
+    return { decoded, flow };
   }
 }
 
@@ -182,7 +214,8 @@ interface Flow {
   readonly ends: boolean;
 }
 
-function flowOf(i: Instruction, decoded: ReadonlyMap<number, Instruction>): Flow {
+/** `decoded` has the offsets that are known. */
+export function flowOf(i: Instruction, decoded: { has(offset: number): boolean }): Flow {
   const after = i.offset + i.length;
   const next = decoded.has(after) ? { next: after } : {};
   if (i.apart) return i.form.row.ends ? { ends: true } : { ...next, ends: i.facts.helpers.includes('repString') };

@@ -55,6 +55,12 @@ const attributes = {
 
 /** A case machine with what stands around a processor: devices that write memory, and the NMI line. */
 export interface CoreMachine extends CaseMachine {
+  /** The machine's memory, where its vCPU lies in it, and the core's exports: for tests of the core's parts. */
+  readonly buffer: ArrayBufferLike;
+  readonly cpu: number;
+  call(name: string, ...args: (number | bigint)[]): number | bigint | undefined;
+  /** Of the jit tier. */
+  readonly compiler: Compiler | undefined;
   /** Writes guest-physical memory (within one page) as a device does: the core is told of it. */
   deviceWrite(address: number, bytes: Uint8Array): void;
   raiseNmi(): void;
@@ -71,7 +77,8 @@ export function createCoreMachine(
 
 class CoreCaseMachine implements CoreMachine {
   private readonly core: Core;
-  private readonly buffer: ArrayBufferLike;
+  readonly buffer: ArrayBufferLike;
+  readonly cpu = layout.cpu;
   private readonly vcpu: ReturnType<typeof Vcpu.at>;
   private readonly frameTable: Uint32Array;
   private readonly bytes: Uint8Array;
@@ -79,8 +86,7 @@ class CoreCaseMachine implements CoreMachine {
   private readonly observe: InstructionObserver | undefined;
   private readonly forms: readonly Form[];
   private readonly environment: EvaluatorEnvironment;
-  /** Of the jit tier. */
-  private readonly compiler: Compiler | undefined;
+  readonly compiler: Compiler | undefined;
   private readonly record: RecordCursor;
   /** Pages in use, guest-physical. */
   private pages: number[] = [];
@@ -119,6 +125,7 @@ class CoreCaseMachine implements CoreMachine {
     if (tier === 'jit') {
       const core = this.core as unknown as CompilerCore;
       this.compiler = new Compiler(core, layout.cpu, formTable(module, options.table), () => performance.now(), {
+        debug: options.debugCompiled ?? false,
         onFailure: (error) => {
           throw error;
         },
@@ -126,7 +133,7 @@ class CoreCaseMachine implements CoreMachine {
     }
   }
 
-  private call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
+  call(name: string, ...args: (number | bigint)[]): number | bigint | undefined {
     const f = this.core[name];
     if (!f) throw new Error(`core.wasm does not export ${name}`);
     return f(...args);

@@ -61,6 +61,8 @@ export interface TierOptions {
   readonly log?: (code: number, a: bigint, b: bigint) => void;
   /** Of the evaluator tier. */
   readonly observe?: InstructionObserver;
+  /** Of the jit tier: compiled code checks its invariants at each block. */
+  readonly debugCompiled?: boolean;
   /** The instruction table that `core` was made from; the project's when absent. */
   readonly table?: readonly Row[];
 }

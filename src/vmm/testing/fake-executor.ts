@@ -6,7 +6,7 @@
  * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `yes` and `spin`.
  */
 import { ControlPage, controlBytes, requestBit } from '../../abi/control.ts';
-import type { ExecutorApi, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
+import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
 import { ByteRing, initializeRing, ringBytes } from '../../abi/ring.ts';
 
 const rings = {
@@ -50,6 +50,15 @@ export class FakeExecutor implements ExecutorApi {
     this.#definition = options.definition;
     this.#boot();
     return Promise.resolve({ ok: true, rings });
+  }
+
+  /** It has one region, at 1000h. */
+  region(address: bigint): Promise<RegionResult> {
+    return Promise.resolve(
+      address === 0x1000n
+        ? { ok: true, text: 'region 1000 to 1004\n' }
+        : { ok: false, message: `No compiled instruction begins at ${address.toString(16)}.` },
+    );
   }
 
   async run(): Promise<RunResult> {
