@@ -68,13 +68,14 @@ export const Vcpu = struct('Vcpu', 1, {
   fpuStatus: 'u16',
   /** Bit n set: physical register n is in use (the abridged tag word of FXSAVE). */
   fpuTags: 'u16',
+  /** Low three bits of the first opcode byte, then the ModRM byte: of the last unmasked exception, as `fpuDp`. */
   fpuOpcode: 'u16',
   fpuTop: 'u32',
   mxcsr: 'u32',
+  /** RIP (EIP in legacy code, zero-extended) of the last x87 instruction that is no control instruction. */
   fpuIp: 'u64',
+  /** Offset of the operand, and opcode (11 bits, see `fpuOpcode`), of the last one with an unmasked exception. */
   fpuDp: 'u64',
-  fpuCs: 'u16',
-  fpuDs: 'u16',
 
   msrStar: 'u64',
   msrLstar: 'u64',

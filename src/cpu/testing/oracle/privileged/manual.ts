@@ -130,4 +130,64 @@ export const MANUAL: Readonly<Record<string, ManualScenario>> = {
       0x20,
     ],
   },
+  'protected: x87 pointers are linear addresses in virtual-8086 mode': {
+    source: 'SDM vol. 1 §8.1.8, figures 8-10 and 8-12, with FCS and FDS 0; QEMU stores the formats of protected mode',
+    code: `
+  mov edi, 0x4000
+  mov esi, offset 5f
+  mov ecx, 6f - 5f
+  rep movsb
+  expect 1f
+  push 0
+  push 0
+  push 0x300
+  push 0x300
+  push 0x500
+  push 0x800
+  push 0x23002
+  push 0x400
+  push 0
+  iretd
+.code16
+5:
+  fninit
+  mov word ptr [0], 0x37b
+  fldcw [0]
+  fld1
+  fdiv dword ptr [0x10]
+  fnstenv [0x20]
+  data32 fnstenv [0x40]
+  fnstenv [0xa0]
+  mov word ptr [0xa8], 0x3123
+  mov word ptr [0xac], 0x2000
+  fldenv [0xa0]
+  data32 fnstenv [0x60]
+  data32 fldenv [0x60]
+  fxsave [0x80]
+  int 0x30
+6:
+.code32
+1:
+  log [0x3026]
+  log [0x302a]
+  log [0x304c]
+  log [0x3050]
+  log [0x3054]
+  log [0x3058]
+  log [0x306c]
+  log [0x3070]
+  log [0x3074]
+  log [0x3078]
+  movzx eax, word ptr [0x3086]
+  log eax
+  log [0x3088]
+  log [0x308c]
+  log [0x3090]
+  log [0x3094]`,
+    log: [
+      ...[0x30, 0, 0, 0, undefined, 0x400, 0x23000, 0x800, 0x500, 0x300, 0x300, 0, 0],
+      ...[0x0036_000e, 0x10, 0xffff_000e, 0x36, 0xffff_0010, 0],
+      ...[0xffff_000e, 0x3123, 0xffff_0010, 0x2000, 0x123, 0x3_000e, 0, 0x2_0010, 0],
+    ],
+  },
 };

@@ -7,6 +7,7 @@ import { MOVES } from './moves.ts';
 import { RARE } from './rare.ts';
 import { STRINGS } from './strings.ts';
 import { VECTORS } from './vectors.ts';
+import { X87_POINTERS } from './x87-pointers.ts';
 import { X87 } from './x87.ts';
 
 export const TEMPLATES: readonly Template[] = [
@@ -17,5 +18,6 @@ export const TEMPLATES: readonly Template[] = [
   ...STRINGS,
   ...VECTORS,
   ...X87,
+  ...X87_POINTERS,
   ...RARE,
 ];
