@@ -146,8 +146,10 @@ export const Vcpu = struct('Vcpu', 1, {
   modeKey: 'u32',
   /** Epoch of the jump cache << 8 | mode key: entries with another value are stale. */
   codeKey: 'u32',
-  /** Address of the TLB set in use: supervisor, user, or supervisor with EFLAGS.AC. */
+  /** Address of the TLB set that accesses look at: that of `tlbFill`; with alignment checks one that stays empty. */
   tlb: 'u32',
+  /** Address of the TLB set that translations go to: supervisor, user, or supervisor with EFLAGS.AC. */
+  tlbFill: 'u32',
   /** Bit 0: x87 and MMX raise #NM; bit 1: SSE raises #NM; bit 2: SSE raises #UD. */
   fpuTrap: 'u32',
   /** Effective-address mask of the code's natural address size. */

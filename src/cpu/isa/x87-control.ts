@@ -2,7 +2,8 @@
  * x87 control and save areas, FXSAVE and FXRSTOR, MXCSR, EMMS, FWAIT (SDM vol. 1 §8.1, §10.5; vol. 2A).
  *
  * Save areas are written and read field by field; all of an area is probed first, so that a page boundary in it leaves
- * no half of a store.
+ * no half of a store. Registers in the areas of FNSAVE and FRSTOR lie at even addresses only: they go by words, so that
+ * alignment checks ask for no more than the environment does (SDM vol. 3 table 6-7).
  */
 import type { Builder, Operand, Semantics, Size, Value } from './builder.ts';
 import { eflagsBit, operand } from './common.ts';
@@ -183,7 +184,11 @@ const FNSAVE: Semantics = (b, i) => {
   b.probe(field(b, area, 0, start + 80));
   storeEnvironment(b, area, i.size);
   for (let n = 0; n < 8; n++) {
-    b.write(field(b, area, start + 10 * n, 8), b.significand(b.st(n)));
+    const significand = b.significand(b.st(n));
+    for (let k = 0; k < 4; k++) {
+      const word = b.trunc(2, b.shr(significand, b.int(4, 16 * k)));
+      b.write(field(b, area, start + 10 * n + 2 * k, 2), word);
+    }
     b.write(field(b, area, start + 10 * n + 8, 2), b.signExponent(b.st(n)));
   }
   FNINIT(b, i);
@@ -196,7 +201,8 @@ const FRSTOR: Semantics = (b, i) => {
   probeRead(b, area, start + 80);
   loadEnvironment(b, area, i.size);
   for (let n = 0; n < 8; n++) {
-    const significand = readField(b, area, start + 10 * n, 8);
+    const words = [0, 1, 2, 3].map((k) => b.zext(8, readField(b, area, start + 10 * n + 2 * k, 2)));
+    const significand = words.reduce((low, word, k) => b.or(low, b.shl(word, b.int(4, 16 * k))));
     b.setSt(n, b.f80(significand, readField(b, area, start + 10 * n + 8, 2)));
   }
 };

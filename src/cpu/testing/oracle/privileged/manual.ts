@@ -12,7 +12,14 @@ export interface ManualScenario {
 /** What the frame logs of an exception at CPL 0: vector, error code, CR2, DR6, EIP, CS, EFLAGS. */
 const exception = (vector: number, error: number): (number | undefined)[] => [vector, error, 0, 0, undefined, 8, 0];
 
+/** The same at CPL 3, with the stack pointer and SS behind. */
+const user = (vector: number, flags: number, esp = 0x6000): (number | undefined)[] => [
+  ...[vector, 0, 0, 0, undefined, 0x1b, flags],
+  ...[esp, 0x23],
+];
+
 const GENERAL_PROTECTION = 13;
+const ALIGNMENT = 17;
 const INVALID_TSS = 10;
 
 export const MANUAL: Readonly<Record<string, ManualScenario>> = {
@@ -188,6 +195,58 @@ export const MANUAL: Readonly<Record<string, ManualScenario>> = {
       ...[0x30, 0, 0, 0, undefined, 0x400, 0x23000, 0x800, 0x500, 0x300, 0x300, 0, 0],
       ...[0x0036_000e, 0x10, 0xffff_000e, 0x36, 0xffff_0010, 0],
       ...[0xffff_000e, 0x3123, 0xffff_0010, 0x2000, 0x123, 0x3_000e, 0, 0x2_0010, 0],
+    ],
+  },
+  'protected: alignment checks come and go with CR0.AM, EFLAGS.AC and CPL': {
+    source: 'SDM vol. 3 §6.15, #AC; QEMU checks no alignment',
+    code: `
+  expect 1f
+  to_user 9f, 0x40002
+9:
+  mov eax, [0x28001]
+  int 0x30
+1:
+  mov eax, 0x40031
+  mov cr0, eax
+  push 0x40002
+  popfd
+  mov eax, [0x28001]
+  expect 2f
+  to_user 9f
+9:
+  mov eax, [0x28001]
+  int 0x30
+2:
+${[
+  'mov eax, [0x28002]',
+  'mov [0x28001], ax',
+  'mov esi, 0x28001\n  mov edi, 0x29000\n  mov ecx, 3\n  rep movsd',
+  'mov esi, 0x28000\n  mov edi, 0x29001\n  mov ecx, 3\n  rep movsb\n  mov ecx, 3\n  rep movsd',
+  'mov esp, 0x5ffe\n  push eax',
+  'mov esp, 0x5ffe\n  call 9f',
+  'lea eax, [0x28001]\n  mov al, [eax]\n  mov eax, [0x28004]\n  int 0x30',
+  'lar eax, word ptr [0x28001]',
+  'mov esp, 0x5ffc\n  popfd\n  mov eax, [0x28001]\n  int 0x30',
+]
+  .map((code) => `  expect 9f\n  mov dword ptr [0x5ffc], 2\n  to_user 8f, 0x40002\n8:\n  ${code}\n9:`)
+  .join('\n')}
+  expect 3f
+  to_user 9f
+9:
+  push 0x40002
+  popfd
+  mov eax, [0x28001]
+3:`,
+    log: [
+      ...user(0x30, 0x40000),
+      ...user(0x30, 0),
+      ...Array.from({ length: 4 }, () => user(ALIGNMENT, 0x40000)).flat(),
+      ...user(ALIGNMENT, 0x40000, 0x5ffe),
+      ...user(ALIGNMENT, 0x40000, 0x5ffe),
+      ...user(0x30, 0x40000),
+      ...user(ALIGNMENT, 0x40000),
+      ...user(0x30, 0),
+      ...user(ALIGNMENT, 0x40000),
     ],
   },
 };

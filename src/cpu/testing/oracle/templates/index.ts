@@ -1,5 +1,6 @@
 /** All templates, in the order in which their cases appear. */
 import type { Template } from '../template.ts';
+import { alignmentTemplates } from './alignment.ts';
 import { ARITHMETIC } from './arithmetic.ts';
 import { BITS } from './bits.ts';
 import { CONTROL } from './control.ts';
@@ -10,7 +11,7 @@ import { VECTORS } from './vectors.ts';
 import { X87_POINTERS } from './x87-pointers.ts';
 import { X87 } from './x87.ts';
 
-export const TEMPLATES: readonly Template[] = [
+const FORMS: readonly Template[] = [
   ...ARITHMETIC,
   ...BITS,
   ...MOVES,
@@ -18,6 +19,7 @@ export const TEMPLATES: readonly Template[] = [
   ...STRINGS,
   ...VECTORS,
   ...X87,
-  ...X87_POINTERS,
   ...RARE,
 ];
+
+export const TEMPLATES: readonly Template[] = [...FORMS, ...X87_POINTERS, ...alignmentTemplates(FORMS)];
