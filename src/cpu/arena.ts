@@ -100,7 +100,7 @@ export const Entry = struct('Entry', 1, {
   spare: array('u32', 3),
 });
 
-const jumpCache = 9 * tlbArrayBytes;
+const jumpCache = 11 * tlbArrayBytes;
 const hash = jumpCache + jumpEntries * jumpEntryBytes;
 const entryHash = hash + hashBuckets * 4;
 const heat = entryHash + entryBuckets * 4;
@@ -119,6 +119,9 @@ export const Arena = {
   /** A TLB set: read, write and fetch arrays in this order; three sets: supervisor, user, supervisor with AC. */
   tlbSetBytes: 3 * tlbArrayBytes,
   tlb: 0,
+  tlbSets: 3,
+  /** Behind the sets: read and write arrays that stay empty, for CPL 3 with alignment checks. */
+  tlbBytes: jumpCache,
   jumpCache,
   jumpEntries,
   jumpEntryBytes,

@@ -29,7 +29,7 @@ export const Record = struct('Record', 1, {
   displacement: 'i32',
   /** Branches: address of the record of the target in the same page, or 0 while not linked. */
   link: 'u32',
-  /** Immediate, extended to 64 bits as the instruction says; relative branches: the displacement. */
+  /** Immediate, extended to 64 bits as the instruction says; relative branches: the displacement; x87: the opcode. */
   immediate: 'i64',
 });
 

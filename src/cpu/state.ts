@@ -68,13 +68,14 @@ export const Vcpu = struct('Vcpu', 1, {
   fpuStatus: 'u16',
   /** Bit n set: physical register n is in use (the abridged tag word of FXSAVE). */
   fpuTags: 'u16',
+  /** Low three bits of the first opcode byte, then the ModRM byte: of the last unmasked exception, as `fpuDp`. */
   fpuOpcode: 'u16',
   fpuTop: 'u32',
   mxcsr: 'u32',
+  /** RIP (EIP in legacy code, zero-extended) of the last x87 instruction that is no control instruction. */
   fpuIp: 'u64',
+  /** Offset of the operand, and opcode (11 bits, see `fpuOpcode`), of the last one with an unmasked exception. */
   fpuDp: 'u64',
-  fpuCs: 'u16',
-  fpuDs: 'u16',
 
   msrStar: 'u64',
   msrLstar: 'u64',
@@ -145,8 +146,10 @@ export const Vcpu = struct('Vcpu', 1, {
   modeKey: 'u32',
   /** Epoch of the jump cache << 8 | mode key: entries with another value are stale. */
   codeKey: 'u32',
-  /** Address of the TLB set in use: supervisor, user, or supervisor with EFLAGS.AC. */
+  /** Address of the TLB set that accesses look at: that of `tlbFill`; with alignment checks one that stays empty. */
   tlb: 'u32',
+  /** Address of the TLB set that translations go to: supervisor, user, or supervisor with EFLAGS.AC. */
+  tlbFill: 'u32',
   /** Bit 0: x87 and MMX raise #NM; bit 1: SSE raises #NM; bit 2: SSE raises #UD. */
   fpuTrap: 'u32',
   /** Effective-address mask of the code's natural address size. */

@@ -21,6 +21,11 @@ describe('cpu-model', () => {
     expect([11, 20, 29].map((bit) => (d1 >>> bit) & 1)).toEqual([1, 1, 1]);
   });
 
+  it('keeps the least of x87’s pointers, and says so', () => {
+    const [, b] = cpuid(model, 7, 0);
+    expect([6, 13].map((bit) => (b >>> bit) & 1)).toEqual([1, 1]);
+  });
+
   it('offers KVM’s clock and says its frequencies', () => {
     const [max, b, c, d] = cpuid(model, 0x40000000, 0);
     expect(ascii([b, c, d])).toBe('KVMKVMKVM\0\0\0');

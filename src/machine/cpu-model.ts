@@ -60,7 +60,8 @@ export const featureBits = {
     sse: 25,
     sse2: 26,
   },
-  leaf7Ebx: { fsgsbase: 0, tscAdjust: 1, smep: 7, erms: 9, rdseed: 18, smap: 20 },
+  /** `fdpExceptionOnly`, `noFcsFds`: x87's data pointer is of exceptions only; its selectors are saved as 0. */
+  leaf7Ebx: { fsgsbase: 0, tscAdjust: 1, fdpExceptionOnly: 6, smep: 7, erms: 9, noFcsFds: 13, rdseed: 18, smap: 20 },
   leaf80000001Ecx: { lahf: 0 },
   leaf80000001Edx: { syscall: 11, nx: 20, pdpe1gb: 26, rdtscp: 27, longMode: 29 },
   leaf80000007Edx: { invariantTsc: 8 },
@@ -107,7 +108,7 @@ const v2: CpuModel['features'] = {
     'sse',
     'sse2',
   ],
-  leaf7Ebx: ['tscAdjust', 'smep', 'rdseed', 'smap'],
+  leaf7Ebx: ['tscAdjust', 'fdpExceptionOnly', 'smep', 'noFcsFds', 'rdseed', 'smap'],
   leaf80000001Ecx: ['lahf'],
   leaf80000001Edx: ['syscall', 'nx', 'pdpe1gb', 'rdtscp', 'longMode'],
   leaf80000007Edx: ['invariantTsc'],

@@ -94,8 +94,6 @@ function resetFpu(v: VcpuAccess): void {
   v.mxcsr = 0x1f80;
   v.fpuIp = 0n;
   v.fpuDp = 0n;
-  v.fpuCs = 0;
-  v.fpuDs = 0;
 }
 
 function resetMsrs(v: VcpuAccess): void {

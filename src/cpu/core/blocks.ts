@@ -11,7 +11,17 @@
  * Invalidation overwrites the form of each record of a block with `stale`: whoever gets there, by link, by the jump
  * cache, or because it is running that very block, looks the code up anew.
  */
-import { Arena, ArenaHeader, Block, CodeMap, DecodeTable, Entry, JumpEntry, Record, Vcpu } from '../../../build/core/layout';
+import {
+  Arena,
+  ArenaHeader,
+  Block,
+  CodeMap,
+  DecodeTable,
+  Entry,
+  JumpEntry,
+  Record,
+  Vcpu,
+} from '../../../build/core/layout';
 import { arenaHeader, bumpCodeEpoch, FETCH, noteCodePage, protectFrame, translate } from './memory';
 import { findEntry, forgetEntries, killRegions } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
@@ -217,7 +227,7 @@ export function lookup(cpu: usize): usize {
 
 /** A place of the jump cache leads to a record or to an entry of compiled code. */
 export function setJumpTarget(jump: usize, to: usize): void {
-  const compiled = (<u32>load<u16>(to, Record.form)) == DecodeTable.formCompiled;
+  const compiled = <u32>load<u16>(to, Record.form) == DecodeTable.formCompiled;
   store<u32>(jump, <u32>to, JumpEntry.record);
   store<u32>(jump, compiled ? load<u32>(to, Entry.link) : <u32>Arena.noCode, JumpEntry.slot);
   store<u32>(jump, compiled ? load<u32>(to, Entry.label) : 0, JumpEntry.label);

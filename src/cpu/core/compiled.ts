@@ -19,7 +19,7 @@ import {
   Vcpu,
 } from '../../../build/core/layout';
 import { granules, setJumpTarget } from './blocks';
-import { arenaHeader, FETCH, translate, WRITE } from './memory';
+import { alignmentChecked, arenaHeader, FETCH, misaligned, translate, WRITE } from './memory';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 import { segmentBase } from './operands';
 
@@ -285,10 +285,15 @@ function canonical(cpu: usize, address: u64, size: u32): bool {
   return (<i64>(address << 16)) >> 16 == <i64>address && (<i64>(last << 16)) >> 16 == <i64>last;
 }
 
+/** Data breakpoints, addresses that are not canonical and alignment faults are for the interpreter. */
+function notCompiled(cpu: usize, address: u64, size: u32): bool {
+  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff || !canonical(cpu, address, size)) return true;
+  return alignmentChecked(cpu) && misaligned(address, size);
+}
+
 /** Host address to read `size` bytes from, which may cross pages. */
 export function compiledRead(cpu: usize, address: u64, size: u32): usize {
-  // Data breakpoints are for the interpreter.
-  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff || !canonical(cpu, address, size)) return 0;
+  if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
   const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   if (size <= inPage) return translate(cpu, linear, 0);
@@ -303,7 +308,7 @@ export function compiledRead(cpu: usize, address: u64, size: u32): usize {
 
 /** Host address to write `size` bytes to: within one page, and not over decoded code. */
 export function compiledWrite(cpu: usize, address: u64, size: u32): usize {
-  if (load<u64>(cpu + 56, Vcpu.dr) & 0xff || !canonical(cpu, address, size)) return 0;
+  if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
   if (size > 0x1000 - <u32>(linear & 0xfff)) return 0;
   const host = translate(cpu, linear, WRITE);

@@ -303,6 +303,9 @@ export function decode(cpu: usize, code: usize, available: u32, record: usize, o
       case DecodeTable.immediateOne:
         immediate = 1;
         break;
+      case DecodeTable.immediateX87:
+        immediate = <i64>(((opcode & 7) << 8) | modrm);
+        break;
       case DecodeTable.immediateFar:
         immediate =
           size == 0

@@ -15,6 +15,7 @@ import { raise, raisePageFault, watchAccess, watchedPage } from './events';
 import { mmioRead, mmioWrite } from './machine';
 import { invalidateCode } from './blocks';
 import { MODE_USER } from './mode';
+import { ALIGNMENT } from './registers';
 
 /** Access kinds, combined as bits. */
 // @ts-ignore: decorator
@@ -53,7 +54,7 @@ export function arenaHeader(cpu: usize): usize {
   return arena(cpu) + Arena.header;
 }
 
-/** Address of TLB set 0 (supervisor), 1 (user) or 2 (supervisor, EFLAGS.AC). */
+/** Address of TLB set 0 (supervisor), 1 (user) or 2 (supervisor, EFLAGS.AC); 3 is empty, for alignment checks. */
 export function tlbSet(cpu: usize, index: u32): u32 {
   return <u32>(arena(cpu) + Arena.tlb + <usize>index * Arena.tlbSetBytes);
 }
@@ -328,7 +329,7 @@ export function noteCodePage(cpu: usize, linear: u64): void {
   const word = codePageBit(header + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), linear);
   store<u64>(word, load<u64>(word) | ((<u64>1) << ((linear >> 12) & 63)));
   if (user) return;
-  const entry = entryOf(<usize>load<u32>(cpu, Vcpu.tlb), 2, linear);
+  const entry = entryOf(<usize>load<u32>(cpu, Vcpu.tlbFill), 2, linear);
   if (!(load<u32>(entry, TlbEntry.flags) & GLOBAL)) store<u32>(header, 1, ArenaHeader.localCode);
 }
 
@@ -340,7 +341,7 @@ export function flushTlb(cpu: usize, keepGlobal: bool): void {
   let kept: u32 = 0;
   if (<usize>count > Arena.fillLogEntries) {
     // The log overflowed: look at every entry.
-    const end = arena(cpu) + Arena.tlb + 3 * Arena.tlbSetBytes;
+    const end = arena(cpu) + Arena.tlb + Arena.tlbSets * Arena.tlbSetBytes;
     for (let entry = arena(cpu) + Arena.tlb; entry < end; entry += 16) {
       if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) continue;
       if (keepGlobal && load<u32>(entry, TlbEntry.flags) & GLOBAL) {
@@ -377,7 +378,7 @@ export function flushPage(cpu: usize, linear: u64): void {
     flushTlb(cpu, false);
     return;
   }
-  for (let set: u32 = 0; set < 3; set++) {
+  for (let set: u32 = 0; set < Arena.tlbSets; set++) {
     for (let kind: usize = 0; kind < 3; kind++) {
       const entry = entryOf(<usize>tlbSet(cpu, set), kind, linear);
       // The entry stays in the fill log: an empty one there does no harm.
@@ -391,7 +392,7 @@ export function flushPage(cpu: usize, linear: u64): void {
 
 /** Takes away the fast path for writes to a frame, because code is now decoded from it. */
 export function protectFrame(cpu: usize, page: usize): void {
-  for (let set: u32 = 0; set < 3; set++) {
+  for (let set: u32 = 0; set < Arena.tlbSets; set++) {
     let entry = <usize>tlbSet(cpu, set) + Arena.tlbArrayBytes;
     const end = entry + Arena.tlbArrayBytes;
     for (; entry < end; entry += 16) {
@@ -405,7 +406,7 @@ export function protectFrame(cpu: usize, page: usize): void {
 
 /** Empties all derived state that depends on addresses: after attaching, reset, or a change of frames. */
 export function resetTlb(cpu: usize): void {
-  memory.fill(arena(cpu) + Arena.tlb, 0xff, 3 * Arena.tlbSetBytes);
+  memory.fill(arena(cpu) + Arena.tlb, 0xff, Arena.tlbBytes);
   store<u32>(arenaHeader(cpu), 0, ArenaHeader.fillCount);
   bumpCodeEpoch(cpu);
 }
@@ -455,7 +456,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
     // Read-only memory: the write goes nowhere. A device access by its address ends the same way.
     return 0;
   }
-  const set = system ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlb);
+  const set = system ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlbFill);
   // Without SMAP, an implicit access at CPL 3 must not leave user pages in the supervisor set under AC rules; the
   // walk has judged the access itself, and set 0 is what supervisor code sees anyway.
   const flags: u32 = walked & WALK_GLOBAL ? GLOBAL : 0;
@@ -472,7 +473,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
 
 /** As translateSlow, by the TLB first. The caller keeps within the page. */
 export function translate(cpu: usize, linear: u64, access: u32): usize {
-  const set = access & SYSTEM ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlb);
+  const set = access & SYSTEM ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlbFill);
   const kind: usize = access & FETCH ? 2 : access & WRITE ? 1 : 0;
   const entry = entryOf(set, kind, linear);
   if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff))
@@ -488,6 +489,35 @@ export function translate(cpu: usize, linear: u64, access: u32): usize {
     }
   }
   return translateSlow(cpu, linear, access);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Alignment checks, SDM vol. 3 §6.15 (#AC) and table 6-7.
+
+/** CR0.AM and EFLAGS.AC at CPL 3: no access hits in the TLB, so that all come to the slow paths (`updateTlbSet`). */
+// @ts-ignore: decorator
+@inline
+export function alignmentChecked(cpu: usize): bool {
+  return load<u32>(cpu, Vcpu.tlb) != load<u32>(cpu, Vcpu.tlbFill);
+}
+
+/**
+ * Words, doublewords and quadwords must lie at multiples of their size; other sizes are not checked here: 16-byte
+ * operands have rules of their own, and structures are accessed by their parts.
+ */
+// @ts-ignore: decorator
+@inline
+export function misaligned(linear: u64, size: u32): bool {
+  return size <= 8 && (linear & (size - 1)) != 0;
+}
+
+/** #AC(0) if the access is checked and misaligned. Processors raise it before a page fault. */
+// @ts-ignore: decorator
+@inline
+function alignmentFault(cpu: usize, linear: u64, size: u32, access: u32): bool {
+  if (!alignmentChecked(cpu) || !misaligned(linear, size) || access & SYSTEM) return false;
+  raise(cpu, ALIGNMENT, 0);
+  return true;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -558,6 +588,7 @@ export function slowRead(cpu: usize, address: u64, size: u32): usize {
 }
 
 function slowReadAs(cpu: usize, address: u64, size: u32, access: u32): usize {
+  if (alignmentFault(cpu, address, size, access)) return 0;
   const host = readAt(cpu, address, size, access);
   if (host && watching(cpu, access)) watchAccess(cpu, mask(cpu, address), size, false, false);
   return host;
@@ -588,6 +619,7 @@ export function slowWrite(cpu: usize, address: u64, size: u32): usize {
 }
 
 function slowWriteAs(cpu: usize, address: u64, size: u32, access: u32): usize {
+  if (alignmentFault(cpu, address, size, access)) return 0;
   const host = writeAt(cpu, address, size, access);
   if (host && watching(cpu, access)) watchAccess(cpu, mask(cpu, address), size, true, false);
   return host;
@@ -728,6 +760,7 @@ export function writeLinear64(cpu: usize, linear: u64, value: u64, access: u32):
 
 /** Faults as an access of `size` bytes (any size below 4096) would; touches nothing. true when it may go on. */
 export function probeLinear(cpu: usize, linear: u64, size: u32, access: u32): bool {
+  if (alignmentFault(cpu, linear, size, access)) return false;
   const start = mask(cpu, linear);
   if (translate(cpu, start, access) == 0) {
     if (load<u32>(cpu, Vcpu.trouble)) return false;

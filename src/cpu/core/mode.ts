@@ -3,12 +3,13 @@
  *
  * The mode key is what decoded code depends on besides its bytes. Code decoded under one key never runs under another.
  */
-import { ModeKey, Vcpu } from '../../../build/core/layout';
+import { Arena, ModeKey, Vcpu } from '../../../build/core/layout';
 import { tlbSet, updateCodeKey } from './memory';
 import {
   AC,
   attributesOf,
   baseOf,
+  CR0_AM,
   CR0_EM,
   CR0_TS,
   CR4_OSFXSR,
@@ -72,12 +73,14 @@ export function updateMode(cpu: usize): void {
   updateFpuTrap(cpu);
 }
 
-/** Chooses the TLB set: depends on CPL, CR4.SMAP and EFLAGS.AC. */
+/** Chooses the TLB sets: depends on CPL, CR0.AM, CR4.SMAP and EFLAGS.AC. */
 export function updateTlbSet(cpu: usize): void {
-  let index: u32 = 0;
-  if (load<u32>(cpu, Vcpu.cpl) == 3) index = 1;
-  else if (load<u64>(cpu, Vcpu.cr4) & CR4_SMAP && load<u32>(cpu, Vcpu.eflags) & AC) index = 2;
-  store<u32>(cpu, tlbSet(cpu, index), Vcpu.tlb);
+  const user = load<u32>(cpu, Vcpu.cpl) == 3;
+  const ac = (load<u32>(cpu, Vcpu.eflags) & AC) != 0;
+  const fill: u32 = user ? 1 : ac && load<u64>(cpu, Vcpu.cr4) & CR4_SMAP ? 2 : 0;
+  const checked = user && ac && (load<u64>(cpu, Vcpu.cr0) & CR0_AM) != 0;
+  store<u32>(cpu, tlbSet(cpu, fill), Vcpu.tlbFill);
+  store<u32>(cpu, tlbSet(cpu, checked ? Arena.tlbSets : fill), Vcpu.tlb);
 }
 
 /** SDM vol. 3 table 2-2 and §13.1: what x87 and SSE instructions meet. */

@@ -54,6 +54,7 @@ export const CR0_EM: u64 = 0x4;
 export const CR0_TS: u64 = 0x8;
 export const CR0_ET: u64 = 0x10;
 export const CR0_WP: u64 = 0x10000;
+export const CR0_AM: u64 = 0x40000;
 export const CR0_NW: u64 = 0x20000000;
 export const CR0_CD: u64 = 0x40000000;
 export const CR0_PG: u64 = 0x80000000;
@@ -87,6 +88,7 @@ export const NP: u32 = 11;
 export const STACK_FAULT: u32 = 12;
 export const GP: u32 = 13;
 export const PAGE_FAULT: u32 = 14;
+export const ALIGNMENT: u32 = 17;
 
 // @ts-ignore: decorator
 @inline

@@ -17,6 +17,8 @@ import { setCompareFlags } from './flags';
 import { portAllowed } from './io';
 import { portRead, portWrite } from './machine';
 import {
+  alignmentChecked,
+  misaligned,
   probeLinear,
   readLinear16,
   readLinear32,
@@ -333,6 +335,10 @@ function piece(
   if (count == 0) bulk = false;
   if (readsSource(op) && watchedPage(cpu, source)) bulk = false;
   if (usesDestination(op) && watchedPage(cpu, destination)) bulk = false;
+  if (alignmentChecked(cpu)) {
+    if (readsSource(op) && misaligned(source, size)) bulk = false;
+    if (usesDestination(op) && misaligned(destination, size)) bulk = false;
+  }
   if (bulk && readsSource(op)) {
     hostSource = translate(cpu, source, 0);
     if (trouble(cpu)) return 0;

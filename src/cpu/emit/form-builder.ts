@@ -53,8 +53,6 @@ const systemField: Readonly<Record<SystemRegister, readonly [number, number, Siz
   fpuTags: [Vcpu.offsets.fpuTags, 2, 4],
   fpuTop: [Vcpu.offsets.fpuTop, 4, 4],
   fpuOpcode: [Vcpu.offsets.fpuOpcode, 2, 4],
-  fpuCs: [Vcpu.offsets.fpuCs, 2, 4],
-  fpuDs: [Vcpu.offsets.fpuDs, 2, 4],
   fpuIp: [Vcpu.offsets.fpuIp, 8, 8],
   fpuDp: [Vcpu.offsets.fpuDp, 8, 8],
   mxcsr: [Vcpu.offsets.mxcsr, 4, 4],
@@ -119,6 +117,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   protected abstract recordSegment(): Value;
   /** RIP of the next instruction, i64, not wrapped. */
   protected abstract nextRip(): Value;
+  abstract currentIp(): Value;
   /** The immediate as a branch's displacement, i64. */
   protected abstract relativeOffset(): Value;
 
@@ -498,6 +497,10 @@ export abstract class FormBuilder extends FlagWords implements Builder {
     const wide = this.resize(8, target);
     if (this.deferred) this.deferred.target = wide;
     else this.transfer(wide);
+  }
+
+  x87Opcode(): Value {
+    return this.immediate(2, 0);
   }
 
   // Processor registers. --------------------------------------------------------------------------------------------

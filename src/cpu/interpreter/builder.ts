@@ -303,6 +303,13 @@ export class InterpreterBuilder extends FormBuilder {
     const offset = this.recordField('i64', 'i64.load16_u', Record.offsets.offset);
     return this.add(this.add(base, offset), this.recordField('i64', 'i64.load8_u', Record.offsets.length));
   }
+  currentIp(): Value {
+    const base = this.loadField('i64', 'i64.load', Vcpu.offsets.ripBase);
+    const rip = this.add(base, this.recordField('i64', 'i64.load16_u', Record.offsets.offset));
+    // All of the bits in 64-bit code, whose address mask has them all; else 32.
+    const mask = this.loadField('i64', 'i64.load', Vcpu.offsets.addressMask);
+    return this.and(rip, this.or(mask, this.int(8, 0xffffffff)));
+  }
   protected relativeOffset(): Value {
     return this.recordField('i64', 'i64.load', Record.offsets.immediate);
   }

@@ -69,8 +69,6 @@ export type SystemRegister =
   | 'fpuOpcode'
   | 'fpuIp'
   | 'fpuDp'
-  | 'fpuCs'
-  | 'fpuDs'
   | 'mxcsr'
   | 'fpuTrap'
   | 'cpl'
@@ -237,6 +235,8 @@ export interface Builder {
   // Transfers within the code segment. ------------------------------------------------------------------------------
   /** RIP of the following instruction, of stack size. */
   nextIp(): Value;
+  /** RIP of the instruction itself, of its first prefix; in legacy code EIP, zero-extended: i64. */
+  currentIp(): Value;
   /** Absolute target, truncated to the operand size. */
   jump(target: Value): void;
   /** Relative branch by the immediate operand (`i.operands[0]`), taken if `c` (always when absent). */
@@ -284,6 +284,8 @@ export interface Builder {
   setSt(n: number, v: Value): void;
   /** The number i, 0…7, of an x87 register operand (`T`), as a 4-byte integer. */
   stackIndex(o: Operand): Value;
+  /** An x87 instruction's opcode as FOP shows it, 2 bytes: the low 3 bits of the escape byte, then ModRM. */
+  x87Opcode(): Value;
   /** A fresh 16-byte temporary, for a helper to write its result to. */
   temporary(): Value;
   /** Significand (8 bytes) and sign with exponent (2 bytes) of an f80, read at once; and a new temporary made of such. */

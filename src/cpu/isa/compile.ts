@@ -51,6 +51,8 @@ export const immediateKind = {
   far: 9,
   iwib: 10,
   one: 11,
+  /** No immediate: the opcode of an x87 instruction takes its place in the record (`Builder.x87Opcode`). */
+  x87: 12,
 } as const;
 export const registerKind = { none: 0, gpr: 1, xmm: 2, mmx: 3, raw: 4, opcode: 5, fixed: 6 } as const;
 export const selectorKind = { normal: 0, string: 1, address: 2 } as const;
@@ -499,6 +501,7 @@ function writeEntry(table: FormTable, entry: Entry, view: DataView, at: number):
   if (encoding.prefix === '66') flags |= entryFlag.no16;
   if (row.protectedOnly) flags |= entryFlag.protectedOnly;
   let immediate: number = immediateKind.none;
+  if (row.unit === 'x87' && encoding.map === 0) immediate = immediateKind.x87;
   let rmKind: number = registerKind.none;
   let regKind: number = registerKind.none;
   let fixedRm = 0;

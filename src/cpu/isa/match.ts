@@ -51,6 +51,8 @@ export interface Match extends Instruction {
   readonly lock: boolean;
   /** Segment of string sources and XLAT. */
   readonly sourceSegment: number;
+  /** FOP of an x87 instruction (`Builder.x87Opcode`). */
+  readonly x87Opcode: number;
   /** Segment override as written, if any. */
   readonly segmentPrefix: number | undefined;
 }
@@ -516,6 +518,7 @@ function matchWith(byOpcode: ReadonlyMap<number, readonly Pattern[]>, reader: Re
     length: reader.at,
     lock: p.lock,
     sourceSegment: p.segment ?? 3,
+    x87Opcode: modrm ? ((opcode & 7) << 8) | (modrm.mod << 6) | (modrm.reg << 3) | modrm.rm : 0,
     segmentPrefix: p.segment,
   };
 }

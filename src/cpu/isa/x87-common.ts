@@ -10,10 +10,13 @@
  *    registers and memory as they are; unmasked exceptions set ES and B, to be delivered by the next waiting
  *    instruction.
  *
- * The status word is kept without TOP. The instruction and data pointers are not tracked: FNSTENV shows what was loaded
- * last (CPUs that save them only with an unmasked exception show as little to almost all programs).
+ * 5. FIP becomes the instruction's own; FOP, and FDP where there is a memory operand, only if it had an unmasked
+ *    exception (`notePointers`).
+ *
+ * The status word is kept without TOP.
  */
-import type { Builder, Operand, Semantics, Value } from './builder.ts';
+import type { Builder, Instruction, Operand, Semantics, Value } from './builder.ts';
+import { resize } from './common.ts';
 import { row } from './row.ts';
 import type { Row, RowOptions } from './row.ts';
 import { deliverPending } from './vector.ts';
@@ -63,12 +66,27 @@ export function control(
   return row(encoding, mnemonic, operands, semantics, { unit: 'x87', ...options });
 }
 
-/** One function for one semantics, so that rows which share a meaning share their forms. */
+/** What all instructions do that are no control instructions. */
 function waiting(semantics: Semantics): Semantics {
   return (b, i) => {
     deliverPending(b);
     semantics(b, i);
+    notePointers(b, i);
   };
+}
+
+/**
+ * FIP, FDP and FOP as SDM vol. 1 §8.1.8 has them on processors with CPUID.(7,0):EBX[6] (FDP for unmasked exceptions
+ * only) and IA32_MISC_ENABLE[2] = 0 (FOP likewise). ES was clear before the instruction, so that it is its own here.
+ * EBX[13] says that there are no FCS and FDS: they are saved as 0.
+ */
+function notePointers(b: Builder, i: Instruction): void {
+  b.setSystem('fpuIp', b.currentIp());
+  b.if(b.bit(b.getSystem('fpuStatus'), 7), () => {
+    b.setSystem('fpuOpcode', b.zext(4, b.x87Opcode()));
+    const memory = i.operands.find((o) => o.kind === 'memory');
+    if (memory) b.setSystem('fpuDp', resize(b, 8, b.address(memory)));
+  });
 }
 
 export function top(b: Builder): Value {

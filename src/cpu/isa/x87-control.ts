@@ -2,10 +2,11 @@
  * x87 control and save areas, FXSAVE and FXRSTOR, MXCSR, EMMS, FWAIT (SDM vol. 1 §8.1, §10.5; vol. 2A).
  *
  * Save areas are written and read field by field; all of an area is probed first, so that a page boundary in it leaves
- * no half of a store.
+ * no half of a store. Registers in the areas of FNSAVE and FRSTOR lie at even addresses only: they go by words, so that
+ * alignment checks ask for no more than the environment does (SDM vol. 3 table 6-7).
  */
 import type { Builder, Operand, Semantics, Size, Value } from './builder.ts';
-import { operand } from './common.ts';
+import { eflagsBit, operand } from './common.ts';
 import { row } from './row.ts';
 import type { Row } from './row.ts';
 import { control, fsw } from './x87-common.ts';
@@ -66,7 +67,7 @@ const FNCLEX: Semantics = (b) => b.setSystem('fpuStatus', b.and(b.getSystem('fpu
 
 const FNINIT: Semantics = (b) => {
   b.setSystem('fpuControl', b.int(4, INITIAL_CONTROL));
-  for (const name of ['fpuStatus', 'fpuTags', 'fpuTop', 'fpuOpcode', 'fpuCs', 'fpuDs'] as const) {
+  for (const name of ['fpuStatus', 'fpuTags', 'fpuTop', 'fpuOpcode'] as const) {
     b.setSystem(name, b.int(4, 0));
   }
   b.setSystem('fpuIp', b.int(8, 0));
@@ -85,7 +86,10 @@ const EMMS: Semantics = (b) => {
   b.setSystem('fpuTags', b.int(4, 0));
 };
 
-// Environment: 14 bytes with 16-bit operand size, else 28 (SDM vol. 1 figures 8-9 and 8-11). --------------------------
+// Environment: 14 bytes with 16-bit operand size, else 28 (SDM vol. 1 figures 8-9 to 8-12). ---------------------------
+//
+// Selectors are not kept (`notePointers`). In real and virtual-8086 mode their words have the upper bits of the
+// pointers from bit 12 on: pointers are linear addresses there, with a segment of 0.
 
 function environmentBytes(size: Size): number {
   return size === 2 ? 14 : 28;
@@ -99,12 +103,29 @@ function storeEnvironment(b: Builder, area: Operand, size: Size): void {
   word(0, b.getSystem('fpuControl'));
   word(1, statusWord(b));
   word(2, b.helper('f80TagWord'));
-  writeField(b, area, 3 * width, b.trunc(4, b.getSystem('fpuIp')), width);
-  const opcode = b.and(b.getSystem('fpuOpcode'), b.int(4, 0x7ff));
-  const selector = b.getSystem('fpuCs');
-  writeField(b, area, 4 * width, width === 4 ? b.or(selector, b.shl(opcode, b.int(4, 16))) : selector, width);
-  writeField(b, area, 5 * width, b.trunc(4, b.getSystem('fpuDp')), width);
-  word(6, b.getSystem('fpuDs'));
+  const opcode = b.getSystem('fpuOpcode');
+  const ip = b.trunc(4, b.getSystem('fpuIp'));
+  const dp = b.trunc(4, b.getSystem('fpuDp'));
+  const paragraphs = realAddresses(b);
+  const pointer = (n: number, v: Value): void => {
+    writeField(b, area, n * width, b.select(paragraphs, b.or(v, b.int(4, 0xffff0000)), v), width);
+  };
+  pointer(3, ip);
+  const protectedOpcode = width === 2 ? b.int(4, 0) : b.shl(opcode, b.int(4, 16));
+  writeField(b, area, 4 * width, b.select(paragraphs, b.or(upperBits(b, ip), opcode), protectedOpcode), width);
+  pointer(5, dp);
+  // Where the selector of the operand was, its dword has a reserved half as the first three have.
+  writeField(b, area, 6 * width, b.select(paragraphs, upperBits(b, dp), b.int(4, 0xffff0000)), width);
+}
+
+/** Real or virtual-8086 mode. */
+function realAddresses(b: Builder): Value {
+  return b.either(b.negate(b.bit(b.getSystem('cr0'), 0)), b.systemFlag(eflagsBit.vm));
+}
+
+/** Bits 16 and up of a pointer, from bit 12 on. */
+function upperBits(b: Builder, pointer: Value): Value {
+  return b.shl(b.shr(pointer, b.int(4, 16)), b.int(4, 12));
 }
 
 /** The tag word marks an empty register by 11; the other values are recomputed from what is in the registers. */
@@ -120,22 +141,25 @@ function abridgedTags(b: Builder, tagWord: Value): Value {
 function loadEnvironment(b: Builder, area: Operand, size: Size): void {
   const width = size === 2 ? 2 : 4;
   const word = (n: number): Value => b.zext(4, readField(b, area, n * width, 2));
-  const full = (n: number): Value => b.zext(8, readField(b, area, n * width, width));
+  const paragraphs = realAddresses(b);
+  /** A pointer of dword or word n, with its upper bits in the one behind where addresses are linear. */
+  const pointer = (n: number): Value => {
+    const upper = b.zext(4, readField(b, area, (n + 1) * width, width));
+    const linear = b.or(word(n), b.shl(b.and(b.shr(upper, b.int(4, 12)), b.int(4, 0xffff)), b.int(4, 16)));
+    return b.zext(8, b.select(paragraphs, linear, b.zext(4, readField(b, area, n * width, width))));
+  };
   const controlWord = word(0);
   const status = word(1);
   const tags = abridgedTags(b, word(2));
-  const ip = full(3);
-  const selector = word(4);
-  const opcode = width === 4 ? b.and(b.zext(4, readField(b, area, 18, 2)), b.int(4, 0x7ff)) : b.int(4, 0);
-  const dp = full(5);
-  const dataSelector = word(6);
+  const ip = pointer(3);
+  const protectedOpcode = width === 4 ? b.zext(4, readField(b, area, 18, 2)) : b.int(4, 0);
+  const opcode = b.and(b.select(paragraphs, word(4), protectedOpcode), b.int(4, 0x7ff));
+  const dp = pointer(5);
   setControlAndStatus(b, controlWord, status);
   setTop(b, status);
   b.setSystem('fpuTags', tags);
   b.setSystem('fpuIp', ip);
   b.setSystem('fpuDp', dp);
-  b.setSystem('fpuCs', selector);
-  b.setSystem('fpuDs', dataSelector);
   b.setSystem('fpuOpcode', opcode);
 }
 
@@ -160,7 +184,11 @@ const FNSAVE: Semantics = (b, i) => {
   b.probe(field(b, area, 0, start + 80));
   storeEnvironment(b, area, i.size);
   for (let n = 0; n < 8; n++) {
-    b.write(field(b, area, start + 10 * n, 8), b.significand(b.st(n)));
+    const significand = b.significand(b.st(n));
+    for (let k = 0; k < 4; k++) {
+      const word = b.trunc(2, b.shr(significand, b.int(4, 16 * k)));
+      b.write(field(b, area, start + 10 * n + 2 * k, 2), word);
+    }
     b.write(field(b, area, start + 10 * n + 8, 2), b.signExponent(b.st(n)));
   }
   FNINIT(b, i);
@@ -173,7 +201,8 @@ const FRSTOR: Semantics = (b, i) => {
   probeRead(b, area, start + 80);
   loadEnvironment(b, area, i.size);
   for (let n = 0; n < 8; n++) {
-    const significand = readField(b, area, start + 10 * n, 8);
+    const words = [0, 1, 2, 3].map((k) => b.zext(8, readField(b, area, start + 10 * n + 2 * k, 2)));
+    const significand = words.reduce((low, word, k) => b.or(low, b.shl(word, b.int(4, 16 * k))));
     b.setSt(n, b.f80(significand, readField(b, area, start + 10 * n + 8, 2)));
   }
 };
@@ -196,13 +225,18 @@ function checkAlignment(b: Builder, area: Operand): void {
   b.raiseIf(b.ne(b.and(b.trunc(1, b.address(area)), b.int(1, 15)), b.int(1, 0)), 13, b.int(4, 0));
 }
 
-/** Outside of 64-bit code only xmm0…7 are saved; the rest of the area is not touched. */
-function registerCount(wide: boolean): number {
-  return wide ? 16 : 8;
+/** The format of the FXSAVE area: outside of 64-bit code only xmm0…7 are saved; the rest of the area is not touched. */
+interface FxFormat {
+  readonly vectors: 8 | 16;
+  /** Bytes of the pointers: 8 with REX.W; else 4, where selectors, which are 0, and a reserved word follow. */
+  readonly pointers: 4 | 8;
 }
+const fxLegacy: FxFormat = { vectors: 8, pointers: 4 };
+const fxLong: FxFormat = { vectors: 16, pointers: 4 };
+const fxWide: FxFormat = { vectors: 16, pointers: 8 };
 
 const FXSAVE =
-  (wide: boolean): Semantics =>
+  (format: FxFormat): Semantics =>
   (b, i) => {
     const area = operand(i, 0);
     checkAlignment(b, area);
@@ -211,21 +245,25 @@ const FXSAVE =
     writeField(b, area, 2, statusWord(b), 2);
     writeField(b, area, 4, b.getSystem('fpuTags'), 2);
     writeField(b, area, 6, b.getSystem('fpuOpcode'), 2);
-    writeField(b, area, 8, b.getSystem('fpuIp'), 8);
-    writeField(b, area, 16, b.getSystem('fpuDp'), 8);
+    writeField(b, area, 8, fxPointer(b, format, b.getSystem('fpuIp')), 8);
+    writeField(b, area, 16, fxPointer(b, format, b.getSystem('fpuDp')), 8);
     writeField(b, area, 24, b.getSystem('mxcsr'), 4);
     writeField(b, area, 28, b.int(4, MXCSR_MASK), 4);
     for (let n = 0; n < 8; n++) {
       b.write(field(b, area, 32 + 16 * n, 8), b.significand(b.st(n)));
       b.write(field(b, area, 40 + 16 * n, 8), b.zext(8, b.signExponent(b.st(n))));
     }
-    for (let n = 0; n < registerCount(wide); n++) {
+    for (let n = 0; n < format.vectors; n++) {
       b.write(field(b, area, 160 + 16 * n, 16), b.read(b.vectorRegister(n)));
     }
   };
 
+function fxPointer(b: Builder, format: FxFormat, v: Value): Value {
+  return format.pointers === 8 ? v : b.zext(8, b.trunc(4, v));
+}
+
 const FXRSTOR =
-  (wide: boolean): Semantics =>
+  (format: FxFormat): Semantics =>
   (b, i) => {
     const area = operand(i, 0);
     checkAlignment(b, area);
@@ -238,13 +276,13 @@ const FXRSTOR =
     setTop(b, status);
     b.setSystem('fpuTags', b.zext(4, readField(b, area, 4, 1)));
     b.setSystem('fpuOpcode', b.and(b.zext(4, readField(b, area, 6, 2)), b.int(4, 0x7ff)));
-    b.setSystem('fpuIp', readField(b, area, 8, 8));
-    b.setSystem('fpuDp', readField(b, area, 16, 8));
+    b.setSystem('fpuIp', fxPointer(b, format, readField(b, area, 8, 8)));
+    b.setSystem('fpuDp', fxPointer(b, format, readField(b, area, 16, 8)));
     for (let n = 0; n < 8; n++) {
       const significand = readField(b, area, 32 + 16 * n, 8);
       b.setSt(n, b.f80(significand, readField(b, area, 40 + 16 * n, 2)));
     }
-    for (let n = 0; n < registerCount(wide); n++) {
+    for (let n = 0; n < format.vectors; n++) {
       b.write(b.vectorRegister(n), b.read(field(b, area, 160 + 16 * n, 16)));
     }
   };
@@ -271,8 +309,10 @@ export const x87ControlRows: readonly Row[] = [
 
   sse('NP 0F AE /2 mem', 'LDMXCSR', 'Md', LDMXCSR),
   sse('NP 0F AE /3 mem', 'STMXCSR', 'Md', STMXCSR),
-  control('NP 0F AE /0 mem', 'FXSAVE', 'Mx', FXSAVE(false), { modes: 'legacy', ...fxsr }),
-  control('NP 0F AE /0 mem', 'FXSAVE', 'Mx', FXSAVE(true), { modes: 'long', ...fxsr }),
-  control('NP 0F AE /1 mem', 'FXRSTOR', 'Mx', FXRSTOR(false), { modes: 'legacy', ...fxsr }),
-  control('NP 0F AE /1 mem', 'FXRSTOR', 'Mx', FXRSTOR(true), { modes: 'long', ...fxsr }),
+  control('NP 0F AE /0 mem', 'FXSAVE', 'Mx', FXSAVE(fxLegacy), { modes: 'legacy', ...fxsr }),
+  control('NP 0F AE /0 mem', 'FXSAVE', 'Mx', FXSAVE(fxLong), { modes: 'long', sizes: [2, 4], ...fxsr }),
+  control('NP 0F AE /0 mem', 'FXSAVE64', 'Mx', FXSAVE(fxWide), { modes: 'long', sizes: [8], ...fxsr }),
+  control('NP 0F AE /1 mem', 'FXRSTOR', 'Mx', FXRSTOR(fxLegacy), { modes: 'legacy', ...fxsr }),
+  control('NP 0F AE /1 mem', 'FXRSTOR', 'Mx', FXRSTOR(fxLong), { modes: 'long', sizes: [2, 4], ...fxsr }),
+  control('NP 0F AE /1 mem', 'FXRSTOR64', 'Mx', FXRSTOR(fxWide), { modes: 'long', sizes: [8], ...fxsr }),
 ];

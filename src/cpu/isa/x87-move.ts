@@ -54,6 +54,12 @@ function writeExtended(b: Builder, o: Operand, v: Value): void {
   b.write(b.displaced(o, b.int(4, 8), 2), b.signExponent(v));
 }
 
+/** Page faults of a store that its exception prevents; alignment is checked only where something is stored. */
+function probePages(b: Builder, o: Operand): void {
+  b.probe(b.displaced(o, b.int(4, 0), 1));
+  b.probe(b.displaced(o, b.int(4, o.size - 1), 1));
+}
+
 const FILD: Semantics = (b, i) => {
   const n = b.read(operand(i, 0));
   const value = b.temporary();
@@ -126,7 +132,7 @@ function storeNumber(to: Format, pops: boolean, truncate = false): Semantics {
         b.write(target, size === 8 ? b.get(bits) : b.trunc(size, b.get(bits)));
         if (pops) pop(b);
       },
-      { prevents: preventing.store, prevented: () => b.probe(target) },
+      { prevents: preventing.store, prevented: () => probePages(b, target) },
     );
   };
 }
@@ -143,7 +149,7 @@ const FBSTP: Semantics = (b, i) => {
       writeExtended(b, target, out);
       pop(b);
     },
-    { prevents: preventing.store, prevented: () => b.probe(target) },
+    { prevents: preventing.store, prevented: () => probePages(b, target) },
   );
 };
 
@@ -161,7 +167,7 @@ const FSTP_F80: Semantics = (b, i) => {
       writeExtended(b, operand(i, 0), value);
       pop(b);
     },
-    { prevents: preventing.store, prevented: () => b.probe(operand(i, 0)) },
+    { prevents: preventing.store, prevented: () => probePages(b, operand(i, 0)) },
   );
 };
 

@@ -217,6 +217,9 @@ class FactsBuilder extends FormBuilder {
     this.pushedNextIp = true;
     return this.value('i64');
   }
+  currentIp(): Value {
+    return this.value('i64');
+  }
   protected relativeOffset(): Value {
     return this.value('i64');
   }

@@ -451,6 +451,10 @@ export class RegionBuilder extends FormBuilder {
     return this.ripOf(this.instruction.offset + this.instruction.length);
   }
 
+  currentIp(): Value {
+    return this.ripOf(this.instruction.offset);
+  }
+
   protected relativeOffset(): Value {
     return this.int(8, this.instruction.immediate);
   }

@@ -79,6 +79,8 @@ export interface ResolvedInstruction extends Instruction {
   readonly length: number;
   /** Displacement of a relative branch. */
   readonly relative: bigint;
+  /** Opcode of an x87 instruction as FOP shows it; elsewhere it means nothing. */
+  readonly x87Opcode: number;
   /** Segment of string sources. */
   readonly sourceSegment: number;
 }
@@ -452,6 +454,9 @@ class Evaluator extends ValueArithmetic implements Builder {
   nextIp(): Value {
     return this.make(this.typeOf(this.i.stackSize), this.next());
   }
+  currentIp(): Value {
+    return this.make('i64', this.wrapIp(this.vcpu.rip));
+  }
   private transferSize(): number {
     return this.i.size === 1 ? this.i.stackSize : this.i.size;
   }
@@ -512,6 +517,9 @@ class Evaluator extends ValueArithmetic implements Builder {
     return this.make(helper.result === 'i64' ? 'i64' : 'i32', BigInt(r));
   }
 
+  x87Opcode(): Value {
+    return this.make('i16', BigInt(this.i.x87Opcode));
+  }
   private physical(n: number): number {
     return Vcpu.offsets.st + 16 * ((this.vcpu.fpuTop + n) & 7);
   }

@@ -152,6 +152,7 @@ export function resolveRecord(form: Form, record: RecordCursor): ResolvedInstruc
     addressSize,
     length: record.length,
     relative: record.immediate,
+    x87Opcode: Number(record.immediate & 0x7ffn),
     sourceSegment: record.segment,
   };
 }

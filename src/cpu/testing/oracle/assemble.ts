@@ -39,7 +39,7 @@ export function assemble(template: Template, bits: Bits, size: number, ordinal: 
   for (const operand of operandsOf(template, size)) chooseOperand(a, operand);
   template.prepare?.(a);
   if (hasMemory(a)) placeMemory(a);
-  draft.code = encode(a);
+  draft.code = [...encode(a), ...(template.behind?.(bits) ?? [])];
   draft.flagsMask &= ~(
     (typeof template.undefinedFlags === 'function' ? template.undefinedFlags(a) : template.undefinedFlags) ?? 0
   );

@@ -196,6 +196,12 @@ static void load(ucontext_t *uc) {
 
 static void on_signal(int number, siginfo_t *info, void *context) {
   (void)info;
+  /* A case may have left EFLAGS.AC set, and library functions access what is not aligned. */
+#ifdef __x86_64__
+  __asm__ volatile("sub $128, %%rsp\n pushfq\n andl $~0x40000, (%%rsp)\n popfq\n add $128, %%rsp" ::: "memory", "cc");
+#else
+  __asm__ volatile("pushfl\n andl $~0x40000, (%%esp)\n popfl" ::: "memory", "cc");
+#endif
   if (number == SIGALRM) fail("runs for too long");
   if (current) {
     record(context);

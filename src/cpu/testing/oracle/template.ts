@@ -45,6 +45,8 @@ export interface Template {
   count?: number;
   /** Leaves RIP somewhere else than behind the instruction. */
   branch?: boolean;
+  /** Instructions that run behind it, as bytes. */
+  behind?: (bits: Bits) => readonly number[];
   /** Never gets a page-fault variant. */
   noFaults?: boolean;
 }

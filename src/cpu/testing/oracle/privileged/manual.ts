@@ -12,7 +12,14 @@ export interface ManualScenario {
 /** What the frame logs of an exception at CPL 0: vector, error code, CR2, DR6, EIP, CS, EFLAGS. */
 const exception = (vector: number, error: number): (number | undefined)[] => [vector, error, 0, 0, undefined, 8, 0];
 
+/** The same at CPL 3, with the stack pointer and SS behind. */
+const user = (vector: number, flags: number, esp = 0x6000): (number | undefined)[] => [
+  ...[vector, 0, 0, 0, undefined, 0x1b, flags],
+  ...[esp, 0x23],
+];
+
 const GENERAL_PROTECTION = 13;
+const ALIGNMENT = 17;
 const INVALID_TSS = 10;
 
 export const MANUAL: Readonly<Record<string, ManualScenario>> = {
@@ -128,6 +135,118 @@ export const MANUAL: Readonly<Record<string, ManualScenario>> = {
       0x600d,
       ...exception(GENERAL_PROTECTION, 0),
       0x20,
+    ],
+  },
+  'protected: x87 pointers are linear addresses in virtual-8086 mode': {
+    source: 'SDM vol. 1 §8.1.8, figures 8-10 and 8-12, with FCS and FDS 0; QEMU stores the formats of protected mode',
+    code: `
+  mov edi, 0x4000
+  mov esi, offset 5f
+  mov ecx, 6f - 5f
+  rep movsb
+  expect 1f
+  push 0
+  push 0
+  push 0x300
+  push 0x300
+  push 0x500
+  push 0x800
+  push 0x23002
+  push 0x400
+  push 0
+  iretd
+.code16
+5:
+  fninit
+  mov word ptr [0], 0x37b
+  fldcw [0]
+  fld1
+  fdiv dword ptr [0x10]
+  fnstenv [0x20]
+  data32 fnstenv [0x40]
+  fnstenv [0xa0]
+  mov word ptr [0xa8], 0x3123
+  mov word ptr [0xac], 0x2000
+  fldenv [0xa0]
+  data32 fnstenv [0x60]
+  data32 fldenv [0x60]
+  fxsave [0x80]
+  int 0x30
+6:
+.code32
+1:
+  log [0x3026]
+  log [0x302a]
+  log [0x304c]
+  log [0x3050]
+  log [0x3054]
+  log [0x3058]
+  log [0x306c]
+  log [0x3070]
+  log [0x3074]
+  log [0x3078]
+  movzx eax, word ptr [0x3086]
+  log eax
+  log [0x3088]
+  log [0x308c]
+  log [0x3090]
+  log [0x3094]`,
+    log: [
+      ...[0x30, 0, 0, 0, undefined, 0x400, 0x23000, 0x800, 0x500, 0x300, 0x300, 0, 0],
+      ...[0x0036_000e, 0x10, 0xffff_000e, 0x36, 0xffff_0010, 0],
+      ...[0xffff_000e, 0x3123, 0xffff_0010, 0x2000, 0x123, 0x3_000e, 0, 0x2_0010, 0],
+    ],
+  },
+  'protected: alignment checks come and go with CR0.AM, EFLAGS.AC and CPL': {
+    source: 'SDM vol. 3 §6.15, #AC; QEMU checks no alignment',
+    code: `
+  expect 1f
+  to_user 9f, 0x40002
+9:
+  mov eax, [0x28001]
+  int 0x30
+1:
+  mov eax, 0x40031
+  mov cr0, eax
+  push 0x40002
+  popfd
+  mov eax, [0x28001]
+  expect 2f
+  to_user 9f
+9:
+  mov eax, [0x28001]
+  int 0x30
+2:
+${[
+  'mov eax, [0x28002]',
+  'mov [0x28001], ax',
+  'mov esi, 0x28001\n  mov edi, 0x29000\n  mov ecx, 3\n  rep movsd',
+  'mov esi, 0x28000\n  mov edi, 0x29001\n  mov ecx, 3\n  rep movsb\n  mov ecx, 3\n  rep movsd',
+  'mov esp, 0x5ffe\n  push eax',
+  'mov esp, 0x5ffe\n  call 9f',
+  'lea eax, [0x28001]\n  mov al, [eax]\n  mov eax, [0x28004]\n  int 0x30',
+  'lar eax, word ptr [0x28001]',
+  'mov esp, 0x5ffc\n  popfd\n  mov eax, [0x28001]\n  int 0x30',
+]
+  .map((code) => `  expect 9f\n  mov dword ptr [0x5ffc], 2\n  to_user 8f, 0x40002\n8:\n  ${code}\n9:`)
+  .join('\n')}
+  expect 3f
+  to_user 9f
+9:
+  push 0x40002
+  popfd
+  mov eax, [0x28001]
+3:`,
+    log: [
+      ...user(0x30, 0x40000),
+      ...user(0x30, 0),
+      ...Array.from({ length: 4 }, () => user(ALIGNMENT, 0x40000)).flat(),
+      ...user(ALIGNMENT, 0x40000, 0x5ffe),
+      ...user(ALIGNMENT, 0x40000, 0x5ffe),
+      ...user(0x30, 0x40000),
+      ...user(ALIGNMENT, 0x40000),
+      ...user(0x30, 0),
+      ...user(ALIGNMENT, 0x40000),
     ],
   },
 };

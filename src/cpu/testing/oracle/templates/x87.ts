@@ -10,7 +10,7 @@ const hex = (byte: number): string => byte.toString(16).padStart(2, '0').toUpper
 const MASKED = 0x3f;
 
 /** A random x87 state: TOP, depth, register values, rounding, precision, condition codes. SDM vol. 1, 8.1. */
-function randomState(draft: Draft): void {
+export function randomState(draft: Draft): void {
   const { random } = draft;
   draft.usesX87 = true;
   draft.comparesValidX87 = true;
@@ -221,7 +221,7 @@ function fxSave(a: Assembly): void {
   draft.comparedMemory = fxFields(a);
 }
 
-function fxRestore(a: Assembly): void {
+export function fxRestore(a: Assembly): void {
   const { draft } = a;
   const { random } = draft;
   randomState(draft);
