@@ -119,6 +119,12 @@ const STEPS = [
     quick: false,
     run: async () => countsOf(await npm('cpu-cases', '--quick')),
   },
+  {
+    name: 'programs',
+    title: 'random programs',
+    quick: false,
+    run: async () => countsOf(await npm('random-programs', '--recorded')),
+  },
   { name: 'boots', title: 'boots under Node', quick: false, run: boots },
   { name: 'e2e', title: 'boots in Chromium', quick: false, run: endToEnd },
 ];

@@ -179,10 +179,14 @@ function copyIndefinite(b: Builder, result: Value): void {
   b.helper('f80Constant', result, b.int(4, 7));
 }
 
-/** Pushes `value` (a temporary, not a register): the end of all loads. `flags` are those of its conversion. */
+/**
+ * Pushes `value` (a temporary, not a register): the end of all loads. `flags` are those of its conversion. An underflow
+ * (of FLD ST(i)) goes before the overflow, as processors have it.
+ */
 export function push(b: Builder, value: Value, flags: Value): void {
   const full = inUse(b, 7);
-  const all = b.select(full, b.int(4, STACK_OVERFLOW), flags);
+  const overflows = b.both(full, b.isZero(b.and(flags, b.int(4, fsw.sf))));
+  const all = b.select(overflows, b.int(4, STACK_OVERFLOW), flags);
   conclude(b, all, () => {
     b.if(full, () => copyIndefinite(b, value));
     moveTop(b, -1);

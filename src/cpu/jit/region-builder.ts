@@ -743,10 +743,13 @@ export class RegionBuilder extends FormBuilder {
 
   /** The flags' words in memory become right. */
   toMemory(): void {
-    const { flags } = this;
+    const { flags, frame, code } = this;
     this.flags = 'memory';
-    if (flags === 'memory') return;
-    const { frame, code } = this;
+    if (flags === 'memory') {
+      // The locals may still hold flags of before, which an exit would store.
+      code.i32(flagKind.none).set(frame.flagKind);
+      return;
+    }
     if (flags === 'locals') {
       code.get(cpu).get(frame.flagKind);
       this.putWide(frame.flagA);

@@ -2,7 +2,7 @@
  * Cases on `core.wasm`: the interpreter tier runs its dispatch loop; the evaluator tier decodes with the core, computes
  * with the plain-TypeScript evaluator, and calls the core for memory, helpers and events.
  */
-import { Arena } from '../arena.ts';
+import { Arena, ArenaHeader } from '../arena.ts';
 import { compileTable } from '../isa/compile.ts';
 import type { Form } from '../isa/compile.ts';
 import { helpers } from '../isa/helpers.ts';
@@ -13,7 +13,7 @@ import { pseudoForm } from '../isa/compile.ts';
 import type { CompilerCore } from '../jit/compiler.ts';
 import { Compiler, formTable } from '../jit/compiler.ts';
 import { Vcpu } from '../state.ts';
-import { exitReason, status } from '../status.ts';
+import { exitReason, status, tierCode } from '../status.ts';
 import type { CaseEnd, CpuCase } from './cases.ts';
 import { abridgeTags, mappedPages, x87Start } from './cases.ts';
 import type { EvaluatorEnvironment } from './evaluator.ts';
@@ -64,6 +64,21 @@ export interface CoreMachine extends CaseMachine {
   /** Writes guest-physical memory (within one page) as a device does: the core is told of it. */
   deviceWrite(address: number, bytes: Uint8Array): void;
   raiseNmi(): void;
+  /** Leaves the HLT state, as an interrupt does. */
+  wake(): void;
+  /**
+   * The loaded case's start state once more. Code stays decoded and compiled, and runs as it is, compiled or not; what
+   * the last run wrote goes back as a device writes it.
+   */
+  restart(): void;
+  /** From now on code is compiled before it runs, in so many modules at most. */
+  compileBefore(modules: number): void;
+  /** Asks for the code at the instruction pointer to be compiled, as the profile does; of the jit tier only. */
+  askHere(): void;
+  /** Compiles all that was asked for, in one module. */
+  compileAsked(): void;
+  /** Instructions retired since the case was loaded; each iteration of a repeated string instruction is one. */
+  readonly retired: number;
 }
 
 export function createCoreMachine(
@@ -90,6 +105,9 @@ class CoreCaseMachine implements CoreMachine {
   private readonly record: RecordCursor;
   /** Pages in use, guest-physical. */
   private pages: number[] = [];
+  private loaded: CpuCase | undefined;
+  /** Modules that are made before all runs as it is. */
+  private modulesLeft = Infinity;
   private mode: CpuCase['mode'] = 'real';
 
   constructor(tier: Tier, module: WebAssembly.Module, cpuid: Cpuid, options: TierOptions) {
@@ -166,10 +184,12 @@ class CoreCaseMachine implements CoreMachine {
 
   readMem(address: number, length: number): Uint8Array {
     const out = new Uint8Array(length);
-    for (let done = 0; done < length; done++) {
+    for (let done = 0; done < length;) {
       const at = address + done;
+      const inPage = Math.min(4096 - (at % 4096), length - done);
       const frame = this.frameTable[Math.floor(at / 4096)];
-      if (frame) out[done] = this.bytes[frame + (at % 4096)] ?? 0;
+      if (frame) out.set(this.bytes.subarray(frame + (at % 4096), frame + (at % 4096) + inPage), done);
+      done += inPage;
     }
     return out;
   }
@@ -181,6 +201,8 @@ class CoreCaseMachine implements CoreMachine {
     this.pages = [];
     this.bytes.fill(0, layout.cpu, layout.cpu + Vcpu.size);
     this.mode = c.mode;
+    this.loaded = c;
+    this.modulesLeft = Infinity;
     const v = this.vcpu;
     v.arena = layout.arena;
     v.arenaEnd = framesBase;
@@ -199,6 +221,50 @@ class CoreCaseMachine implements CoreMachine {
     this.loadPaging(c);
     this.call('attach', layout.cpu);
     this.compiler?.reset('jit');
+  }
+
+  restart(): void {
+    const c = this.loaded;
+    if (!c) throw new Error('no case is loaded');
+    const v = this.vcpu;
+    const [cr0, cr4, efer] = [v.cr0, v.cr4, v.efer];
+    for (const page of this.pages) if (page < tablesAt) this.restorePage(c, page);
+    v.halted = 0;
+    this.loadRegisters(c);
+    this.loadSegments(c);
+    this.loadX87(c);
+    [v.cr0, v.cr4, v.efer] = [cr0, cr4, efer];
+    this.call('updateMode', layout.cpu);
+    if (this.compiler) this.setTier(tierCode.interpreter);
+  }
+
+  compileBefore(modules: number): void {
+    if (!this.compiler) throw new Error(`the ${this.tier} tier compiles nothing`);
+    this.modulesLeft = modules;
+    this.setTier(tierCode.jit);
+  }
+
+  private setTier(tier: number): void {
+    new DataView(this.buffer).setUint32(layout.arena + Arena.header + ArenaHeader.offsets.tier, tier, true);
+  }
+
+  /** What the case lays down in a page goes back there, where it differs. */
+  private restorePage(c: CpuCase, page: number): void {
+    const before = new Uint8Array(4096);
+    for (const { address, bytes } of c.mem) {
+      const [from, to] = [Math.max(address, page), Math.min(address + bytes.length, page + 4096)];
+      if (from < to) before.set(bytes.subarray(from - address, to - address), from - page);
+    }
+    const now = this.readMem(page, 4096);
+    if (Buffer.compare(before, now) === 0) return;
+    const differs = (n: number): boolean => before[n] !== now[n];
+    for (let n = 0; n < 4096; n++) {
+      if (!differs(n)) continue;
+      let end = n + 1;
+      while (end < 4096 && differs(end)) end++;
+      this.deviceWrite(page + n, before.subarray(n, end));
+      n = end;
+    }
   }
 
   private frameOf(address: number, length: number): void {
@@ -370,25 +436,30 @@ class CoreCaseMachine implements CoreMachine {
       const left = Number(end - this.vcpu.retired);
       if (this.call('run', layout.cpu, left) !== exitReason.compile) return;
       compiler?.serve();
+      if (--this.modulesLeft === 0) this.setTier(tierCode.interpreter);
     }
   }
 
   /** One instruction; compiled before it runs, by the jit tier. */
   private stepOnce(): void {
-    const { compiler } = this;
-    if (compiler) {
-      compiler.limitRegions(1);
-      const { exceptionPending, trouble } = this.vcpu;
-      const record = Number(this.call('lookup', layout.cpu)) >>> 0;
-      this.vcpu.exceptionPending = exceptionPending;
-      this.vcpu.trouble = trouble;
-      this.record.$address = record;
-      if (record !== 0 && this.record.form >= pseudoForm.count) {
-        this.call('request', layout.cpu, record);
-        compiler.serve();
-      }
-    }
+    this.compiler?.limitRegions(1);
+    this.askHere();
+    this.compileAsked();
     this.call('stepOnce', layout.cpu);
+  }
+
+  compileAsked(): void {
+    this.compiler?.serve();
+  }
+
+  askHere(): void {
+    if (!this.compiler) return;
+    const { exceptionPending, trouble } = this.vcpu;
+    const record = Number(this.call('lookup', layout.cpu)) >>> 0;
+    this.vcpu.exceptionPending = exceptionPending;
+    this.vcpu.trouble = trouble;
+    this.record.$address = record;
+    if (record !== 0 && this.record.form >= pseudoForm.count) this.call('request', layout.cpu, record);
   }
 
   deviceWrite(address: number, bytes: Uint8Array): void {
@@ -399,6 +470,14 @@ class CoreCaseMachine implements CoreMachine {
 
   raiseNmi(): void {
     this.vcpu.nmiRequest = 1;
+  }
+
+  wake(): void {
+    this.vcpu.halted = 0;
+  }
+
+  get retired(): number {
+    return Number(this.vcpu.retired);
   }
 
   /** The instruction at Vcpu.record is a repeated string instruction that has iterations left. */

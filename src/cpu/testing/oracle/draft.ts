@@ -14,7 +14,7 @@ export const REGION = {
   readonly: { base: 0x1000_8000, size: 0x1000 },
   /** Reached by 16-bit addresses. */
   low: { base: 0x8000, size: 0x2000 },
-  code: { base: 0x2000_0000, size: 0x2000 },
+  code: { base: 0x2000_0000, size: 0x4000 },
 } as const;
 
 /** Where memory operands are placed, and where the stack pointer starts in templates that use the stack. */
@@ -72,6 +72,10 @@ export class Draft {
   /** XMM and physical x87/MMX registers that the expectation names. */
   readonly comparedXmm = new Set<number>();
   readonly comparedX87 = new Set<number>();
+  /** [from, to]: after a fault with the instruction pointer at `from` the case goes on at `to`. */
+  readonly resumes: [number, number][] = [];
+  /** Most stops, with the last one. */
+  stopLimit = 1;
   /** Compare every x87 register that is in use at the end. */
   comparesValidX87 = false;
   usesX87 = false;

@@ -3,7 +3,8 @@
  *
  * The whole run lives in one signal handler on its own stack: a case ends in a fault (its own exception, or #GP from
  * the HLT that follows it), the handler records the interrupted context, puts the next case's registers into the
- * same context and returns into it. stdin holds the cases, stdout gets the results, both little endian records as
+ * same context and returns into it. A case may say where to go on after a fault at a given address; the state at each such
+ * stop is part of its result. stdin holds the cases, stdout gets the results, both little endian records as
  * native.ts writes and reads them. Built twice, with -m32 and -m64.
  *
  * Invariant: no case may reach this program's own memory; the generator chooses addresses inside the regions below.
@@ -25,7 +26,8 @@
 #define LOW_BASE 0x8000ul
 #define LOW_SIZE 0x2000ul
 #define CODE_BASE 0x20000000ul
-#define CODE_SIZE 0x2000ul
+#define CODE_SIZE 0x4000ul
+#define LOW_REGION 1
 
 struct registers {
   uint64_t gpr[16];
@@ -37,18 +39,26 @@ struct request {
   uint64_t code_address;
   uint32_t code_length;
   uint32_t window_count;
+  uint32_t resume_count;
+  uint32_t stop_limit; /* most stops, with the last one */
   struct registers registers;
-  /* then code_length bytes, then window_count times { u64 address, u32 length, bytes } */
+  /* then code_length bytes, window_count times { u64 address, u32 length, bytes }, resume_count times struct resume */
 } __attribute__((packed));
 
-struct response {
+/* After a stop with the instruction pointer at `from` the case goes on at `to`. */
+struct resume {
+  uint32_t from;
+  uint32_t to;
+} __attribute__((packed));
+
+/* A result is a u32 count of stops, the stops, a u32 count of changes, and so many { u64 address, u32 length, bytes }. */
+struct stop {
   uint32_t trap;
   uint32_t error;
   uint64_t cr2;
   uint64_t rip;
+  uint32_t memory; /* hash of the data and code regions */
   struct registers registers;
-  uint32_t change_count;
-  /* then change_count times { u64 address, u32 length, bytes } */
 } __attribute__((packed));
 
 static uint8_t *input, *cursor, *input_end;
@@ -56,6 +66,9 @@ static uint8_t *output;
 static size_t output_used, output_capacity;
 static struct request *current;
 static uint32_t current_index;
+static struct resume *resumes;
+static uint32_t stop_count;
+static size_t result_at;
 
 static const struct {
   uintptr_t base;
@@ -117,19 +130,49 @@ static void sync_legacy(ucontext_t *uc) {
 }
 #endif
 
-static void record(ucontext_t *uc) {
-  struct response r;
-  memset(&r, 0, sizeof r);
-  r.trap = uc->uc_mcontext.gregs[REG_TRAPNO];
-  r.error = uc->uc_mcontext.gregs[REG_ERR];
-  r.cr2 = fault_address(uc);
-  r.rip = (uintptr_t)uc->uc_mcontext.gregs[IP_INDEX];
-  for (int i = 0; i < GPR_COUNT; i++) r.registers.gpr[i] = (uintptr_t)uc->uc_mcontext.gregs[gpr_index[i]];
-  r.registers.flags = (uint32_t)uc->uc_mcontext.gregs[FLAGS_INDEX] & ~0x10000u; /* RF belongs to the trap */
-  memcpy(r.registers.fx, fx_image(uc), 512);
+/* As hashMemory of programs/machine.ts. */
+static uint32_t hash_memory(void) {
+  uint32_t hash = 0x811c9dc5u;
+  for (unsigned g = 0; g < REGION_COUNT; g++) {
+    if (g == LOW_REGION) continue;
+    const uint32_t *words = (const uint32_t *)regions[g].base;
+    for (size_t i = 0; i < regions[g].size / 4; i++) hash = ((hash << 5 | hash >> 27) ^ words[i]) * 0x01000193u;
+  }
+  return hash;
+}
+
+static void record_stop(ucontext_t *uc) {
+  struct stop s;
+  memset(&s, 0, sizeof s);
+  s.trap = uc->uc_mcontext.gregs[REG_TRAPNO];
+  s.error = uc->uc_mcontext.gregs[REG_ERR];
+  s.cr2 = fault_address(uc);
+  s.rip = (uintptr_t)uc->uc_mcontext.gregs[IP_INDEX];
+  s.memory = hash_memory();
+  for (int i = 0; i < GPR_COUNT; i++) s.registers.gpr[i] = (uintptr_t)uc->uc_mcontext.gregs[gpr_index[i]];
+  s.registers.flags = (uint32_t)uc->uc_mcontext.gregs[FLAGS_INDEX] & ~0x10000u; /* RF belongs to the trap */
+  memcpy(s.registers.fx, fx_image(uc), 512);
+  emit(&s, sizeof s);
+  stop_count++;
+}
+
+/* Sets the instruction pointer to where the case goes on; 0: it has ended. */
+static int resume(ucontext_t *uc) {
+  if (stop_count >= current->stop_limit) return 0;
+  uintptr_t at = (uintptr_t)uc->uc_mcontext.gregs[IP_INDEX];
+  for (uint32_t i = 0; i < current->resume_count; i++)
+    if (resumes[i].from == at) {
+      uc->uc_mcontext.gregs[IP_INDEX] = resumes[i].to;
+      return 1;
+    }
+  return 0;
+}
+
+static void record_changes(void) {
+  memcpy(output + result_at, &stop_count, 4);
   size_t at = output_used;
-  emit(&r, sizeof r);
   uint32_t changes = 0;
+  emit(&changes, 4);
   for (unsigned g = 0; g < REGION_COUNT; g++) {
     uint8_t *now = (uint8_t *)regions[g].base, *before = shadow[g];
     size_t size = regions[g].size;
@@ -147,7 +190,7 @@ static void record(ucontext_t *uc) {
       i = end;
     }
   }
-  memcpy(output + at + offsetof(struct response, change_count), &changes, 4);
+  memcpy(output + at, &changes, 4);
 }
 
 static void finish(void) {
@@ -182,6 +225,11 @@ static void load(ucontext_t *uc) {
     if (!placed) fail("memory outside the regions");
     cursor += length;
   }
+  resumes = (struct resume *)cursor;
+  cursor += current->resume_count * sizeof *resumes;
+  stop_count = 0;
+  result_at = output_used;
+  emit(&stop_count, 4);
   for (unsigned g = 0; g < REGION_COUNT; g++) memcpy((void *)regions[g].base, shadow[g], regions[g].size);
   for (int i = 0; i < GPR_COUNT; i++) uc->uc_mcontext.gregs[gpr_index[i]] = current->registers.gpr[i];
   uc->uc_mcontext.gregs[FLAGS_INDEX] = current->registers.flags;
@@ -204,7 +252,9 @@ static void on_signal(int number, siginfo_t *info, void *context) {
 #endif
   if (number == SIGALRM) fail("runs for too long");
   if (current) {
-    record(context);
+    record_stop(context);
+    if (resume(context)) return;
+    record_changes();
     current_index++;
   }
   load(context);

@@ -5,20 +5,30 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Bits, Draft, Window } from './draft.ts';
 
-/** What the processor did with a draft. */
-export interface NativeResult {
+/** The state where a fault stopped a case. */
+export interface NativeStop {
   trap: number;
   error: number;
   cr2: bigint;
   rip: number;
+  /** Hash of the data and code regions. */
+  memory: number;
   regs: bigint[];
   flags: number;
   fx: Uint8Array;
+}
+
+/** What the processor did with a draft: its last stop, those before it, and what it changed. */
+export interface NativeResult extends NativeStop {
+  /** All stops; the last one is the end. */
+  stops: NativeStop[];
   /** Changed memory, in multiples of 8 bytes. */
   changes: Window[];
 }
 
 const REGISTERS_SIZE = 16 * 8 + 8 + 512;
+const REQUEST_HEAD = 24;
+const STOP_HEAD = 28;
 
 export class NativeHarness {
   private readonly folder = mkdtempSync(join(tmpdir(), 'oracle-'));
@@ -61,29 +71,41 @@ function encode(draft: Draft): Buffer {
     head.writeUInt32LE(w.bytes.length, 8);
     return Buffer.concat([head, w.bytes]);
   });
-  const head = Buffer.alloc(16 + REGISTERS_SIZE);
+  const head = Buffer.alloc(REQUEST_HEAD + REGISTERS_SIZE);
   head.writeBigUInt64LE(BigInt(draft.rip), 0);
   head.writeUInt32LE(code.length, 8);
   head.writeUInt32LE(windows.length, 12);
-  draft.regs.forEach((value, i) => head.writeBigUInt64LE(value, 16 + 8 * i));
-  head.writeBigUInt64LE(BigInt(draft.flags), 16 + 128);
-  head.set(draft.fxImage(), 16 + 136);
-  return Buffer.concat([head, code, ...windows]);
+  head.writeUInt32LE(draft.resumes.length, 16);
+  head.writeUInt32LE(draft.stopLimit, 20);
+  draft.regs.forEach((value, i) => head.writeBigUInt64LE(value, REQUEST_HEAD + 8 * i));
+  head.writeBigUInt64LE(BigInt(draft.flags), REQUEST_HEAD + 128);
+  head.set(draft.fxImage(), REQUEST_HEAD + 136);
+  const resumes = Buffer.from(Uint32Array.from(draft.resumes.flat()).buffer);
+  return Buffer.concat([head, code, ...windows, resumes]);
+}
+
+function decodeStop(data: Buffer, at: number): NativeStop {
+  const base = at + STOP_HEAD;
+  return {
+    trap: data.readUInt32LE(at),
+    error: data.readUInt32LE(at + 4),
+    cr2: data.readBigUInt64LE(at + 8),
+    rip: Number(data.readBigUInt64LE(at + 16)),
+    memory: data.readUInt32LE(at + 24),
+    regs: Array.from({ length: 16 }, (_, k) => data.readBigUInt64LE(base + 8 * k)),
+    flags: Number(data.readBigUInt64LE(base + 128)),
+    fx: Uint8Array.from(data.subarray(base + 136, base + 648)),
+  };
 }
 
 function decode(data: Buffer, count: number): NativeResult[] {
   const results: NativeResult[] = [];
   let at = 0;
   for (let i = 0; i < count; i++) {
-    const trap = data.readUInt32LE(at);
-    const error = data.readUInt32LE(at + 4);
-    const cr2 = data.readBigUInt64LE(at + 8);
-    const rip = Number(data.readBigUInt64LE(at + 16));
-    const base = at + 24;
-    const regs = Array.from({ length: 16 }, (_, k) => data.readBigUInt64LE(base + 8 * k));
-    const flags = Number(data.readBigUInt64LE(base + 128));
-    const fx = Uint8Array.from(data.subarray(base + 136, base + 648));
-    at = base + REGISTERS_SIZE;
+    const stops: NativeStop[] = [];
+    const stopCount = data.readUInt32LE(at);
+    at += 4;
+    for (let k = 0; k < stopCount; k++, at += STOP_HEAD + REGISTERS_SIZE) stops.push(decodeStop(data, at));
     const changeCount = data.readUInt32LE(at);
     at += 4;
     const changes: Window[] = [];
@@ -93,7 +115,9 @@ function decode(data: Buffer, count: number): NativeResult[] {
       changes.push({ address, bytes: Uint8Array.from(data.subarray(at + 12, at + 12 + length)) });
       at += 12 + length;
     }
-    results.push({ trap, error, cr2, rip, regs, flags, fx, changes });
+    const last = stops.at(-1);
+    if (!last) throw new Error(`harness: case ${i} has no stop`);
+    results.push({ ...last, stops, changes });
   }
   if (at !== data.length) throw new Error(`harness: ${data.length - at} bytes too many for ${count} cases`);
   return results;

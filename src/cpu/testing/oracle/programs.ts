@@ -17,7 +17,7 @@ const PROGRAMS_PER_MODE = 1200;
 const DATA_WINDOW = 64;
 
 /** Flags that a condition code reads, by the low four bits of the opcode. */
-const CONDITION_READS = [
+export const CONDITION_READS = [
   OF,
   OF,
   CF,

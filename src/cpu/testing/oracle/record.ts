@@ -4,7 +4,8 @@ import type { Draft, Window } from './draft.ts';
 import type { NativeResult } from './native.ts';
 
 const TRAP = { invalidOpcode: 6, generalProtection: 13, pageFault: 14 } as const;
-const WITH_ERROR_CODE = new Set([8, 10, 11, 12, 13, 14, 17]);
+/** Exceptions that push an error code (SDM vol. 3 table 6-1). */
+export const WITH_ERROR_CODE: ReadonlySet<number> = new Set([8, 10, 11, 12, 13, 14, 17]);
 /** Windows longer than this appear in the expectation only when they changed. */
 const SHORT_WINDOW = 64;
 
