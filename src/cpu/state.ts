@@ -59,6 +59,8 @@ export const Vcpu = struct('Vcpu', 1, {
   cr3: 'u64',
   cr4: 'u64',
   cr8: 'u64',
+  /** PAE paging: the page-directory-pointer entries as they were when CR3 was loaded (SDM vol. 3 §4.4.1). */
+  pdpte: array('u64', 4),
   efer: 'u64',
   xcr0: 'u64',
   dr: array('u64', 8),

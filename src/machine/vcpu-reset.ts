@@ -66,6 +66,7 @@ export function resetVcpu(v: VcpuAccess, signature: number): void {
   v.cr3 = 0n;
   v.cr4 = 0n;
   v.cr8 = 0n;
+  v.pdpte.fill(0n);
   v.efer = 0n;
   v.xcr0 = 1n;
   v.dr[6] = 0xffff0ff0n;

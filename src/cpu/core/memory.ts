@@ -210,6 +210,30 @@ function walk32(cpu: usize, linear: u32, access: u32, user: bool): u64 {
   }
 }
 
+/** Bits of a PDPTE that must be 0 where it is present: 1–2, 5–8, and what lies above 40 address bits. */
+const PDPTE_RESERVED: u64 = 0xffffff00000001e6;
+
+/**
+ * Loads the four page-directory-pointer entries of PAE paging from `cr3`, as MOV to CR0, CR3 and CR4 and task switches do
+ * (SDM vol. 3 §4.4.1). false, and nothing is loaded, if one that is present has a reserved bit set. Entries where no RAM
+ * is count as absent.
+ */
+export function loadDirectoryPointers(cpu: usize, cr3: u64): bool {
+  const to = cpu + Vcpu.pdpte;
+  // 32 bytes, aligned: one page holds them.
+  const host = hostOfPhysical(cpu, cr3 & 0xffffffe0);
+  if (host == 0) {
+    memory.fill(to, 0, 32);
+    return true;
+  }
+  for (let at: usize = 0; at < 32; at += 8) {
+    const entry = load<u64>(host + at);
+    if (entry & PTE_P && entry & PDPTE_RESERVED) return false;
+  }
+  memory.copy(to, host, 32);
+  return true;
+}
+
 /** PAE and 4-level paging, SDM vol. 3 §4.4 and §4.5. */
 function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
   const long = (load<u64>(cpu, Vcpu.efer) & 0x400) != 0;
@@ -220,22 +244,22 @@ function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
   while (true) {
     let rights: u64 = PTE_W | PTE_U;
     let noExecute: u64 = 0;
-    let table = load<u64>(cpu, Vcpu.cr3) & (long ? 0x000ffffffffff000 : 0xffffffe0);
-    let level = long ? 4 : 3;
+    let table = load<u64>(cpu, Vcpu.cr3) & 0x000ffffffffff000;
+    let level = 4;
     let retry = false;
+    if (!long) {
+      const pointer = load<u64>(cpu + ((<usize>((linear >> 30) & 3)) << 3), Vcpu.pdpte);
+      if (!(pointer & PTE_P)) return walkFault(access, user, 0, 0, cpu);
+      table = pointer & 0x000ffffffffff000;
+      level = 2;
+    }
     while (true) {
       const shift = 12 + 9 * (level - 1);
-      const index = (linear >> shift) & (!long && level == 3 ? 3 : 0x1ff);
+      const index = (linear >> shift) & 0x1ff;
       const host = hostOfPhysical(cpu, table + (index << 3));
       if (host == 0) return walkFault(access, user, 0, 0, cpu);
       const entry = load<u64>(host);
       if (!(entry & PTE_P)) return walkFault(access, user, 0, 0, cpu);
-      if (!long && level == 3) {
-        if (entry & (0xfff0000000000000 | 0x1e6 | 0x000fff0000000000)) return walkFault(access, user, 1, 1, cpu);
-        table = entry & 0x000ffffffffff000;
-        level = 2;
-        continue;
-      }
       if (entry & reserved) return walkFault(access, user, 1, 1, cpu);
       rights &= entry;
       noExecute |= entry & PTE_NX;

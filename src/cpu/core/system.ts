@@ -8,7 +8,7 @@ import { ExitReason, Status, Vcpu } from '../../../build/core/layout';
 import { raise, raiseNoError } from './events';
 import { setFlags } from './flags';
 import { cpuidLeaf, setTaskPriority } from './machine';
-import { flushPage, flushTlb, hostOfPhysical, probeLinear, WRITE } from './memory';
+import { flushPage, flushTlb, loadDirectoryPointers, probeLinear, WRITE } from './memory';
 import { updateMode, updateTlbSet } from './mode';
 import {
   AC,
@@ -149,31 +149,13 @@ function writeCr0(cpu: usize, operand: u64): i32 {
   const changed = old ^ value;
   const long = (load<u64>(cpu, Vcpu.efer) & EFER_LMA) != 0;
   if (pg && !long && load<u64>(cpu, Vcpu.cr4) & CR4_PAE && changed & (CR0_PG | CR0_CD | CR0_NW)) {
-    if (!directoriesValid(cpu, load<u64>(cpu, Vcpu.cr3))) return fault(cpu, GP, 0);
+    if (!loadDirectoryPointers(cpu, load<u64>(cpu, Vcpu.cr3))) return fault(cpu, GP, 0);
   }
   store<u64>(cpu, value, Vcpu.cr0);
   if (changed & (CR0_PG | CR0_WP | CR0_PE)) flushTlb(cpu, false);
   updateMode(cpu);
   // TS alone changes with every use of the FPU in a kernel: nothing that was decoded depends on it.
   return changed & ~CR0_TS ? Status.sync : Status.ok;
-}
-
-/** Bits of a PDPTE that must be 0 where it is present: 1–2, 5–8, and what lies above 40 address bits. */
-const PDPTE_RESERVED: u64 = 0xffffff00000001e6;
-
-/**
- * Whether the four page-directory-pointer entries of PAE paging at `cr3` may be loaded, as MOV to CR0, CR3 and CR4 does
- * (SDM vol. 3 §4.4.1). Entries where no RAM is count as absent.
- */
-function directoriesValid(cpu: usize, cr3: u64): bool {
-  // 32 bytes, aligned: one page holds them.
-  const host = hostOfPhysical(cpu, cr3 & 0xffffffe0);
-  if (host == 0) return true;
-  for (let n: usize = 0; n < 4; n++) {
-    const entry = load<u64>(host + (n << 3));
-    if (entry & 1 && entry & PDPTE_RESERVED) return false;
-  }
-  return true;
 }
 
 function paging(cpu: usize): bool {
@@ -184,7 +166,7 @@ function writeCr3(cpu: usize, value: u64): i32 {
   // Bits above the physical address width (40 in the CPU model) are reserved; bit 63 belongs to PCIDs.
   if (longMode(cpu)) {
     if (value >> 40) return fault(cpu, GP, 0);
-  } else if (paging(cpu) && load<u64>(cpu, Vcpu.cr4) & CR4_PAE && !directoriesValid(cpu, value)) {
+  } else if (paging(cpu) && load<u64>(cpu, Vcpu.cr4) & CR4_PAE && !loadDirectoryPointers(cpu, value)) {
     return fault(cpu, GP, 0);
   }
   store<u64>(cpu, value, Vcpu.cr3);
@@ -224,7 +206,7 @@ function writeCr4(cpu: usize, value: u64): i32 {
   if (longMode(cpu) && !(value & CR4_PAE)) return fault(cpu, GP, 0);
   const changed = load<u64>(cpu, Vcpu.cr4) ^ value;
   if (paging(cpu) && !longMode(cpu) && value & CR4_PAE && changed & (CR4_PAE | CR4_PGE | CR4_PSE | CR4_SMEP)) {
-    if (!directoriesValid(cpu, load<u64>(cpu, Vcpu.cr3))) return fault(cpu, GP, 0);
+    if (!loadDirectoryPointers(cpu, load<u64>(cpu, Vcpu.cr3))) return fault(cpu, GP, 0);
   }
   store<u64>(cpu, value, Vcpu.cr4);
   if (changed & (CR4_PAE | CR4_PSE | CR4_PGE | CR4_SMEP | CR4_SMAP)) flushTlb(cpu, false);

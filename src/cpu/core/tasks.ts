@@ -10,6 +10,7 @@ import { raise } from './events';
 import { setFlags } from './flags';
 import {
   flushTlb,
+  loadDirectoryPointers,
   probeLinear,
   readLinear16,
   readLinear32,
@@ -26,6 +27,7 @@ import {
   baseOf,
   CR0_PG,
   CR0_TS,
+  CR4_PAE,
   CS,
   GP,
   gpr,
@@ -195,13 +197,13 @@ export function switchTask(
   setFlags(cpu, newFlags, wide ? 0x3f7fd5 : 0x7fd5 | VM);
   store<u64>(cpu, load<u64>(cpu, Vcpu.cr0) | CR0_TS, Vcpu.cr0);
   if (wide && load<u64>(cpu, Vcpu.cr0) & CR0_PG) {
-    store<u64>(cpu, readLinear32(cpu, base + TSS_CR3, SYSTEM), Vcpu.cr3);
-    flushTlb(cpu, true);
+    if (!switchDirectory(cpu, readLinear32(cpu, base + TSS_CR3, SYSTEM))) raise(cpu, TS, ext);
   }
   store<u32>(cpu, newFlags & VM ? 3 : selectorOf(cpu, CS) & 3, Vcpu.cpl);
   updateMode(cpu);
   if (trap) store<u32>(cpu, load<u32>(cpu, Vcpu.pendingDebug) | 0x8000, Vcpu.pendingDebug);
 
+  if (trouble(cpu)) return SWITCH_BROKEN;
   loadTaskSegments(cpu, ldt, ext);
   updateMode(cpu);
   if (trouble(cpu)) return SWITCH_BROKEN;
@@ -212,6 +214,19 @@ export function switchTask(
     setGpr(cpu, 4, sp);
   }
   return SWITCH_DONE;
+}
+
+/**
+ * CR3 of the new task. false where a page-directory pointer of PAE paging is not valid: then none is present. The manual
+ * leaves open what a processor raises (§4.4.1 speaks of MOV alone): #TS, as for the rest of the new task's state.
+ */
+function switchDirectory(cpu: usize, cr3: u32): bool {
+  const pae = (load<u64>(cpu, Vcpu.cr4) & CR4_PAE) != 0 && !longMode(cpu);
+  const valid = !pae || <u64>cr3 == load<u64>(cpu, Vcpu.cr3) || loadDirectoryPointers(cpu, cr3);
+  if (!valid) memory.fill(cpu + Vcpu.pdpte, 0, 32);
+  store<u64>(cpu, cr3, Vcpu.cr3);
+  flushTlb(cpu, true);
+  return valid;
 }
 
 /** LDTR and the six segments of the new task, checked with #TS (SDM vol. 3 table 7-1). */

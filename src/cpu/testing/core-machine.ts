@@ -389,6 +389,7 @@ class CoreCaseMachine implements CoreMachine {
       view.setBigUint64(entryAt(table, Math.floor(address / 4096) % 512), entry, true);
       if (address < tablesAt) this.frame(address);
     }
+    for (let n = 0; n < 4; n++) v.pdpte[n] = long ? 0n : view.getBigUint64(entryAt(tablesAt, n), true);
   }
 
   // Running. --------------------------------------------------------------------------------------------------------

@@ -249,4 +249,75 @@ ${[
       ...user(ALIGNMENT, 0x40000),
     ],
   },
+  'protected: PAE directory pointers are those of the last load of CR3': {
+    source: 'SDM vol. 3 §4.4.1; QEMU reads them at each walk',
+    code: `
+  mov dword ptr [0x28000], 0x29001
+  mov dword ptr [0x28010], 0
+  mov dword ptr [0x29000], 0x87
+  mov dword ptr [0x2a000], 0x200087
+  mov dword ptr [0x30000], 0x1234
+  mov eax, 0x28000
+  mov cr3, eax
+  mov eax, 0x20
+  mov cr4, eax
+  mov eax, 0x80000031
+  mov cr0, eax
+  mov dword ptr [0x28008], 0x29001
+  mov ebx, 0x40030000
+  expect 1f
+  mov eax, [ebx]
+1:
+  mov ebx, 0x40030000
+  invlpg [ebx]
+  expect 2f
+  mov eax, [ebx]
+2:
+  mov eax, 0x28000
+  mov cr3, eax
+  mov ebx, 0x40030000
+  log [ebx]
+  mov dword ptr [0x28008], 0x29007
+  mov eax, 0x80000031
+  mov cr0, eax
+  invlpg [ebx]
+  log [ebx]
+  mov dword ptr [0x28008], 0
+  mov eax, 0xa0
+  mov cr4, eax
+  expect 3f
+  mov eax, [ebx]
+3:
+  mov dword ptr [0x28008], 0x29001
+  mov ebx, 0x40030000
+  mov eax, 0xc0000031
+  mov cr0, eax
+  log [ebx]
+  mov dword ptr [0x28008], 0x29003
+  mov [tss2 + 0x1c], eax
+  mov dword ptr [tss2 + 0x1c], 0x28000
+  mov dword ptr [tss2 + 0x20], offset 4f
+  jmp 0x78:0
+4:
+  log [0x40030000]
+  mov dword ptr [0x28020], 0x29001
+  mov dword ptr [0x28028], 0x29003
+  mov dword ptr [tss + 0x1c], 0x28020
+  mov dword ptr [tss + 0x20], offset 5f
+  mov dword ptr [0x28030], 0
+  mov dword ptr [0x28038], 0
+  mov dword ptr [0x28028], 0x29001
+  jmp 0x28:0
+5:
+  mov eax, cr3
+  log eax
+  log [0x40030000]`,
+    log: [
+      ...[14, 0, 0x4003_0000, 0, undefined, 8, 0],
+      ...[14, 0, 0x4003_0000, 0, undefined, 8, 0],
+      ...[0x1234, 0x1234],
+      ...[14, 0, 0x4003_0000, 0, undefined, 8, 0],
+      ...[0x1234, 0x1234, 0x28020, 0x1234],
+    ],
+  },
 };
