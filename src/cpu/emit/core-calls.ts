@@ -38,7 +38,7 @@ const coreFunctions = {
   sample: [['i32', 'i32'], ['i32']],
   /** (cpu, kind, a, b, c): the lazy words from flags held by a kind (`flag-kind.ts`). */
   storeFlags: [['i32', 'i32', 'i64', 'i64', 'i32'], []],
-  /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; otherwise only Vcpu.rip is set. */
+  /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. */
   callCompiled: [['i32', 'i32', 'i64'], ['i32']],
   /** (cpu, record) → status: the instruction by its form's function. */
   runForm: [['i32', 'i32'], ['i32']],

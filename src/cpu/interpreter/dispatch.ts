@@ -82,17 +82,15 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
     const depth = 1;
     const target = 2;
     const entry = call.local('i32');
+    code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
     code.get(depth).i32(deepestCall).op('i32.lt_u').if();
     findJump(code, { cpu, target, entry }, () => {
       // Compiled code has a flat code segment: a page of RIP is a page of the code.
       code.get(cpu).get(target).i64(-4096).op('i64.and').memory('i64.store', Vcpu.offsets.ripBase);
-      // Where nothing is compiled, RIP must be right; where something is, it may be.
-      code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
       code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth).i32(1).op('i32.add');
       code.get(entry).memory('i32.load', JumpEntry.offsets.slot).callIndirect(like, table).return();
     });
     code.end();
-    code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
     code.i32(compiledExit.go);
   }
 

@@ -1,7 +1,7 @@
 /**
- * Writes the function of a region: `(cpu, label, depth) → compiledExit`. Its blocks are nested as `structure.ts` says; the label
- * names the block where it starts. At entries and heads of loops the budget must cover the longest way to the next of
- * them; otherwise the interpreter goes on.
+ * Writes the function of a region: `(cpu, label, depth) → compiledExit`. Its blocks are nested as `structure.ts` says;
+ * the label names the block where it starts. At entries and heads of loops the budget must cover the longest way to the
+ * next of them; otherwise the interpreter goes on.
  */
 import { Vcpu } from '../state.ts';
 import { compiledExit } from '../status.ts';
