@@ -8,12 +8,13 @@ import { array, struct } from '../base/struct.ts';
 const tlbEntries = 4096;
 const tlbEntryBytes = 16;
 const tlbArrayBytes = tlbEntries * tlbEntryBytes;
-const jumpEntries = 4096;
+const jumpEntries = 16384;
 const hashBuckets = 16384;
 const fillLogEntries = 8192;
-const entryBuckets = 4096;
+const entryBuckets = 16384;
 const heatCounters = 4096;
 const requestCount = 16;
+const codePageEntries = 4096;
 /** More than there are forms. */
 const countedForms = 8192;
 
@@ -104,7 +105,8 @@ const jumpCache = 11 * tlbArrayBytes;
 const hash = jumpCache + jumpEntries * jumpEntryBytes;
 const entryHash = hash + hashBuckets * 4;
 const heat = entryHash + entryBuckets * 4;
-const fillLog = heat + heatCounters;
+const codePages = heat + heatCounters;
+const fillLog = codePages + 2 * codePageEntries * 8;
 const header = fillLog + fillLogEntries * 4;
 const headerBytes = 2048;
 const tables = header + headerBytes;
@@ -134,6 +136,12 @@ export const Arena = {
   /** A counter (u8) of samples for each piece of code, by a hash. */
   heat,
   heatCounters,
+  /**
+   * Pages that jump-cache entries lead to, by their low bits: a table for supervisor code, then one for user code. An
+   * entry (u64) has the page << 28, its epoch << 4, and bit 0 where several pages of that epoch share it.
+   */
+  codePages,
+  codePageEntries,
   fillLog,
   fillLogEntries,
   /** Header words, see `ArenaHeader`. */
@@ -177,9 +185,6 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   fetchBuffer: array('u8', 16),
   /** A bit for each 2 MiB range (hashed) that a large page maps. */
   largePages: array('u64', 16),
-  /** A bit for each page (hashed) that jump-cache entries lead to: supervisor code, user code. */
-  codePages: array('u64', 64),
-  userCodePages: array('u64', 64),
   /** A value of `tierCode`: set by the executor after `attach`. */
   tier: 'u32',
   /** 1: `Arena.formCounts` is kept, which makes the interpreter slow; set as `tier` is. */

@@ -148,8 +148,10 @@ function redirect(cpu: usize, region: usize, publish: bool): void {
     }
     block = <usize>load<u32>(block + (first ? Block.nextInPage : Block.nextInSecondPage));
   }
+  const granules = load<u64>(region, Region.granules);
   let jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
   for (let left: usize = Arena.jumpEntries; left != 0; left--, jump += JumpEntry.SIZE) {
+    if (!((granules >> ((load<u64>(jump, JumpEntry.rip) >> 6) & 63)) & 1)) continue;
     const to = redirected(region, end, <usize>load<u32>(jump, JumpEntry.record), publish);
     if (to != 0) setJumpTarget(jump, to);
   }
