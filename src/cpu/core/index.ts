@@ -51,8 +51,16 @@ export {
 export { updateMode } from './mode';
 export { rdmsr, wrmsr } from './msr';
 export { operandOffset, probeWrite, segmentBase, undefinedInstruction, wrapIp, wrapOffset } from './operands';
-export { attach, beginOne, endOne, run, stepOnce } from './run';
-export { loadAccessRights, loadLdt, loadSegment, loadSegmentChecked, loadTask, segmentLinear } from './segments';
+export { attach, beginOne, endOne, resume, run, stepOnce } from './run';
+export {
+  loadAccessRights,
+  loadLdt,
+  loadSegment,
+  loadSegmentChecked,
+  loadTask,
+  popSegment,
+  segmentLinear,
+} from './segments';
 export {
   crc32,
   sseApproximate,

@@ -31,6 +31,7 @@ const coreFunctions = {
   lookup: [['i32'], ['i32']],
   linkTo: [['i32', 'i32'], ['i32']],
   relink: [['i32', 'i32'], ['i32']],
+  resume: [['i32'], ['i32']],
   undefinedInstruction: [['i32', 'i32'], []],
   /** (cpu, record) → not 0: the record's code is on the list to be compiled. */
   request: [['i32', 'i32'], ['i32']],

@@ -14,6 +14,7 @@ export const dispatchFunctions = [
   'lookup',
   'linkTo',
   'relink',
+  'resume',
   'undefinedInstruction',
   'request',
   'sample',
@@ -75,6 +76,7 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
   const none = m.function('noCode', ['i32', 'i32', 'i32'], ['i32']);
   none.code.i32(compiledExit.go);
   m.exportFunction('noCode', none);
+  m.exportFunction('probe', probe);
 
   const call = m.function('callCompiled', ['i32', 'i32', 'i64'], ['i32']);
   {
@@ -338,17 +340,18 @@ export function writeDispatch(
   code.end();
   is(status.fault);
   code.brIf(fault);
-  is(status.jump);
-  code.if();
-  // Events may have become due by a far transfer; a near one goes on here.
-  returnJump();
-  code.end();
   // sync and exit go on at the next instruction.
+  code.get(result).i32(status.jump).op('i32.ne').if();
   code.get(cpu);
   pushRip(f, cpu, record);
   code.get(record).memory('i64.load8_u', Record.offsets.length).op('i64.add');
   code.call(core.wrapIp);
-  code.get(result).return();
+  is(status.exit);
+  code.if().get(result).return().end().end();
+  // Events may have become due: those are for the run loop.
+  code.get(cpu).call(core.resume).tee(found).op('i32.eqz').if();
+  code.get(result).return().end();
+  code.get(found).set(record).br(next);
   code.end();
 
   // look: at Vcpu.rip.

@@ -132,13 +132,14 @@ export class RegionFrame {
     const { code } = this.f;
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
     code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
-    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
-    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
     this.reload();
   }
 
+  /** Loads anew what other code may have changed. */
   reload(): void {
     const { code } = this.f;
+    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
+    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
     for (const [n, local] of this.gprs) {
       code
         .get(cpu)

@@ -554,6 +554,7 @@ export class RegionBuilder extends FormBuilder {
     code.i32(compiledExit.unwind).return().end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
     frame.reload();
+    this.unitsChecked = false;
     this.watched.clear();
     this.current.clear();
   }
@@ -574,6 +575,7 @@ export class RegionBuilder extends FormBuilder {
     code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
     frame.reload();
+    this.unitsChecked = false;
     this.watched.clear();
     this.current.clear();
   }
