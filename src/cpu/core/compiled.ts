@@ -272,6 +272,21 @@ export function sample(cpu: usize, record: usize): u32 {
   return 1;
 }
 
+/**
+ * Compiled code leaves by the computed jump of `record` (0: it has been noted) to `rip`: one that often leads to its own
+ * page is worth a region with all of its targets.
+ */
+export function noteJump(cpu: usize, record: usize, rip: u64): void {
+  if (record == 0 || (rip & ~0xfff) != load<u64>(cpu, Vcpu.ripBase)) return;
+  const index = <usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1));
+  const jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache + index * Arena.jumpEntryBytes;
+  if (load<u64>(jump, JumpEntry.rip) != rip) return;
+  const jumps = load<u32>(jump, JumpEntry.jumps) + 1;
+  store<u32>(jump, jumps, JumpEntry.jumps);
+  store<u32>(jump, <u32>record, JumpEntry.jumpedFrom);
+  if (jumps == load<u32>(arenaHeader(cpu), ArenaHeader.hotJumps)) request(cpu, record);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Slow paths of compiled code. 0: the interpreter has to do the whole instruction.
 

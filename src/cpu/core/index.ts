@@ -6,6 +6,7 @@ export {
   addEntry,
   addRegion,
   compiledRead,
+  noteJump,
   compiledWrite,
   publish,
   removeRegion,

@@ -40,6 +40,8 @@ const coreFunctions = {
   storeFlags: [['i32', 'i32', 'i64', 'i64', 'i32'], []],
   /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. */
   callCompiled: [['i32', 'i32', 'i64'], ['i32']],
+  /** (cpu, record, rip): a computed jump leaves compiled code. */
+  noteJump: [['i32', 'i32', 'i64'], []],
   /** (cpu, record) → status: the instruction by its form's function. */
   runForm: [['i32', 'i32'], ['i32']],
 } as const satisfies Record<string, Signature>;

@@ -32,6 +32,8 @@ export class RegionFrame {
   readonly exitRip: number;
   readonly exitRecord: number;
   readonly exitBudget: number;
+  /** Where a computed jump leads, as an offset in the page. */
+  readonly jumpOffset: number;
   /** Nesting level of the exit. */
   leave = 0;
   private readonly usesUnits: boolean;
@@ -58,6 +60,7 @@ export class RegionFrame {
     this.exitRip = f.local('i64');
     this.exitRecord = f.local('i32');
     this.exitBudget = f.local('i32');
+    this.jumpOffset = f.local('i32');
     let units = false;
     for (const block of plan.blocks) {
       for (const i of block.instructions) {
@@ -106,14 +109,14 @@ export class RegionFrame {
   /** What the locals are, for people; those of no name hold values for a while. */
   names(): ReadonlyMap<number, string> {
     const { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC } = this;
-    const { exitCode, exitRip, exitRecord, exitBudget } = this;
+    const { exitCode, exitRip, exitRecord, exitBudget, jumpOffset } = this;
     const fixed = { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC };
     const names = new Map<number, string>([
       [cpu, 'cpu'],
       [labelParameter, 'label'],
       [depthParameter, 'depth'],
     ]);
-    const all = { ...fixed, exitCode, exitRip, exitRecord, exitBudget };
+    const all = { ...fixed, exitCode, exitRip, exitRecord, exitBudget, jumpOffset };
     for (const [name, local] of Object.entries(all)) names.set(local, name);
     const general = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
     for (const [n, local] of this.gprs) {

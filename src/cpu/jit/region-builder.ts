@@ -38,6 +38,7 @@ export const compiledFunctions = [
   'compiledWrite',
   'storeFlags',
   'callCompiled',
+  'noteJump',
   'runForm',
 ] as const;
 export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
@@ -447,6 +448,20 @@ export class RegionBuilder extends FormBuilder {
     return (this.frame.long ? rip : this.and(rip, this.int(8, 0xffffffff))) as Node;
   }
 
+  /** RIP of the offset in the page that a local holds, i64. */
+  ripAt(local: number): Node {
+    return this.add(this.ripBase(), this.as('i64', this.nodes.inLocal('i32', local))) as Node;
+  }
+
+  /** What `then` writes runs when the RIP lies in the region's page, with its offset in `frame.jumpOffset`. */
+  ifInPage(rip: Node, then: () => void): void {
+    const offset = this.nodes.hold(this.sub(rip, this.ripBase()) as Node);
+    this.put(this.ltU(offset, this.int(8, 4096))).if('none', true);
+    this.put(this.as('i32', offset)).set(this.frame.jumpOffset);
+    this.arm(then);
+    this.code.end();
+  }
+
   protected nextRip(): Value {
     return this.ripOf(this.instruction.offset + this.instruction.length);
   }
@@ -528,6 +543,15 @@ export class RegionBuilder extends FormBuilder {
       .i32(back ? compiledExit.go : compiledExit.follow)
       .set(this.frame.exitCode)
       .br(this.frame.leave);
+  }
+
+  /** Leaves by a computed jump, whose record is in `frame.exitRecord`: the profile learns where it led. */
+  jumpOut(target: Node): void {
+    const { frame, code } = this;
+    this.nodes.hold(target);
+    code.get(cpu).get(frame.exitRecord);
+    this.put(target).call(this.calls.noteJump);
+    this.exitTo(target);
   }
 
   /** Leaves to a record, before any of the block has been counted. */

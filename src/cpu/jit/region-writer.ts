@@ -12,7 +12,8 @@ import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
 import type { InvariantChecks } from './invariants.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
+import { entryInstruction, isComputedJump, successorsOf } from './region.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
@@ -72,7 +73,7 @@ export class RegionWriter {
   write(): ReadonlyMap<number, number> {
     const { plan, code, frame } = this;
     const shapes = structure({
-      successors: plan.blocks.map((b) => [b.taken, b.next].filter((s) => s !== undefined)),
+      successors: plan.blocks.map(successorsOf),
       entries: plan.entries,
     });
     this.assignLabels(plan.entries, shapes);
@@ -182,16 +183,22 @@ export class RegionWriter {
     this.marks.push({ at: code.bytes.length, block });
     builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
-    const [first] = instructions;
+    if (block.targets) {
+      this.choice(number, block.targets);
+      return;
+    }
+    const first = entryInstruction(block);
     if (!first) return;
     if (block.isEntry) {
-      code
-        .get(frame.budget)
-        .i32(this.needs[number] ?? 0)
-        .op('i32.lt_u')
-        .ifUnlikely();
+      this.pushBudgetTooShort(number);
+      code.ifUnlikely();
       builder.exitShort(first.record);
       code.end();
+    }
+    if (block.standsFor) {
+      code.i32(first.offset).set(frame.jumpOffset).i32(0).set(frame.exitRecord);
+      this.goto(block.next, first.offset);
+      return;
     }
     code.get(frame.budget).i32(instructions.length).op('i32.sub').set(frame.budget);
     this.checks?.atBlock(frame, this.plan, block);
@@ -203,8 +210,46 @@ export class RegionWriter {
     builder.endInstruction();
   }
 
+  private pushBudgetTooShort(block: number): void {
+    this.code
+      .get(this.frame.budget)
+      .i32(this.needs[block] ?? 0)
+      .op('i32.lt_u');
+  }
+
+  /**
+   * To the block of the offset in the page that a computed jump has found, or out of the region: one jump through a table
+   * by a hash that sends each known offset to a place of its own.
+   */
+  private choice(number: number, targets: readonly JumpTarget[]): void {
+    const { code, frame, builder } = this;
+    const { multiplier, bits } = distinctHash(targets.map((t) => t.offset));
+    builder.toLocals();
+    code.block();
+    const other = code.depth;
+    this.pushBudgetTooShort(number);
+    code.brIf(other);
+    const cases = targets.map(() => code.block().depth).reverse();
+    const table = Array.from({ length: 1 << bits }, () => other);
+    targets.forEach((t, k) => (table[hashOf(t.offset, multiplier, bits)] = cases[k] ?? other));
+    code.get(frame.jumpOffset).i32(multiplier).op('i32.mul');
+    code
+      .i32(32 - bits)
+      .op('i32.shr_u')
+      .brTable(table, other);
+    for (const t of targets) {
+      code.end();
+      code.get(frame.jumpOffset).i32(t.offset).op('i32.ne').brIf(other);
+      builder.arm(() => {
+        this.goto(t.block, t.offset);
+      });
+    }
+    code.end();
+    builder.jumpOut(builder.ripAt(frame.jumpOffset));
+  }
+
   private terminate(block: BasicBlock): void {
-    const { builder, code } = this;
+    const { builder, code, frame } = this;
     const last = block.instructions.at(-1);
     if (!last) return;
     const after = last.offset + last.length;
@@ -218,7 +263,18 @@ export class RegionWriter {
         this.goto(block.taken, after + Number(last.immediate));
         return;
       case 'jump':
-        builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
+        if (!isComputedJump(last)) {
+          builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
+          return;
+        }
+        code.i32(last.record).set(frame.exitRecord);
+        if (block.next !== undefined) {
+          if (this.inherits(block.next)) builder.copyWatched();
+          builder.ifInPage(outcome.target, () => {
+            this.goto(block.next, after);
+          });
+        }
+        builder.jumpOut(outcome.target);
         return;
       case 'call':
         if (block.next === undefined) builder.exitTo(outcome.target);
@@ -261,7 +317,23 @@ export class RegionWriter {
   }
 }
 
-/** For each block: the most instructions from its start to the next entry. */
+/** A multiplicative hash of offsets, without collisions among these. */
+function distinctHash(offsets: readonly number[]): { readonly multiplier: number; readonly bits: number } {
+  for (let bits = Math.max(Math.ceil(Math.log2(offsets.length)) + 1, 1); bits < 13; bits++) {
+    // Odd multiples of 2^32 divided by the golden ratio, which scatters neighbours.
+    for (let k = 1; k < 200; k += 2) {
+      const multiplier = Math.imul(0x9e3779b1, k);
+      if (new Set(offsets.map((o) => hashOf(o, multiplier, bits))).size === offsets.length) return { multiplier, bits };
+    }
+  }
+  throw new Error(`no hash for ${offsets.length} offsets`);
+}
+
+function hashOf(offset: number, multiplier: number, bits: number): number {
+  return Math.imul(offset, multiplier) >>> (32 - bits);
+}
+
+/** For each block: the most instructions from its start to the next place where the budget is checked. */
 function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
   const needs = new Map<number, number>();
   const need = (n: number): number => {
@@ -270,8 +342,10 @@ function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
     const block = blocks[n];
     if (!block) return 0;
     needs.set(n, 0);
-    const beyond = [block.taken, block.next].map((s) => (s === undefined || blocks[s]?.isEntry ? 0 : need(s)));
-    const total = block.instructions.length + Math.max(...beyond);
+    // What the choice would refuse for want of budget must not enter by it.
+    const checked = (s: BasicBlock | undefined): boolean => !s || s.isEntry || (!!s.targets && !block.standsFor);
+    const beyond = successorsOf(block).map((s) => (checked(blocks[s]) ? 0 : need(s)));
+    const total = block.instructions.length + Math.max(0, ...beyond);
     needs.set(n, total);
     return total;
   };
