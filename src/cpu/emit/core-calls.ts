@@ -38,7 +38,7 @@ const coreFunctions = {
   sample: [['i32', 'i32'], ['i32']],
   /** (cpu, kind, a, b, c): the lazy words from flags held by a kind (`flag-kind.ts`). */
   storeFlags: [['i32', 'i32', 'i64', 'i64', 'i32'], []],
-  /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. */
+  /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. Depth: of calls. */
   callCompiled: [['i32', 'i32', 'i64'], ['i32']],
   /** (cpu, record, rip): a computed jump leaves compiled code. */
   noteJump: [['i32', 'i32', 'i64'], []],

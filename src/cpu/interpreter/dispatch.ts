@@ -52,7 +52,7 @@ function countForm(code: Code, arena: number, record: number, place: number, tab
 }
 
 /**
- * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which runs the compiled code there,
+ * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which becomes the compiled code there,
  * or gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
  * countedRunForm stands for runForm where forms are counted.
  */
@@ -87,8 +87,8 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
     findJump(code, { cpu, target, entry }, () => {
       // Compiled code has a flat code segment: a page of RIP is a page of the code.
       code.get(cpu).get(target).i64(-4096).op('i64.and').memory('i64.store', Vcpu.offsets.ripBase);
-      code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth).i32(1).op('i32.add');
-      code.get(entry).memory('i32.load', JumpEntry.offsets.slot).callIndirect(like, table).return();
+      code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth);
+      code.get(entry).memory('i32.load', JumpEntry.offsets.slot).returnCallIndirect(like, table);
     });
     code.end();
     code.i32(compiledExit.go);

@@ -589,7 +589,7 @@ export class RegionBuilder extends FormBuilder {
     this.nodes.hold(target);
     frame.spill();
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).get(depthParameter);
+    code.get(cpu).get(depthParameter).i32(1).op('i32.add');
     this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
     code.get(cpu).memory('i64.load', Vcpu.offsets.rip);

@@ -121,7 +121,7 @@ export class RegionWriter {
     code.get(cpu).get(frame.exitRip).memory('i64.store', Vcpu.offsets.rip);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
     code.get(frame.exitCode).i32(compiledExit.follow).op('i32.eq').if();
-    code.get(cpu).get(depthParameter).get(frame.exitRip).call(this.calls.callCompiled).return().end();
+    code.get(cpu).get(depthParameter).get(frame.exitRip).returnCall(this.calls.callCompiled).end();
     code.get(frame.exitCode);
   }
 
