@@ -28,6 +28,7 @@ import { allFlags, flagBits } from './facts.ts';
 import type { RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import type { Instruction } from './region.ts';
+import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
 export const compiledFunctions = [
@@ -72,6 +73,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly code: Code;
   private instruction!: Instruction;
   private facts!: FormFacts;
+  private registers!: InstructionRegisters;
   /** Flags that are needed after the instruction, and instructions of its block behind it. */
   private live = 0;
   private remaining = 0;
@@ -79,6 +81,9 @@ export class RegionBuilder extends FormBuilder {
   private readonly watched = new Map<number, Set<Node>>();
   /** The node of each register in this instruction, by its local. */
   private readonly current = new Map<number, Node>();
+  /** Registers that this instruction has read and written so far. */
+  private registersRead: RegisterSet = 0;
+  private registersWritten: RegisterSet = 0;
   private unitsChecked = false;
   private openArms = 0;
   flags: Flags = 'memory';
@@ -103,16 +108,22 @@ export class RegionBuilder extends FormBuilder {
   }
 
   /** Writes an instruction. `live`: flags that somebody may want after it. `remaining`: instructions behind it. */
-  writeInstruction(instruction: Instruction, facts: FormFacts, live: number, remaining: number): void {
+  writeInstruction(instruction: Instruction, registers: InstructionRegisters, live: number, remaining: number): void {
     this.instruction = instruction;
     this.form = instruction.form;
-    this.facts = facts;
+    this.facts = instruction.facts;
+    this.registers = registers;
     this.live = live;
     this.remaining = remaining;
     this.outcome = undefined;
     this.startForm();
+    this.registersRead = 0;
+    this.registersWritten = 0;
     if (instruction.apart) this.callForm();
     else this.emit();
+    if ((this.registersRead & ~registers.reads) !== 0 || this.registersWritten !== registers.writes) {
+      throw new Error(`${this.form.name} uses other registers than was foreseen`);
+    }
     if (!this.outcome) this.endInstruction();
   }
 
@@ -284,6 +295,7 @@ export class RegionBuilder extends FormBuilder {
   }
 
   private registerNode(type: Type, local: number): Node {
+    this.registersRead |= this.frame.registerBit(local);
     const known = this.current.get(local);
     if (known) return known;
     const node = this.nodes.inLocal(type, local);
@@ -293,6 +305,7 @@ export class RegionBuilder extends FormBuilder {
   }
 
   private setRegister(local: number, v: Node): void {
+    this.registersWritten |= this.frame.registerBit(local);
     this.put(v);
     this.copyOld(local);
     this.code.set(local);
@@ -486,11 +499,12 @@ export class RegionBuilder extends FormBuilder {
   /** The interpreter does this instruction; nothing of it has been done. */
   private bail(): void {
     const { frame, code } = this;
+    if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.instruction.record).set(frame.exitRecord);
     code.i32(compiledExit.apart).set(frame.exitCode);
     if (this.remaining > 0) code.i32(this.remaining).set(frame.exitBudget);
     this.putFlagsInLocals();
-    code.br(frame.leave);
+    code.br(frame.exitStoring(this.registers.dirty));
   }
 
   private bailIf(c: Value): void {
@@ -517,33 +531,46 @@ export class RegionBuilder extends FormBuilder {
     throw new Error(`${this.form.name}: ends with sync, which is for the interpreter`);
   }
 
+  /** Registers whose locals hold what the vCPU does not, behind the instruction. */
+  private get dirtyAfter(): RegisterSet {
+    const { dirty, writes } = this.registers;
+    return this.instruction.apart ? 0 : dirty | writes;
+  }
+
   /**
    * Leaves to a RIP in i64, at the end of a block: into other compiled code, so that who called this one gets control
    * back from there; or back to who called.
    */
-  exitTo(target: Value, back = false): void {
-    this.put(target).set(this.frame.exitRip);
+  exitTo(target: Node, back = false): void {
+    const { frame, code } = this;
     this.toMemory();
-    this.code
-      .i32(back ? compiledExit.go : compiledExit.follow)
-      .set(this.frame.exitCode)
-      .br(this.frame.leave);
+    frame.store(this.dirtyAfter);
+    code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
+    code.get(cpu);
+    if (back) {
+      this.put(target).memory('i64.store', Vcpu.offsets.rip);
+      code.i32(compiledExit.go);
+    } else {
+      code.get(depthParameter);
+      this.put(target).call(this.calls.callCompiled);
+    }
+    code.return();
   }
 
   /** Leaves to a record, before any of the block has been counted. */
-  exitShort(record: number): void {
+  exitShort(record: number, dirty: RegisterSet): void {
     const { frame, code } = this;
     code.i32(record).set(frame.exitRecord);
     code.i32(compiledExit.short).set(frame.exitCode);
     this.putFlagsInLocals();
-    code.br(frame.leave);
+    code.br(frame.exitStoring(dirty));
   }
 
   /** The form's function does the instruction, and compiled code goes on behind it. */
   private callForm(): void {
     const { frame, code, instruction } = this;
     this.toMemory();
-    frame.spill();
+    frame.store(this.registers.dirty);
     code.get(cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.get(cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
@@ -553,7 +580,7 @@ export class RegionBuilder extends FormBuilder {
     this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
     code.i32(compiledExit.unwind).return().end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
-    frame.reload();
+    frame.load(this.registers.needed);
     this.watched.clear();
     this.current.clear();
   }
@@ -563,7 +590,7 @@ export class RegionBuilder extends FormBuilder {
     const { frame, code } = this;
     this.toMemory();
     this.nodes.hold(target);
-    frame.spill();
+    frame.store(this.dirtyAfter);
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).get(depthParameter);
     this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
@@ -573,7 +600,7 @@ export class RegionBuilder extends FormBuilder {
     code.i32(compiledExit.go).return().end();
     code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
-    frame.reload();
+    frame.load(this.registers.needed);
     this.watched.clear();
     this.current.clear();
   }
