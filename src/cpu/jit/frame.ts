@@ -141,6 +141,19 @@ export class RegionFrame {
     }
   }
 
+  /** Stores the flags of the locals, held by their kind; the kind 0 says that the vCPU has them already. */
+  holdFlags(): void {
+    const { code } = this.f;
+    const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
+    const store = this.long ? 'i64.store' : 'i32.store';
+    code.get(this.flagKind).if();
+    code.get(cpu).get(this.flagKind).memory('i32.store', heldKind);
+    code.get(cpu).get(this.flagA).memory(store, heldA);
+    code.get(cpu).get(this.flagB).memory(store, heldB);
+    code.get(cpu).get(this.flagC).memory('i32.store', heldC);
+    code.end();
+  }
+
   /** Outside of 64-bit code their upper halves are 0 anyway. */
   store(registers: RegisterSet): void {
     const { code } = this.f;

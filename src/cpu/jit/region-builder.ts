@@ -37,7 +37,7 @@ export const compiledFunctions = [
   'probeWrite',
   'compiledRead',
   'compiledWrite',
-  'storeFlags',
+  'settleFlags',
   'callCompiled',
   'runForm',
 ] as const;
@@ -54,8 +54,19 @@ interface FlagNote {
   readonly aux?: Node;
 }
 
-/** Where the flags are: in the words of the vCPU, in the function's flag locals, or still to be made. */
-export type Flags = 'memory' | 'locals' | FlagNote;
+/**
+ * Where the flags are: in the lazy words of the vCPU; in the vCPU, maybe held by a kind; in the function's flag locals;
+ * or still to be made.
+ */
+export type Flags = 'words' | 'memory' | 'locals' | FlagNote;
+
+/** Flags as `flag-kind.ts` has them. */
+interface HeldFlags {
+  readonly kind: number;
+  readonly a: Node;
+  readonly b?: Node;
+  readonly c?: Node;
+}
 
 /** How an instruction ends its block. */
 export type Outcome =
@@ -581,6 +592,7 @@ export class RegionBuilder extends FormBuilder {
     code.i32(compiledExit.unwind).return().end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
     frame.load(this.registers.needed);
+    this.flags = 'words';
     this.watched.clear();
     this.current.clear();
   }
@@ -601,6 +613,7 @@ export class RegionBuilder extends FormBuilder {
     code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
     frame.load(this.registers.needed);
+    this.flags = 'memory';
     this.watched.clear();
     this.current.clear();
   }
@@ -695,7 +708,7 @@ export class RegionBuilder extends FormBuilder {
     const keepsCarry = rule === 'inc' || rule === 'dec';
     if (!(this.live & (keepsCarry ? allFlags & ~flagBits.cf : allFlags))) return;
     if (rule === 'zsp') {
-      this.toMemory();
+      this.toWords();
       super.setFlags(rule, x, y, r, carry);
       return;
     }
@@ -713,7 +726,7 @@ export class RegionBuilder extends FormBuilder {
 
   override setFlag(name: FlagName, b: Value): void {
     if (!(this.live & flagBits[name])) return;
-    this.toMemory();
+    this.toWords();
     super.setFlag(name, b);
   }
 
@@ -721,14 +734,16 @@ export class RegionBuilder extends FormBuilder {
     if (!this.live) return;
     // The value may have been made from the flags.
     const word = this.held(v);
-    this.flags = 'memory';
+    this.forgetHeld();
     super.loadArithmeticFlags(word);
   }
 
   override flag(name: FlagName): Value {
-    if (this.flags === 'locals') this.toMemory();
     const { flags } = this;
-    if (typeof flags === 'string') return super.flag(name);
+    if (typeof flags === 'string') {
+      this.toWords();
+      return super.flag(name);
+    }
     const { rule, x, y, r, c, aux } = flags;
     const base = this.baseRule(rule);
     switch (name) {
@@ -757,9 +772,11 @@ export class RegionBuilder extends FormBuilder {
   }
 
   override condition(cc: number): Value {
-    if (this.flags === 'locals') this.toMemory();
     const { flags } = this;
-    if (typeof flags === 'string') return super.condition(cc);
+    if (typeof flags === 'string') {
+      this.toWords();
+      return super.condition(cc);
+    }
     const { rule, x, y, r } = flags;
     const plain: FlagRule = rule === 'sub' || rule === 'logic' ? rule : 'zsp';
     const short = this.comparison({ rule: plain, x, y, r }, cc);
@@ -768,25 +785,20 @@ export class RegionBuilder extends FormBuilder {
     return this.conditionOf(cc, (name) => this.flag(name), less);
   }
 
-  /** The flags' words in memory become right. */
-  toMemory(): void {
+  /** The lazy words become right, and nothing is held. */
+  private toWords(): void {
     const { flags, frame, code } = this;
-    this.flags = 'memory';
-    if (flags === 'memory') {
-      // The locals may still hold flags of before, which an exit would store.
-      code.i32(flagKind.none).set(frame.flagKind);
-      return;
-    }
-    if (flags === 'locals') {
-      code.get(cpu).get(frame.flagKind);
-      this.putWide(frame.flagA);
-      this.putWide(frame.flagB);
-      code.get(frame.flagC).call(this.calls.storeFlags);
-      code.i32(flagKind.none).set(frame.flagKind);
+    if (flags === 'words') return;
+    if (typeof flags === 'string') {
+      this.toMemory();
+      code.get(cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
+      code.get(cpu).call(this.calls.settleFlags).end();
+      this.flags = 'words';
       return;
     }
     const { rule, x, y, r, c, aux } = flags;
     const carry = c ?? this.bool(false);
+    this.forgetHeld();
     switch (rule) {
       case 'parts':
         super.setFlagsFrom(r, carry, y, aux);
@@ -806,29 +818,67 @@ export class RegionBuilder extends FormBuilder {
     code.i32(flagKind.none).set(frame.flagKind);
   }
 
-  private putWide(local: number): void {
-    this.code.get(local);
-    if (!this.frame.long) this.code.op('i64.extend_i32_u');
+  /** The lazy words are about to be written, whatever was held. */
+  private forgetHeld(): void {
+    if (this.flags !== 'words') this.storeField('i32.store', Vcpu.offsets.heldKind, this.int(4, flagKind.none));
+    this.flags = 'words';
+  }
+
+  /** The flags go to the vCPU: held by a kind, if they have not been made. */
+  toMemory(): void {
+    const { flags, frame, code } = this;
+    if (flags === 'memory' || flags === 'words') {
+      // The locals may still hold flags of before, which an exit would store.
+      code.i32(flagKind.none).set(frame.flagKind);
+      return;
+    }
+    this.flags = 'memory';
+    if (flags === 'locals') {
+      frame.holdFlags();
+      code.i32(flagKind.none).set(frame.flagKind);
+      return;
+    }
+    const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
+    const { kind, a, b, c } = this.heldFlags(flags);
+    const wide = (offset: number, v: Node): void => {
+      if (frame.long) this.storeField('i64.store', offset, this.as('i64', v));
+      else this.storeField('i32.store', offset, this.as('i32', v));
+    };
+    wide(heldA, a);
+    if (b) wide(heldB, b);
+    if (c) this.storeField('i32.store', heldC, c);
+    this.storeField('i32.store', heldKind, this.int(4, kind));
+    code.i32(flagKind.none).set(frame.flagKind);
+  }
+
+  /** A note as the kind and values of `flag-kind.ts`. */
+  private heldFlags({ rule, size, x, y, r, c, aux }: FlagNote): HeldFlags {
+    const operands = rule === 'add' || rule === 'sub' || rule === 'adc' || rule === 'sbb';
+    const carry = c && aux ? (this.or(this.retype('i32', c), this.boolAt(aux, 4)) as Node) : c;
+    return {
+      kind: flagKindOf(rule, size),
+      a: operands ? x : r,
+      ...(operands || rule === 'parts' ? { b: y } : {}),
+      ...(carry ? { c: carry } : {}),
+    };
   }
 
   /** The flag locals become right; what is known about the flags stays known. */
   putFlagsInLocals(): void {
     const { flags, frame, code } = this;
     if (flags === 'locals') return;
-    if (flags === 'memory') {
+    if (typeof flags === 'string') {
       code.i32(flagKind.none).set(frame.flagKind);
       return;
     }
-    const { rule, size, x, y, r, c, aux } = flags;
-    code.i32(flagKindOf(rule, size)).set(frame.flagKind);
+    const { kind, a, b, c } = this.heldFlags(flags);
     const wide = (v: Node, local: number): void => {
       this.put(this.as(frame.long ? 'i64' : 'i32', v)).set(local);
     };
-    const operands = rule === 'add' || rule === 'sub' || rule === 'adc' || rule === 'sbb';
-    wide(operands ? x : r, frame.flagA);
-    if (operands || rule === 'parts') wide(y, frame.flagB);
-    if (!c) return;
-    this.put(aux ? this.or(this.retype('i32', c), this.boolAt(aux, 4)) : c).set(frame.flagC);
+    code.i32(kind).set(frame.flagKind);
+    wide(a, frame.flagA);
+    if (b) wide(b, frame.flagB);
+    if (c) this.put(c).set(frame.flagC);
   }
 
   toLocals(): void {

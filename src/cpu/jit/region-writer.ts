@@ -56,14 +56,12 @@ export class RegionWriter {
   private readonly labels = new Map<number, number>();
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
-  private readonly calls: CompiledCalls;
   private readonly checks: InvariantChecks | undefined;
 
   /** With `checks` the code checks itself at each block. */
   constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
     this.plan = plan;
     this.checks = checks;
-    this.calls = calls;
     this.registers = registerFlow(plan);
     this.frame = new RegionFrame(f, plan, this.registers);
     this.builder = new RegionBuilder(this.frame, calls);
@@ -134,15 +132,7 @@ export class RegionWriter {
   /** What all exits to the interpreter end with, once they have stored registers. */
   private leave(): void {
     const { code, frame } = this;
-    const wide = (local: number): void => {
-      code.get(local);
-      if (!frame.long) code.op('i64.extend_i32_u');
-    };
-    code.get(frame.flagKind).if();
-    code.get(cpu).get(frame.flagKind);
-    wide(frame.flagA);
-    wide(frame.flagB);
-    code.get(frame.flagC).call(this.calls.storeFlags).end();
+    frame.holdFlags();
     code.get(cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
     code.get(frame.exitCode);
