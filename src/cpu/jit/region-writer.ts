@@ -140,10 +140,10 @@ export class RegionWriter {
 
   // Structure. ------------------------------------------------------------------------------------------------------
 
-  /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to them begin its next round. */
+  /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to the first begin its next round. */
   private sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): void {
     const { code } = this;
-    const forward = (shape: Shape): readonly number[] => headsOf(shape).filter((n) => !loop || !heads.includes(n));
+    const forward = (shape: Shape): readonly number[] => headsOf(shape).filter((n) => !loop || n !== heads[0]);
     const dispatches = heads.length > 1;
     const levels: number[] = [];
     for (let k = shapes.length - 1; k >= (dispatches ? 0 : 1); k--) {
@@ -212,9 +212,10 @@ export class RegionWriter {
       return;
     }
     this.code.loop();
-    this.aim(shape.heads, this.code.depth);
+    const natural = shape.heads.slice(0, 1);
+    this.aim(natural, this.code.depth);
     this.sequence(shape.body, shape.heads, true);
-    for (const head of shape.heads) this.targets.delete(head);
+    for (const head of natural) this.targets.delete(head);
     this.code.end();
   }
 
