@@ -336,9 +336,14 @@ export function compiledWrite(cpu: usize, address: u64, size: u32): usize {
 // ---------------------------------------------------------------------------------------------------------------------
 // Flags.
 
-/** The lazy words from flags that compiled code held by a kind (`emit/flag-kind.ts`) and up to three values. */
-export function storeFlags(cpu: usize, kind: u32, a: u64, b: u64, c: u32): void {
+/** The lazy words from the flags that compiled code holds in the vCPU (`emit/flag-kind.ts`). */
+export function settleFlags(cpu: usize): void {
+  const kind = load<u32>(cpu, Vcpu.heldKind);
   if (kind == FlagKind.none) return;
+  store<u32>(cpu, FlagKind.none, Vcpu.heldKind);
+  const a = load<u64>(cpu, Vcpu.heldA);
+  const b = load<u64>(cpu, Vcpu.heldB);
+  const c = load<u32>(cpu, Vcpu.heldC);
   const shift = <u64>(64 - (8 << (kind & 3)));
   const rule = kind & ~3;
   let x = a << shift;

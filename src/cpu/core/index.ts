@@ -12,7 +12,7 @@ export {
   removeRegion,
   request,
   sample,
-  storeFlags,
+  settleFlags,
 } from './compiled';
 export { decode } from './decode';
 export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';

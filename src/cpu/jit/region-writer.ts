@@ -4,16 +4,18 @@
  * next of them; otherwise the interpreter goes on.
  */
 import { Vcpu } from '../state.ts';
-import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
+import { allFlags } from './facts.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
-import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
+import { labelParameter, RegionFrame } from './frame.ts';
 import type { InvariantChecks } from './invariants.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
 import { entryInstruction, isComputedJump, successorsOf } from './region.ts';
+import type { RegisterFlow, RegisterSet } from './register-flow.ts';
+import { registerFlow } from './register-flow.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
@@ -42,7 +44,7 @@ export interface Mark {
 }
 
 export class RegionWriter {
-  /** In the order of the code; where the tail begins, which all exits lead to. */
+  /** In the order of the code; where the exits to the interpreter begin. */
   readonly marks: Mark[] = [];
   tail = 0;
   private readonly plan: RegionPlan;
@@ -50,19 +52,19 @@ export class RegionWriter {
   private readonly builder: RegionBuilder;
   private readonly code: Code;
   private readonly live: FlagLiveness;
+  private readonly registers: RegisterFlow;
   private readonly needs: readonly number[];
   private readonly labels = new Map<number, number>();
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
-  private readonly calls: CompiledCalls;
   private readonly checks: InvariantChecks | undefined;
 
   /** With `checks` the code checks itself at each block. */
   constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
     this.plan = plan;
     this.checks = checks;
-    this.calls = calls;
-    this.frame = new RegionFrame(f, plan);
+    this.registers = registerFlow(plan);
+    this.frame = new RegionFrame(f, plan, this.registers);
     this.builder = new RegionBuilder(this.frame, calls);
     this.code = f.code;
     this.live = flagLiveness(plan);
@@ -80,12 +82,23 @@ export class RegionWriter {
     this.checks?.atEntry(frame, plan);
     frame.enter();
     code.block();
-    frame.leave = code.depth;
+    const leave = code.depth;
+    const exits = this.exits();
+    for (const dirty of exits) {
+      code.block();
+      frame.openExit(dirty);
+    }
+    if (plan.entries.length === 1) frame.load(this.registers.neededAtStart[plan.entries[0] ?? 0] ?? 0);
     this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
-    code.end();
     this.tail = code.bytes.length;
-    this.exit();
+    for (const dirty of exits.toReversed()) {
+      code.end();
+      frame.store(dirty);
+      code.br(leave);
+    }
+    code.end();
+    this.leave();
     return this.labels;
   }
 
@@ -104,33 +117,34 @@ export class RegionWriter {
     visit(shapes);
   }
 
-  /** The tail that all exits lead to. */
-  private exit(): void {
+  /** The registers that are stored at exits to the interpreter, each set once. */
+  private exits(): RegisterSet[] {
+    const { registers } = this;
+    const sets = new Set<RegisterSet>();
+    for (const { number, isEntry, instructions } of this.plan.blocks) {
+      if (isEntry) sets.add(registers.dirtyAtStart[number] ?? 0);
+      instructions.forEach((i, k) => {
+        if (!i.apart && i.facts.mayLeave) sets.add(registers.instructions[number]?.[k]?.dirty ?? 0);
+      });
+    }
+    return [...sets];
+  }
+
+  /** What all exits to the interpreter end with, once they have stored registers. */
+  private leave(): void {
     const { code, frame } = this;
-    const wide = (local: number): void => {
-      code.get(local);
-      if (!frame.long) code.op('i64.extend_i32_u');
-    };
-    code.get(frame.flagKind).if();
-    code.get(cpu).get(frame.flagKind);
-    wide(frame.flagA);
-    wide(frame.flagB);
-    code.get(frame.flagC).call(this.calls.storeFlags).end();
-    frame.spill();
+    frame.holdFlags();
     code.get(cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).get(frame.exitRip).memory('i64.store', Vcpu.offsets.rip);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
-    code.get(frame.exitCode).i32(compiledExit.follow).op('i32.eq').if();
-    code.get(cpu).get(depthParameter).get(frame.exitRip).returnCall(this.calls.callCompiled).end();
     code.get(frame.exitCode);
   }
 
   // Structure. ------------------------------------------------------------------------------------------------------
 
-  /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to them begin its next round. */
+  /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to the first begin its next round. */
   private sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): void {
     const { code } = this;
-    const forward = (shape: Shape): readonly number[] => headsOf(shape).filter((n) => !loop || !heads.includes(n));
+    const forward = (shape: Shape): readonly number[] => headsOf(shape).filter((n) => !loop || n !== heads[0]);
     const dispatches = heads.length > 1;
     const levels: number[] = [];
     for (let k = shapes.length - 1; k >= (dispatches ? 0 : 1); k--) {
@@ -139,7 +153,11 @@ export class RegionWriter {
       const shape = shapes[k];
       if (shape) this.aim(forward(shape), code.depth);
     }
-    if (dispatches) this.dispatch(shapes, heads, levels);
+    if (dispatches) {
+      const place = (head: number): number => levels[shapes.findIndex((s) => nodesOf(s).includes(head))] ?? 0;
+      if (loop) this.dispatch(heads, place);
+      else this.enter(heads, place);
+    }
     shapes.forEach((shape, k) => {
       if (dispatches || k > 0) code.end();
       for (const head of forward(shape)) this.targets.delete(head);
@@ -151,15 +169,41 @@ export class RegionWriter {
     heads.forEach((head, k) => this.targets.set(head, { level, secondary: k > 0 }));
   }
 
-  /** Goes to the head that the label names; without one, to the first. */
-  private dispatch(shapes: readonly Shape[], heads: readonly number[], levels: readonly number[]): void {
+  /** Goes to the head that the label names; without one, to the first. `place`: the level of nesting that leads there. */
+  private dispatch(heads: readonly number[], place: (head: number) => number): void {
     const { code } = this;
-    const place = (head: number): number => levels[shapes.findIndex((s) => nodesOf(s).includes(head))] ?? 0;
     const [first = 0] = heads;
     const table = Array.from({ length: this.labels.size + 1 }, () => place(first));
     for (const head of heads) table[this.labels.get(head) ?? 0] = place(head);
     code.get(labelParameter).op('i32.eqz').brIf(place(first));
     code.get(labelParameter).brTable(table, place(first));
+  }
+
+  /** Loads what the entry needs that the label names, and goes there. */
+  private enter(entries: readonly number[], place: (head: number) => number): void {
+    const { code, frame } = this;
+    const needed = (entry: number): RegisterSet => this.registers.neededAtStart[entry] ?? 0;
+    const common = entries.reduce((set, entry) => set & needed(entry), ~0);
+    frame.load(common);
+    /** Ways that load the same registers and lead to the same place are one. */
+    const ways = new Map<string, { readonly load: RegisterSet; readonly to: number; readonly labels: number[] }>();
+    for (const entry of entries) {
+      const load = needed(entry) & ~common;
+      const to = place(entry);
+      const way = ways.get(`${load} ${to}`) ?? { load, to, labels: [] };
+      way.labels.push(this.labels.get(entry) ?? 0);
+      ways.set(`${load} ${to}`, way);
+    }
+    const loading = [...ways.values()].filter((way) => way.load !== 0);
+    const levels = new Map(loading.map((way) => [way, code.block().depth]));
+    const table = Array.from({ length: this.labels.size + 1 }, () => place(entries[0] ?? 0));
+    for (const way of ways.values()) for (const label of way.labels) table[label] = levels.get(way) ?? way.to;
+    code.get(labelParameter).brTable(table, table[1] ?? 0);
+    for (const { load, to } of loading.toReversed()) {
+      code.end();
+      frame.load(load);
+      code.br(to);
+    }
   }
 
   private shape(shape: Shape): void {
@@ -169,9 +213,10 @@ export class RegionWriter {
       return;
     }
     this.code.loop();
-    this.aim(shape.heads, this.code.depth);
+    const natural = shape.heads.slice(0, 1);
+    this.aim(natural, this.code.depth);
     this.sequence(shape.body, shape.heads, true);
-    for (const head of shape.heads) this.targets.delete(head);
+    for (const head of natural) this.targets.delete(head);
     this.code.end();
   }
 
@@ -192,7 +237,7 @@ export class RegionWriter {
     if (block.isEntry) {
       this.pushBudgetTooShort(number);
       code.ifUnlikely();
-      builder.exitShort(first.record);
+      builder.exitShort(first.record, this.registers.dirtyAtStart[number] ?? 0);
       code.end();
     }
     if (block.standsFor) {
@@ -204,7 +249,9 @@ export class RegionWriter {
     this.checks?.atBlock(frame, this.plan, block);
     instructions.forEach((i, k) => {
       this.marks.push({ at: code.bytes.length, block, instruction: i });
-      builder.writeInstruction(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);
+      const registers = this.registers.instructions[number]?.[k];
+      if (!registers) return;
+      builder.writeInstruction(i, registers, this.live.after[number]?.[k] ?? allFlags, instructions.length - 1 - k);
     });
     this.terminate(block);
     builder.endInstruction();
@@ -245,7 +292,7 @@ export class RegionWriter {
       });
     }
     code.end();
-    builder.jumpOut(builder.ripAt(frame.jumpOffset));
+    builder.jumpOut(builder.ripAt(frame.jumpOffset), this.registers.dirtyAtStart[number] ?? 0);
   }
 
   private terminate(block: BasicBlock): void {
