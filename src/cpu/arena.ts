@@ -30,7 +30,9 @@ export const JumpEntry = struct('JumpEntry', 2, {
   /** Of an entry its `link` and `label`, so that a call reads one line of the cache; of a record {@link noCode}. */
   slot: 'u32',
   label: 'u32',
-  spare: 'u64',
+  /** Computed jumps of compiled code in the same page that came here, and the record of the last of them. */
+  jumps: 'u32',
+  jumpedFrom: 'u32',
 });
 const jumpEntryBytes = 32;
 /** The place in the table of compiled code whose function returns at once. */
@@ -191,6 +193,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   countForms: 'u32',
   /** Instructions that the interpreter runs before the next sample of the profile. */
   untilSample: 'u32',
+  /** Jumps (`JumpEntry.jumps`) that make it worth compiling their target together with where they came from. */
+  hotJumps: 'u32',
   /** Exits of compiled code to the interpreter, for the same. */
   exits: 'u32',
   /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */

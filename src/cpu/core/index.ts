@@ -6,12 +6,13 @@ export {
   addEntry,
   addRegion,
   compiledRead,
+  noteJump,
   compiledWrite,
   publish,
   removeRegion,
   request,
   sample,
-  storeFlags,
+  settleFlags,
 } from './compiled';
 export { decode } from './decode';
 export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';

@@ -1,6 +1,7 @@
 /** Which arithmetic flags are needed where: backwards over the blocks of a region. */
 import { allFlags } from './facts.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import { successorsOf } from './region.ts';
 
 export interface FlagLiveness {
   /** For each block and instruction: flags that somebody may want after it. */
@@ -36,7 +37,7 @@ export function flagLiveness(plan: RegionPlan): FlagLiveness {
       const list = after[k];
       if (!block || !list) continue;
       let live = leavesRegion(block) ? allFlags : 0;
-      for (const to of [block.taken, block.next]) if (to !== undefined) live |= atStart[to] ?? 0;
+      for (const to of successorsOf(block)) live |= atStart[to] ?? 0;
       for (let n = block.instructions.length - 1; n >= 0; n--) {
         const i = block.instructions[n];
         if (!i) continue;

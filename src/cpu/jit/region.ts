@@ -4,7 +4,7 @@
  */
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
-import { Arena, Block, CodeMap } from '../arena.ts';
+import { Arena, ArenaHeader, Block, CodeMap, JumpEntry } from '../arena.ts';
 import { Record } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import type { FormFacts, FormFactsCache } from './facts.ts';
@@ -36,9 +36,30 @@ export interface BasicBlock {
   /** Blocks that follow: of a conditional branch first the one where it is taken. Absent: control leaves the region. */
   readonly taken?: number;
   readonly next?: number;
+  /** A block without instructions that leads to others by the offset in the page that a computed jump has found. */
+  readonly targets?: readonly JumpTarget[];
+  /** An entry without instructions: it stands for this one, and leads to it as a computed jump would. */
+  readonly standsFor?: Instruction;
   /** Blocks of the region that come here. */
   readonly predecessors: readonly number[];
   readonly isEntry: boolean;
+}
+
+export interface JumpTarget {
+  /** In the page. */
+  readonly offset: number;
+  readonly block: number;
+}
+
+/** Blocks that may follow a block. */
+export function successorsOf(block: BasicBlock): number[] {
+  const targets = block.targets?.map((t) => t.block) ?? [];
+  return [block.taken, block.next, ...targets].filter((s) => s !== undefined);
+}
+
+/** The instruction that an entry of the region is entered at. */
+export function entryInstruction(block: BasicBlock): Instruction | undefined {
+  return block.standsFor ?? block.instructions[0];
 }
 
 export interface RegionPlan {
@@ -47,8 +68,9 @@ export interface RegionPlan {
   readonly modeKey: number;
   readonly blocks: readonly BasicBlock[];
   readonly entries: readonly number[];
-  /** Its instructions' offsets in the page. */
+  /** Its instructions' offsets in the page, and which of them computed jumps choose. */
   readonly offsets: ReadonlySet<number>;
+  readonly chosen: readonly number[];
   readonly count: number;
   /** 64-byte granules of the page that it is made from. */
   readonly granules: bigint;
@@ -162,6 +184,7 @@ export class DecodedCode {
     host: number,
     modeKey: number,
     limits: PlanLimits,
+    ripBase: bigint,
     extraEntry: boolean,
     keptEntries: Iterable<number> = [],
   ): RegionPlan | undefined {
@@ -170,11 +193,13 @@ export class DecodedCode {
     const start = host & 0xfff;
     const { decoded, flow } = this.decodedIn(page, modeKey);
     if (!decoded.has(start)) return undefined;
-    const members = component(start, flow, limits.instructions);
-    const entries = entriesOf(members, decoded, flow);
+    const jumps = this.computedJumps(decoded, ripBase);
+    const members = component(start, flow, limits.instructions, jumps);
+    const chosen = jumps.flatMap(({ from, to }) => (members.has(from) && members.has(to) ? [to] : []));
+    const entries = entriesOf(members, decoded, flow, chosen);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
-    return layOut(page, modeKey, members, decoded, flow, entries);
+    return layOut(page, modeKey, members, decoded, flow, entries, chosen);
   }
 
   /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
@@ -183,10 +208,11 @@ export class DecodedCode {
     modeKey: number,
     offsets: ReadonlySet<number>,
     entries: ReadonlySet<number>,
+    chosen: readonly number[],
   ): RegionPlan | undefined {
     const { decoded, flow } = this.decodedIn(page, modeKey);
     for (const offset of offsets) if (!decoded.has(offset)) return undefined;
-    return layOut(page, modeKey, offsets, decoded, flow, entries);
+    return layOut(page, modeKey, offsets, decoded, flow, entries, chosen);
   }
 
   /** Decoded instructions of a frame, by offset. */
@@ -205,6 +231,37 @@ export class DecodedCode {
     for (const [offset, i] of decoded) flow.set(offset, flowOf(i, decoded));
     return { decoded, flow };
   }
+
+  /** Where computed jumps of compiled code have led in their own page, which is at `ripBase`. */
+  private computedJumps(decoded: ReadonlyMap<number, Instruction>, ripBase: bigint): readonly ComputedJump[] {
+    const jumps: ComputedJump[] = [];
+    const { offsets } = JumpEntry;
+    const least = this.u32(this.u32(this.cpu + Vcpu.offsets.arena) + Arena.header + ArenaHeader.offsets.hotJumps) >> 4;
+    const sites = new Map([...decoded.values()].filter(isComputedJump).map((i) => [i.record, i.offset]));
+    if (sites.size === 0) return jumps;
+    const low = Number(ripBase & 0xffffffffn);
+    const page = Number((ripBase >> 12n) & 0xfffffn);
+    for (const to of decoded.keys()) {
+      const index = (low ^ to ^ page) & (Arena.jumpEntries - 1);
+      const place = this.u32(this.cpu + Vcpu.offsets.arena) + Arena.jumpCache + index * JumpEntry.size;
+      if (this.u32(place + offsets.rip) !== low + to || this.u32(place + offsets.jumps) < least) continue;
+      const from = sites.get(this.u32(place + offsets.jumpedFrom));
+      if (from !== undefined) jumps.push({ from, to });
+    }
+    return jumps;
+  }
+}
+
+/** A jump through a register or a table. One through a plain cell, as linkers make, leads elsewhere. */
+export function isComputedJump(i: Instruction): boolean {
+  if (i.apart || i.facts.transfer !== 'jump' || i.form.mnemonic !== 'JMP') return false;
+  return !i.facts.addressed || i.index !== Vcpu.offsets.zero;
+}
+
+/** Offsets of a computed jump, and of what it has led to. */
+interface ComputedJump {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Where control goes after an instruction, within its page and the decoded code. */
@@ -235,22 +292,30 @@ export function flowOf(i: Instruction, decoded: { has(offset: number): boolean }
 }
 
 /** Offsets that are connected with `start`, the nearest ones first, up to a limit. */
-function component(start: number, flow: ReadonlyMap<number, Flow>, limit: number): ReadonlySet<number> {
+function component(
+  start: number,
+  flow: ReadonlyMap<number, Flow>,
+  limit: number,
+  jumps: readonly ComputedJump[],
+): ReadonlySet<number> {
   const before = new Map<number, number[]>();
-  for (const [offset, f] of flow) {
-    for (const to of [f.next, f.taken]) {
-      if (to === undefined) continue;
-      const list = before.get(to);
-      if (list) list.push(offset);
-      else before.set(to, [offset]);
-    }
+  const add = (map: Map<number, number[]>, key: number, value: number): void => {
+    const list = map.get(key);
+    if (list) list.push(value);
+    else map.set(key, [value]);
+  };
+  for (const [offset, f] of flow) for (const to of [f.next, f.taken]) if (to !== undefined) add(before, to, offset);
+  const computed = new Map<number, number[]>();
+  for (const { from, to } of jumps) {
+    add(computed, from, to);
+    add(before, to, from);
   }
   const members = new Set<number>([start]);
   const queue = [start];
   for (let k = 0; k < queue.length && members.size < limit; k++) {
     const at = queue[k] ?? start;
     const f = flow.get(at);
-    for (const n of [f?.next, f?.taken, ...(before.get(at) ?? [])]) {
+    for (const n of [f?.next, f?.taken, ...(before.get(at) ?? []), ...(computed.get(at) ?? [])]) {
       if (n === undefined || members.has(n) || members.size >= limit) continue;
       members.add(n);
       queue.push(n);
@@ -259,13 +324,17 @@ function component(start: number, flow: ReadonlyMap<number, Flow>, limit: number
   return members;
 }
 
-/** Where the region is entered: at what nothing in it leads to, behind calls, and at the heads of loops. */
+/**
+ * Where the region is entered: at what nothing in it leads to, behind calls, and at the heads of loops. (What computed
+ * jumps lead to is entered as they do, so that it is no head of a loop: `choiceOf`.)
+ */
 function entriesOf(
   members: ReadonlySet<number>,
   decoded: ReadonlyMap<number, Instruction>,
   flow: ReadonlyMap<number, Flow>,
+  chosen: readonly number[],
 ): Set<number> {
-  const reached = new Set<number>();
+  const reached = new Set<number>(chosen);
   const entries = new Set<number>();
   for (const offset of members) {
     const f = flow.get(offset);
@@ -285,6 +354,23 @@ function entriesOf(
   return entries;
 }
 
+type Draft = BasicBlock & { readonly predecessors: number[] };
+
+/** The block where computed jumps choose, and entries that lead to it. */
+function choiceOf(number: number, chosen: readonly number[], drafts: readonly Draft[]): Draft[] {
+  const made: Draft[] = [];
+  const targets: JumpTarget[] = [];
+  for (const { number: block, instructions, isEntry } of drafts) {
+    const [first] = instructions;
+    if (!first || !chosen.includes(first.offset)) continue;
+    targets.push({ offset: first.offset, block });
+    if (isEntry) continue;
+    const stub = { instructions: [], standsFor: first, next: number, predecessors: [], isEntry: true };
+    made.push({ ...stub, number: number + 1 + made.length });
+  }
+  return [{ number, instructions: [], targets, predecessors: [], isEntry: false }, ...made];
+}
+
 function layOut(
   page: number,
   modeKey: number,
@@ -292,9 +378,11 @@ function layOut(
   decoded: ReadonlyMap<number, Instruction>,
   flow: ReadonlyMap<number, Flow>,
   entries: ReadonlySet<number>,
+  chosen: readonly number[],
 ): RegionPlan {
   const offsets = [...members].sort((a, b) => a - b);
   const leaders = new Set<number>(entries);
+  for (const offset of chosen) leaders.add(offset);
   for (const offset of offsets) {
     const f = flow.get(offset);
     if (f?.taken !== undefined) leaders.add(f.taken);
@@ -313,32 +401,35 @@ function layOut(
   }
   const numberAt = new Map(starts.map((offset, k) => [offset, k]));
   let granules = 0n;
-  const drafts = lists.map((list, number) => {
+  const choice = lists.length;
+  const drafts: Draft[] = lists.map((list, number) => {
     const instructions = list.map((offset) => decoded.get(offset)).filter((i) => i !== undefined);
     for (const i of instructions) {
       for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules |= 1n << BigInt(g);
     }
     const last = flow.get(list.at(-1) ?? -1);
     const taken = numberAt.get(last?.taken ?? -1);
-    const next = numberAt.get(last?.next ?? -1);
+    const end = instructions.at(-1);
+    const chooses = chosen.length > 0 && end !== undefined && isComputedJump(end);
+    const next = chooses ? choice : numberAt.get(last?.next ?? -1);
     return {
       number,
       instructions,
-      predecessors: [] as number[],
+      predecessors: [],
       isEntry: entries.has(list[0] ?? -1),
       ...(taken === undefined ? {} : { taken }),
       ...(next === undefined ? {} : { next }),
     };
   });
-  for (const d of drafts) {
-    for (const to of new Set([d.taken, d.next])) if (to !== undefined) drafts[to]?.predecessors.push(d.number);
-  }
+  if (chosen.length > 0) drafts.push(...choiceOf(choice, chosen, drafts));
+  for (const d of drafts) for (const to of new Set(successorsOf(d))) drafts[to]?.predecessors.push(d.number);
   return {
     page,
     modeKey,
     blocks: drafts,
     entries: drafts.filter((d) => d.isEntry).map((d) => d.number),
     offsets: members,
+    chosen,
     count: offsets.length,
     granules,
   };

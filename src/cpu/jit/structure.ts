@@ -3,9 +3,9 @@
  * blocks and loops of WebAssembly.
  *
  * The strongly connected components of the graph, in topological order, are the sequence: a single block, or a loop. A
- * loop's heads are its blocks that are entered from outside; without the edges to them the rest of the loop is
- * structured again. So every jump leads to a later shape of the same or of an enclosing sequence, or to a head of an
- * enclosing loop.
+ * loop's heads are its blocks that are entered from outside; one of them is the natural head, where its rounds begin.
+ * Without the edges to that one, the loop is structured again. So every jump leads to a later shape of the same or of an
+ * enclosing sequence, or to the natural head of an enclosing loop.
  */
 
 /** Blocks 0…n−1, numbered in the order of their code. */
@@ -55,7 +55,8 @@ function sequence(
       return { kind: 'block', node: first };
     }
     const heads = headsOf(component, edges, entered);
-    return { kind: 'loop', heads, body: sequence(graph, new Set(component), new Set([...cut, ...heads]), heads) };
+    const [natural = 0] = heads;
+    return { kind: 'loop', heads, body: sequence(graph, new Set(component), new Set([...cut, natural]), heads) };
   });
 }
 
