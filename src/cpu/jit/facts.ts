@@ -2,7 +2,7 @@
  * What a form does, as far as the compiler must know before it writes code: found once for each form, by running its
  * semantics with a builder that only looks.
  */
-import type { FlagName, FlagRule, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type { FlagName, FlagRule, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
 import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
@@ -150,6 +150,10 @@ class FactsBuilder extends FormBuilder {
     then();
     otherwise?.();
     this.arms--;
+  }
+
+  shortWay(_attempt: () => ShortWay, general: () => void): void {
+    general();
   }
 
   private writes(): void {

@@ -6,7 +6,7 @@
  * and at exits. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has changed
  * anything (`bail`).
  */
-import type { FlagName, FlagRule, Operand, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type { FlagName, FlagRule, Operand, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
@@ -264,6 +264,10 @@ export class RegionBuilder extends FormBuilder {
       this.arm(otherwise, mayWrite !== 0);
     }
     this.code.end();
+  }
+
+  shortWay(_attempt: () => ShortWay, general: () => void): void {
+    general();
   }
 
   /** Writes what may not run. */
