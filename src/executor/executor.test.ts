@@ -11,6 +11,12 @@ const ramBytes = 16 * 2 ** 20;
 const map = memoryMap(ramBytes);
 const coreModule = new WebAssembly.Module(readFileSync(new URL('../../build/core/core.wasm', import.meta.url)));
 
+function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(buffer).set(bytes);
+  return buffer;
+}
+
 interface Options {
   readonly clock?: 'real' | 'virtual';
   readonly noReboot?: boolean;
@@ -30,7 +36,7 @@ class Machine {
       memory: this.memory,
       module: coreModule,
       definition: { name: 'test', ramBytes, commandLine: '', clock, noReboot },
-      kernel: kernel.slice().buffer,
+      kernel: shared(kernel),
     };
   }
 
