@@ -224,8 +224,7 @@ export class Executor {
       const until = clock.instructionsUntil(deadline);
       length = Math.min(length, clock.isVirtual ? until : Math.max(until, minRealSlice));
     }
-    // Under the real clock a slice ends soon enough for what is due later than that.
-    this.#plannedUntilNs = clock.isVirtual ? deadline : Math.min(deadline, clock.nowNs() + sliceNs);
+    this.#plannedUntilNs = clock.isVirtual ? deadline : this.#realPlan(deadline);
     this.#requestsSeen = this.#control.load('requestSerial');
     const before = this.retired;
     const start = this.#nowNs();
@@ -241,6 +240,14 @@ export class Executor {
     if (end - this.#publishedAtNs > publishNs) this.#publish();
     this.#control.count(reason, 0);
     return reason;
+  }
+
+  /** Guest time before which a timer that is set within the slice ends it, under the real clock. */
+  #realPlan(deadline: number): number {
+    // The timers of a quiet guest may be late by more than a slice lasts.
+    if (this.#idleSleep.quiet) return -Infinity;
+    // A slice ends soon enough for what is due later than that.
+    return Math.min(deadline, this.#pc.clock.nowNs() + sliceNs);
   }
 
   /**
