@@ -17,10 +17,17 @@ export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 const valueTypeByte: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
+const textEncoder = new TextEncoder();
+
 /** A growing byte buffer with the format's primitive encodings. */
 export class ByteWriter {
-  private bytes = new Uint8Array(256);
+  private bytes: Uint8Array;
   length = 0;
+
+  /** `room`: bytes that it should hold without growing. */
+  constructor(room = 256) {
+    this.bytes = new Uint8Array(room);
+  }
 
   private reserve(n: number): void {
     if (this.length + n <= this.bytes.length) return;
@@ -30,7 +37,7 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.reserve(1);
+    if (this.length === this.bytes.length) this.reserve(1);
     this.bytes[this.length++] = value;
     return this;
   }
@@ -40,6 +47,11 @@ export class ByteWriter {
     this.bytes.set(data, this.length);
     this.length += data.length;
     return this;
+  }
+
+  /** What another writer holds. */
+  append(other: ByteWriter): this {
+    return this.raw(other.bytes.subarray(0, other.length));
   }
 
   /** Unsigned LEB128 of a value below 2^32. */
@@ -55,27 +67,25 @@ export class ByteWriter {
   /** Signed LEB128 of a 32-bit value. */
   signed32(value: number): this {
     let rest = value | 0;
-    for (;;) {
-      const byte = rest & 0x7f;
+    while (rest > 0x3f || rest < -0x40) {
+      this.u8((rest & 0x7f) | 0x80);
       rest >>= 7;
-      if ((rest === 0 && (byte & 0x40) === 0) || (rest === -1 && (byte & 0x40) !== 0)) return this.u8(byte);
-      this.u8(byte | 0x80);
     }
+    return this.u8(rest & 0x7f);
   }
 
   /** Signed LEB128 of a 64-bit value. */
   signed64(value: bigint): this {
     let rest = BigInt.asIntN(64, value);
-    for (;;) {
-      const byte = Number(rest & 0x7fn);
+    while (rest > 0x3fffffffn || rest < -0x40000000n) {
+      this.u8(Number(rest & 0x7fn) | 0x80);
       rest >>= 7n;
-      if ((rest === 0n && (byte & 0x40) === 0) || (rest === -1n && (byte & 0x40) !== 0)) return this.u8(byte);
-      this.u8(byte | 0x80);
     }
+    return this.signed32(Number(rest));
   }
 
   text(value: string): this {
-    const data = new TextEncoder().encode(value);
+    const data = textEncoder.encode(value);
     return this.unsigned(data.length).raw(data);
   }
 
@@ -88,7 +98,7 @@ export type BlockResult = ValueType | 'none';
 
 /** Instruction bytes of one function body. Labels are counted by the caller through {@link depth}. */
 export class Code {
-  readonly bytes = new ByteWriter();
+  readonly bytes = new ByteWriter(4096);
   /** Number of enclosing block, loop and if constructs. */
   depth = 0;
   /** Places of `if` instructions whose condition is expected to hold, or not to. */
@@ -126,7 +136,9 @@ export class Code {
   }
 
   i64(value: bigint | number): this {
-    this.bytes.u8(0x42).signed64(BigInt(value));
+    this.bytes.u8(0x42);
+    if (typeof value === 'number' && value === (value | 0)) this.bytes.signed32(value);
+    else this.bytes.signed64(BigInt(value));
     return this;
   }
 
@@ -152,7 +164,8 @@ export class Code {
   memory(name: keyof typeof opcode, offset: number): this {
     this.op(name);
     // Plain loads and stores promise no alignment; atomics must name their natural one.
-    this.bytes.unsigned(atomicAlignment(name)).unsigned(offset);
+    const atomic = opcode[name] >>> 16 === atomicPrefix;
+    this.bytes.u8(atomic ? atomicAlignment(name) : 0).unsigned(offset);
     return this;
   }
 
@@ -248,6 +261,8 @@ export class Code {
   }
 }
 
+const atomicPrefix = 0xfe;
+
 function atomicAlignment(name: string): number {
   const match = /^i(32|64)\.atomic\.(?:load|store|rmw)(8|16|32)?/.exec(name);
   if (!match) return 0;
@@ -285,7 +300,7 @@ export class FunctionBuilder implements FunctionReference {
     return this.signature.parameters.length + this.locals.length - 1;
   }
 
-  private declarations(): Uint8Array {
+  private declarations(): ByteWriter {
     const out = new ByteWriter();
     const runs: { readonly type: ValueType; count: number }[] = [];
     for (const type of this.locals) {
@@ -295,15 +310,16 @@ export class FunctionBuilder implements FunctionReference {
     }
     out.unsigned(runs.length);
     for (const run of runs) out.unsigned(run.count).u8(valueTypeByte[run.type]);
-    return out.finish();
+    return out;
   }
 
   /** The function's body, and its hints by their offsets in it. */
-  encode(): { readonly body: Uint8Array; readonly hints: Code['hints'] } {
-    const locals = this.declarations();
-    const body = new ByteWriter().raw(locals).raw(this.code.bytes.finish()).u8(0x0b);
-    const hints = this.code.hints.map(({ at, expected }) => ({ at: locals.length + at, expected }));
-    return { body: body.finish(), hints };
+  encode(): { readonly body: ByteWriter; readonly hints: Code['hints'] } {
+    const body = this.declarations();
+    const before = body.length;
+    body.append(this.code.bytes).u8(0x0b);
+    const hints = this.code.hints.map(({ at, expected }) => ({ at: before + at, expected }));
+    return { body, hints };
   }
 }
 
@@ -385,12 +401,12 @@ export class ModuleBuilder {
   }
 
   encode(): Uint8Array {
-    const out = new ByteWriter();
+    const out = new ByteWriter(16384);
     out.raw(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
     const section = (id: number, write: (w: ByteWriter) => void): void => {
       const w = new ByteWriter();
       write(w);
-      out.u8(id).unsigned(w.length).raw(w.finish());
+      out.u8(id).unsigned(w.length).append(w);
     };
     section(1, (w) => {
       w.unsigned(this.types.length);
@@ -457,7 +473,7 @@ export class ModuleBuilder {
     }
     section(10, (w) => {
       w.unsigned(bodies.length);
-      for (const { body } of bodies) w.unsigned(body.length).raw(body);
+      for (const { body } of bodies) w.unsigned(body.length).append(body);
     });
     if (this.passiveData.length > 0) {
       section(11, (w) => {
@@ -474,7 +490,7 @@ export class ModuleBuilder {
       ];
       names.unsigned(named.length);
       for (const n of named) names.unsigned(n.index).text(n.name);
-      w.u8(1).unsigned(names.length).raw(names.finish());
+      w.u8(1).unsigned(names.length).append(names);
     });
     return out.finish();
   }

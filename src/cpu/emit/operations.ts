@@ -5,6 +5,7 @@
  */
 import type { Size, Type, Value } from '../isa/builder.ts';
 import type { ValueType } from '../../wasm/encoder.ts';
+import { opcode } from '../../wasm/opcodes.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
 
 /** The wasm type that holds a value; integers below 4 bytes are kept zero-extended in an i32, an f80 is an address. */
@@ -29,6 +30,14 @@ const laneOps = {
   4: { extract: 'i32x4.extract_lane', replace: 'i32x4.replace_lane', splat: 'i32x4.splat' },
   8: { extract: 'i64x2.extract_lane', replace: 'i64x2.replace_lane', splat: 'i64x2.splat' },
 } as const satisfies Record<Size, Record<string, OpcodeName>>;
+
+/** Operations of a wasm type by what stands behind its name. */
+function operationsOf(type: 'i32' | 'i64'): Readonly<Record<string, OpcodeName>> {
+  const names = Object.keys(opcode).filter((name) => name.startsWith(`${type}.`)) as OpcodeName[];
+  return Object.fromEntries(names.map((name) => [name.slice(4), name]));
+}
+const narrowOps = operationsOf('i32');
+const wideOps = operationsOf('i64');
 
 /** Bytes of an integer value. */
 export function sizeOf(v: Value): Size {
@@ -115,7 +124,9 @@ export abstract class Operations {
   // Integers. -------------------------------------------------------------------------------------------------------
 
   private op(size: Size, name: string): OpcodeName {
-    return `${size === 8 ? 'i64' : 'i32'}.${name}` as OpcodeName;
+    const op = (size === 8 ? wideOps : narrowOps)[name];
+    if (!op) throw new Error(`no operation ${name} of ${size} bytes`);
+    return op;
   }
 
   private binary(name: string, a: Value, b: Value): Value {
@@ -267,8 +278,11 @@ export abstract class Operations {
   private compare(name: string, a: Value, b: Value): Value {
     const size = sizeOf(a);
     if (sizeOf(b) !== size) throw new Error(`${name} of ${a.type} and ${b.type}`);
-    const wide = (v: Value): Value => (name.endsWith('_s') ? this.signed(v) : v);
-    return this.make('bool', this.op(size, name), wide(a), wide(b));
+    return this.make('bool', this.op(size, name), a, b);
+  }
+  private compareSigned(name: string, a: Value, b: Value): Value {
+    if (sizeOf(b) !== sizeOf(a)) throw new Error(`${name} of ${a.type} and ${b.type}`);
+    return this.make('bool', this.op(sizeOf(a), name), this.signed(a), this.signed(b));
   }
   eq(a: Value, b: Value): Value {
     return this.compare('eq', a, b);
@@ -280,13 +294,13 @@ export abstract class Operations {
     return this.compare('lt_u', a, b);
   }
   ltS(a: Value, b: Value): Value {
-    return this.compare('lt_s', a, b);
+    return this.compareSigned('lt_s', a, b);
   }
   leU(a: Value, b: Value): Value {
     return this.compare('le_u', a, b);
   }
   leS(a: Value, b: Value): Value {
-    return this.compare('le_s', a, b);
+    return this.compareSigned('le_s', a, b);
   }
   isZero(a: Value): Value {
     return this.make('bool', this.op(sizeOf(a), 'eqz'), a);

@@ -10,6 +10,15 @@ interface RegisterSet {
   written: number;
 }
 
+/** Adds what an instruction uses, whose slots name these registers. */
+function mark(set: RegisterSet, use: Readonly<RegisterUse>, rm: number, reg: number): void {
+  const rmBit = use.rm ? 1 << rm : 0;
+  const regBit = use.reg ? 1 << reg : 0;
+  set.used |= use.fixed | rmBit | regBit;
+  set.written |= use.fixedWritten | (use.rmWritten ? rmBit : 0) | (use.regWritten ? regBit : 0);
+}
+
+const { gpr: gprStart, xmm: xmmStart, zero, ripBase } = Vcpu.offsets;
 const cpu = 0;
 export const labelParameter = 1;
 /** How many compiled functions are active above. */
@@ -37,7 +46,9 @@ export class RegionFrame {
   private readonly usesUnits: boolean;
   private readonly gprs = new Map<number, number>();
   private readonly xmms = new Map<number, number>();
-  private readonly registers = new Set<number>();
+  /** The registers' locals lie one behind the other. */
+  readonly firstRegister: number;
+  readonly registerCount: number;
   private readonly general: RegisterSet = { used: 0, written: 0 };
   private readonly vectors: RegisterSet = { used: 0, written: 0 };
 
@@ -67,27 +78,21 @@ export class RegionFrame {
       }
     }
     this.usesUnits = units;
+    this.firstRegister = this.exitBudget + 1;
     for (let n = 0; n < 16; n++) {
       if ((this.general.used >> n) & 1) this.gprs.set(n, f.local(width));
       if ((this.vectors.used >> n) & 1) this.xmms.set(n, f.local('v128'));
     }
-    for (const local of [...this.gprs.values(), ...this.xmms.values()]) this.registers.add(local);
+    this.registerCount = this.gprs.size + this.xmms.size;
   }
 
   private note(i: Instruction): void {
-    const { gpr, xmm, zero, ripBase } = Vcpu.offsets;
     const { facts } = i;
-    const add = (set: RegisterSet, use: Readonly<RegisterUse>, number: (slot: number) => number): void => {
-      const rm = use.rm ? 1 << number(i.rm) : 0;
-      const reg = use.reg ? 1 << number(i.reg) : 0;
-      set.used |= use.fixed | rm | reg;
-      set.written |= use.fixedWritten | (use.rmWritten ? rm : 0) | (use.regWritten ? reg : 0);
-    };
-    add(this.general, facts.general, (slot) => (slot - gpr) >> 3);
-    add(this.vectors, facts.vectors, (slot) => (slot - xmm) >> 4);
+    mark(this.general, facts.general, (i.rm - gprStart) >> 3, (i.reg - gprStart) >> 3);
+    mark(this.vectors, facts.vectors, (i.rm - xmmStart) >> 4, (i.reg - xmmStart) >> 4);
     if (!facts.addressed) return;
     for (const slot of [i.base, i.index]) {
-      if (slot !== zero && slot !== ripBase) this.general.used |= 1 << ((slot - gpr) >> 3);
+      if (slot !== zero && slot !== ripBase) this.general.used |= 1 << ((slot - gprStart) >> 3);
     }
   }
 
@@ -121,10 +126,6 @@ export class RegionFrame {
     }
     for (const [n, local] of this.xmms) names.set(local, `xmm${n}`);
     return names;
-  }
-
-  isRegister(local: number): boolean {
-    return this.registers.has(local);
   }
 
   /** Loads what the function keeps in locals. */

@@ -32,6 +32,11 @@ function headsOf(shape: Shape): readonly number[] {
   return shape.kind === 'block' ? [shape.node] : shape.heads;
 }
 
+function headsBut(shape: Shape, others: readonly number[]): readonly number[] {
+  const heads = headsOf(shape);
+  return others.length === 0 ? heads : heads.filter((n) => !others.includes(n));
+}
+
 /** Where the code of a block or of an instruction begins, in bytes of the function's code. */
 export interface Mark {
   readonly at: number;
@@ -88,19 +93,10 @@ export class RegionWriter {
     return this.labels;
   }
 
-  private assignLabels(entries: readonly number[], shapes: readonly Shape[]): void {
-    const assign = (n: number): void => {
-      if (!this.labels.has(n)) this.labels.set(n, this.labels.size + 1);
-    };
-    entries.forEach(assign);
-    const visit = (list: readonly Shape[]): void => {
-      for (const s of list) {
-        if (s.kind === 'block') continue;
-        s.heads.slice(1).forEach(assign);
-        visit(s.body);
-      }
-    };
-    visit(shapes);
+  /** Labels for `heads` and, in `shapes`, for the heads of loops that are not the first ones. */
+  private assignLabels(heads: readonly number[], shapes: readonly Shape[]): void {
+    for (const n of heads) if (!this.labels.has(n)) this.labels.set(n, this.labels.size + 1);
+    for (const s of shapes) if (s.kind === 'loop') this.assignLabels(s.heads.slice(1), s.body);
   }
 
   /** The tail that all exits lead to. */
@@ -129,19 +125,19 @@ export class RegionWriter {
   /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to them begin its next round. */
   private sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): void {
     const { code } = this;
-    const forward = (shape: Shape): readonly number[] => headsOf(shape).filter((n) => !loop || !heads.includes(n));
+    const begun = loop ? heads : [];
     const dispatches = heads.length > 1;
     const levels: number[] = [];
     for (let k = shapes.length - 1; k >= (dispatches ? 0 : 1); k--) {
       code.block();
       levels[k] = code.depth;
       const shape = shapes[k];
-      if (shape) this.aim(forward(shape), code.depth);
+      if (shape) this.aim(headsBut(shape, begun), code.depth);
     }
     if (dispatches) this.dispatch(shapes, heads, levels);
     shapes.forEach((shape, k) => {
       if (dispatches || k > 0) code.end();
-      for (const head of forward(shape)) this.targets.delete(head);
+      for (const head of headsBut(shape, begun)) this.targets.delete(head);
       this.shape(shape);
     });
   }
@@ -153,12 +149,15 @@ export class RegionWriter {
   /** Goes to the head that the label names; without one, to the first. */
   private dispatch(shapes: readonly Shape[], heads: readonly number[], levels: readonly number[]): void {
     const { code } = this;
-    const place = (head: number): number => levels[shapes.findIndex((s) => nodesOf(s).includes(head))] ?? 0;
-    const [first = 0] = heads;
-    const table = Array.from({ length: this.labels.size + 1 }, () => place(first));
-    for (const head of heads) table[this.labels.get(head) ?? 0] = place(head);
-    code.get(labelParameter).op('i32.eqz').brIf(place(first));
-    code.get(labelParameter).brTable(table, place(first));
+    const levelOf = new Map<number, number>();
+    shapes.forEach((shape, k) => {
+      for (const node of nodesOf(shape)) levelOf.set(node, levels[k] ?? 0);
+    });
+    const first = levelOf.get(heads[0] ?? 0) ?? 0;
+    const table = Array.from({ length: this.labels.size + 1 }, () => first);
+    for (const head of heads) table[this.labels.get(head) ?? 0] = levelOf.get(head) ?? 0;
+    code.get(labelParameter).op('i32.eqz').brIf(first);
+    code.get(labelParameter).brTable(table, first);
   }
 
   private shape(shape: Shape): void {
@@ -263,17 +262,17 @@ export class RegionWriter {
 
 /** For each block: the most instructions from its start to the next entry. */
 function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
-  const needs = new Map<number, number>();
-  const need = (n: number): number => {
-    const known = needs.get(n);
-    if (known !== undefined) return known;
-    const block = blocks[n];
-    if (!block) return 0;
-    needs.set(n, 0);
-    const beyond = [block.taken, block.next].map((s) => (s === undefined || blocks[s]?.isEntry ? 0 : need(s)));
-    const total = block.instructions.length + Math.max(...beyond);
-    needs.set(n, total);
-    return total;
+  const needs: number[] = blocks.map(() => -1);
+  const need = (block: BasicBlock): number => {
+    const known = needs[block.number] ?? -1;
+    if (known >= 0) return known;
+    needs[block.number] = 0;
+    let beyond = 0;
+    for (const to of [block.taken, block.next]) {
+      const follower = to === undefined ? undefined : blocks[to];
+      if (follower && !follower.isEntry) beyond = Math.max(beyond, need(follower));
+    }
+    return (needs[block.number] = block.instructions.length + beyond);
   };
-  return blocks.map((b) => need(b.number));
+  return blocks.map(need);
 }
