@@ -357,8 +357,7 @@ export class Compiler {
     this.collect();
     if (this.regions.size >= this.maximum.regions) this.evict();
     const slot = this.freeSlots.pop() ?? this.usedSlots++;
-    const low = Number(BigInt.asIntN(32, plan.granules));
-    const high = Number(BigInt.asIntN(32, plan.granules >> 32n));
+    const [low, high] = plan.granules;
     const address = core.addRegion(cpu, plan.page, slot, low, high, plan.entries.length) >>> 0;
     if (address === 0) {
       this.freeSlots.push(slot);

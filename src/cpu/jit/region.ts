@@ -34,8 +34,8 @@ export interface BasicBlock {
   readonly number: number;
   readonly instructions: readonly Instruction[];
   /** Blocks that follow: of a conditional branch first the one where it is taken. Absent: control leaves the region. */
-  readonly taken?: number;
-  readonly next?: number;
+  readonly taken: number | undefined;
+  readonly next: number | undefined;
   /** Blocks of the region that come here. */
   readonly predecessors: readonly number[];
   readonly isEntry: boolean;
@@ -50,8 +50,8 @@ export interface RegionPlan {
   /** Its instructions' offsets in the page. */
   readonly offsets: ReadonlySet<number>;
   readonly count: number;
-  /** 64-byte granules of the page that it is made from. */
-  readonly granules: bigint;
+  /** 64-byte granules of the page that it is made from: bits of two words, the lower one first. */
+  readonly granules: readonly [number, number];
   /** RIP of the page where the code ran that was asked for: for people. */
   readonly ripBase?: bigint;
 }
@@ -70,36 +70,79 @@ export interface FormTable {
 
 /** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
 const keptInstructions = 4000;
+const pageBytes = 0x1000;
+const o = Record.offsets;
+
+/** What every instruction of a form has. */
+export interface Role {
+  readonly form: Form;
+  readonly facts: FormFacts;
+  readonly apart: boolean;
+}
+
+/** Decoded instructions of a frame, by offset. */
+export interface Decoded {
+  has(offset: number): boolean;
+  get(offset: number): Instruction | undefined;
+}
 
 /** A guest's decoded code in its memory. */
 export class DecodedCode {
-  private readonly view: DataView;
+  private readonly bytes: Uint8Array;
+  private readonly words: Uint16Array;
+  private readonly doubles: Int32Array;
+  private readonly quads: BigInt64Array;
   private readonly cpu: number;
   private readonly table: FormTable;
+  private readonly roles: (Role | undefined)[] = [];
   /** Records that have been read lately, by address, with the numbers of their forms. */
   private readonly read = new Map<number, { readonly number: number; readonly instruction: Instruction }>();
+  /** The page that was looked at last: offsets of its instructions, and by offset their records and flows. */
+  private readonly offsets: number[] = [];
+  private readonly records = new Uint32Array(pageBytes);
+  private readonly flows: (Flow | undefined)[] = Array.from({ length: pageBytes }, () => undefined);
+  private readonly decoded: Decoded = {
+    has: (offset) => (this.records[offset] ?? 0) !== 0,
+    get: (offset) => {
+      const record = this.records[offset] ?? 0;
+      return record === 0 ? undefined : this.instruction(record);
+    },
+  };
 
   constructor(buffer: ArrayBufferLike, cpu: number, table: FormTable) {
-    this.view = new DataView(buffer);
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Uint16Array(buffer);
+    this.doubles = new Int32Array(buffer);
+    this.quads = new BigInt64Array(buffer);
     this.cpu = cpu;
     this.table = table;
   }
 
+  private u8(address: number): number {
+    return this.bytes[address] ?? 0;
+  }
+
+  private u16(address: number): number {
+    return this.words[address >>> 1] ?? 0;
+  }
+
+  private i32(address: number): number {
+    return this.doubles[address >>> 2] ?? 0;
+  }
+
   private u32(address: number): number {
-    return this.view.getUint32(address, true);
+    return this.i32(address) >>> 0;
   }
 
-  /** The record at a host address of code, or 0. */
-  recordAt(host: number, modeKey: number): number {
-    return this.recordsOf(host & ~0xfff, modeKey).get(host & 0xfff) ?? 0;
-  }
-
-  /** Decoded records of a frame, by offset. */
-  private recordsOf(page: number, modeKey: number): Map<number, number> {
-    const { view, cpu } = this;
-    const found = new Map<number, number>();
-    const frame = (page - this.u32(cpu + Vcpu.offsets.framesBase)) >>> 12;
-    const map = this.u32(cpu + Vcpu.offsets.arena) + Arena.codeMap + frame * CodeMap.size;
+  /** Looks at the decoded records of a frame. */
+  private look(page: number, modeKey: number): void {
+    for (const offset of this.offsets) {
+      this.records[offset] = 0;
+      this.flows[offset] = undefined;
+    }
+    this.offsets.length = 0;
+    const frame = (page - this.u32(this.cpu + Vcpu.offsets.framesBase)) >>> 12;
+    const map = this.u32(this.cpu + Vcpu.offsets.arena) + Arena.codeMap + frame * CodeMap.size;
     const b = Block.offsets;
     let block = this.u32(map + CodeMap.offsets.blocks);
     while (block !== 0) {
@@ -107,12 +150,13 @@ export class DecodedCode {
       const usable = first && this.u32(block + b.modeKey) === modeKey && this.u32(block + b.secondPage) === 0;
       let left = usable ? this.u32(block + b.count) : 0;
       for (let record = block + Block.size; left > 0; left--, record += Record.size) {
-        if (view.getUint16(record + Record.offsets.form, true) < pseudoForm.count) continue;
-        found.set(view.getUint16(record + Record.offsets.offset, true), record);
+        if (this.u16(record + o.form) < pseudoForm.count) continue;
+        const offset = this.u16(record + o.offset);
+        if (this.records[offset] === 0) this.offsets.push(offset);
+        this.records[offset] = record;
       }
       block = this.u32(block + (first ? b.nextInPage : b.nextInSecondPage));
     }
-    return found;
   }
 
   /** The core has thrown its records away. */
@@ -120,40 +164,46 @@ export class DecodedCode {
     this.read.clear();
   }
 
+  private role(number: number): Role | undefined {
+    const known = this.roles[number];
+    if (known) return known;
+    const form = this.table.forms[number];
+    if (!form) return undefined;
+    const facts = this.table.facts.of(form);
+    const nearTransfer = facts.transfer !== 'none';
+    const foreign = facts.helpers.some((h) => !this.table.direct.has(h));
+    return (this.roles[number] = { form, facts, apart: facts.sync || foreign || (nearTransfer && form.size === 2) });
+  }
+
   /** What a record says; undefined for pseudo-records. */
   instruction(record: number): Instruction | undefined {
-    const number = this.view.getUint16(record + Record.offsets.form, true);
+    const number = this.u16(record + o.form);
     const known = this.read.get(record);
     if (known?.number === number) return known.instruction;
-    const instruction = this.decode(record, number);
-    if (instruction) this.read.set(record, { number, instruction });
+    const role = this.role(number);
+    if (!role) return undefined;
+    const instruction = this.decode(record, role);
+    this.read.set(record, { number, instruction });
     return instruction;
   }
 
-  private decode(record: number, number: number): Instruction | undefined {
-    const { view, table } = this;
-    const o = Record.offsets;
-    const form = table.forms[number];
-    if (!form) return undefined;
-    const facts = table.facts.of(form);
-    const nearTransfer = facts.transfer !== 'none';
-    const apart = facts.sync || facts.helpers.some((h) => !table.direct.has(h)) || (nearTransfer && form.size === 2);
+  private decode(record: number, role: Role): Instruction {
     return {
       record,
-      form,
-      facts,
-      apart,
-      offset: view.getUint16(record + o.offset, true),
-      length: view.getUint8(record + o.length),
-      rm: view.getUint16(record + o.rm, true),
-      reg: view.getUint16(record + o.reg, true),
-      base: view.getUint16(record + o.base, true),
-      index: view.getUint16(record + o.index, true),
-      scale: view.getUint8(record + o.scale),
-      segment: view.getUint8(record + o.segment),
-      flags: view.getUint8(record + o.flags),
-      displacement: view.getInt32(record + o.displacement, true),
-      immediate: view.getBigInt64(record + o.immediate, true),
+      form: role.form,
+      facts: role.facts,
+      apart: role.apart,
+      offset: this.u16(record + o.offset),
+      length: this.u8(record + o.length),
+      rm: this.u16(record + o.rm),
+      reg: this.u16(record + o.reg),
+      base: this.u16(record + o.base),
+      index: this.u16(record + o.index),
+      scale: this.u8(record + o.scale),
+      segment: this.u8(record + o.segment),
+      flags: this.u8(record + o.flags),
+      displacement: this.i32(record + o.displacement),
+      immediate: this.quads[(record + o.immediate) >>> 3] ?? 0n,
     };
   }
 
@@ -168,13 +218,14 @@ export class DecodedCode {
     if (this.read.size > keptInstructions) this.read.clear();
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
-    const { decoded, flow } = this.decodedIn(page, modeKey);
+    const { decoded, flows } = this;
+    this.lookWithFlow(page, modeKey);
     if (!decoded.has(start)) return undefined;
-    const members = component(start, flow, limits.instructions);
-    const entries = entriesOf(members, decoded, flow);
+    const members = component(start, this.offsets, flows, limits.instructions);
+    const entries = entriesOf(members, decoded, flows);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
-    return layOut(page, modeKey, members, decoded, flow, entries);
+    return layOut(page, modeKey, members, decoded, flows, entries);
   }
 
   /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
@@ -184,91 +235,111 @@ export class DecodedCode {
     offsets: ReadonlySet<number>,
     entries: ReadonlySet<number>,
   ): RegionPlan | undefined {
-    const { decoded, flow } = this.decodedIn(page, modeKey);
+    const { decoded, flows } = this;
+    this.lookWithFlow(page, modeKey);
     for (const offset of offsets) if (!decoded.has(offset)) return undefined;
-    return layOut(page, modeKey, offsets, decoded, flow, entries);
+    return layOut(page, modeKey, offsets, decoded, flows, entries);
   }
 
   /** Decoded instructions of a frame, by offset. */
   instructionsIn(page: number, modeKey: number): Map<number, Instruction> {
-    const decoded = new Map<number, Instruction>();
-    for (const [offset, record] of this.recordsOf(page, modeKey)) {
-      const instruction = this.instruction(record);
-      if (instruction) decoded.set(offset, instruction);
+    this.look(page, modeKey);
+    const found = new Map<number, Instruction>();
+    for (const offset of this.offsets) {
+      const instruction = this.decoded.get(offset);
+      if (instruction) found.set(offset, instruction);
     }
-    return decoded;
+    return found;
   }
 
-  private decodedIn(page: number, modeKey: number): { decoded: Map<number, Instruction>; flow: Map<number, Flow> } {
-    const decoded = this.instructionsIn(page, modeKey);
-    const flow = new Map<number, Flow>();
-    for (const [offset, i] of decoded) flow.set(offset, flowOf(i, decoded));
-    return { decoded, flow };
+  private lookWithFlow(page: number, modeKey: number): void {
+    this.look(page, modeKey);
+    for (const offset of this.offsets) {
+      const record = this.records[offset] ?? 0;
+      const role = this.role(this.u16(record + o.form));
+      if (!role) continue;
+      const displacement = this.i32(record + o.immediate);
+      this.flows[offset] = flowOf(role, offset, offset + this.u8(record + o.length), displacement, this.decoded);
+    }
   }
 }
 
 /** Where control goes after an instruction, within its page and the decoded code. */
 interface Flow {
-  readonly next?: number;
-  readonly taken?: number;
+  readonly next: number | undefined;
+  readonly taken: number | undefined;
   readonly ends: boolean;
 }
 
-/** `decoded` has the offsets that are known. */
-export function flowOf(i: Instruction, decoded: { has(offset: number): boolean }): Flow {
-  const after = i.offset + i.length;
-  const next = decoded.has(after) ? { next: after } : {};
-  if (i.apart) return i.form.row.ends ? { ends: true } : { ...next, ends: i.facts.helpers.includes('repString') };
-  switch (i.facts.transfer) {
+/** Of an instruction from `offset` to `after` with that branch displacement; `decoded` has the offsets that are known. */
+export function flowOf(
+  role: Role,
+  offset: number,
+  after: number,
+  displacement: number,
+  decoded: { has(offset: number): boolean },
+): Flow {
+  const { form, facts, apart } = role;
+  const next = decoded.has(after) ? after : undefined;
+  if (apart) {
+    if (form.row.ends) return { next: undefined, taken: undefined, ends: true };
+    return { next, taken: undefined, ends: facts.helpers.includes('repString') };
+  }
+  switch (facts.transfer) {
     case 'none':
-      return { ...next, ends: i.form.row.ends === true };
+      return { next, taken: undefined, ends: form.row.ends === true };
     case 'jump':
-      return { ends: true };
+      return { next: undefined, taken: undefined, ends: true };
     case 'call':
-      return { ...next, ends: true };
+      return { next, taken: undefined, ends: true };
     default: {
-      const target = after + Number(i.immediate);
-      const taken = decoded.has(target) ? { taken: target } : {};
-      return i.facts.transfer === 'branch' ? { ...taken, ends: true } : { ...taken, ...next, ends: true };
+      const taken = decoded.has(after + displacement) ? after + displacement : undefined;
+      return { next: facts.transfer === 'branch' ? undefined : next, taken, ends: true };
     }
   }
 }
 
-/** Offsets that are connected with `start`, the nearest ones first, up to a limit. */
-function component(start: number, flow: ReadonlyMap<number, Flow>, limit: number): ReadonlySet<number> {
-  const before = new Map<number, number[]>();
-  for (const [offset, f] of flow) {
-    for (const to of [f.next, f.taken]) {
-      if (to === undefined) continue;
-      const list = before.get(to);
-      if (list) list.push(offset);
-      else before.set(to, [offset]);
-    }
+type Flows = readonly (Flow | undefined)[];
+
+/** Offsets that are connected with `start`, the nearest ones first, up to a limit. `offsets`: all of the page. */
+function component(start: number, offsets: readonly number[], flows: Flows, limit: number): ReadonlySet<number> {
+  // Lists of what comes before an instruction: where the last edge to it stands, and at each edge the one before.
+  const last = new Int32Array(pageBytes).fill(-1);
+  const from: number[] = [];
+  const previous: number[] = [];
+  const edge = (offset: number, to: number): void => {
+    from.push(offset);
+    previous.push(last[to] ?? -1);
+    last[to] = from.length - 1;
+  };
+  for (const offset of offsets) {
+    const f = flows[offset];
+    if (f?.next !== undefined) edge(offset, f.next);
+    if (f?.taken !== undefined) edge(offset, f.taken);
   }
   const members = new Set<number>([start]);
   const queue = [start];
+  const visit = (n: number): void => {
+    if (members.has(n) || members.size >= limit) return;
+    members.add(n);
+    queue.push(n);
+  };
   for (let k = 0; k < queue.length && members.size < limit; k++) {
     const at = queue[k] ?? start;
-    const f = flow.get(at);
-    for (const n of [f?.next, f?.taken, ...(before.get(at) ?? [])]) {
-      if (n === undefined || members.has(n) || members.size >= limit) continue;
-      members.add(n);
-      queue.push(n);
-    }
+    const f = flows[at];
+    if (f?.next !== undefined) visit(f.next);
+    if (f?.taken !== undefined) visit(f.taken);
+    for (let e = last[at] ?? -1; e >= 0; e = previous[e] ?? -1) visit(from[e] ?? start);
   }
   return members;
 }
 
 /** Where the region is entered: at what nothing in it leads to, behind calls, and at the heads of loops. */
-function entriesOf(
-  members: ReadonlySet<number>,
-  decoded: ReadonlyMap<number, Instruction>,
-  flow: ReadonlyMap<number, Flow>,
-): Set<number> {
+function entriesOf(members: ReadonlySet<number>, decoded: Decoded, flows: Flows): Set<number> {
   const reached = new Set<number>();
   const entries = new Set<number>();
   for (const offset of members) {
-    const f = flow.get(offset);
+    const f = flows[offset];
     const i = decoded.get(offset);
     if (!f || !i) continue;
     if (f.next !== undefined && members.has(f.next)) {
@@ -289,14 +360,14 @@ function layOut(
   page: number,
   modeKey: number,
   members: ReadonlySet<number>,
-  decoded: ReadonlyMap<number, Instruction>,
-  flow: ReadonlyMap<number, Flow>,
+  decoded: Decoded,
+  flows: Flows,
   entries: ReadonlySet<number>,
 ): RegionPlan {
   const offsets = [...members].sort((a, b) => a - b);
   const leaders = new Set<number>(entries);
   for (const offset of offsets) {
-    const f = flow.get(offset);
+    const f = flows[offset];
     if (f?.taken !== undefined) leaders.add(f.taken);
     if (f?.ends && f.next !== undefined) leaders.add(f.next);
   }
@@ -304,7 +375,7 @@ function layOut(
   const lists: number[][] = [];
   let previous: number | undefined;
   for (const offset of offsets) {
-    if (leaders.has(offset) || previous === undefined || flow.get(previous)?.next !== offset) {
+    if (leaders.has(offset) || previous === undefined || flows[previous]?.next !== offset) {
       starts.push(offset);
       lists.push([]);
     }
@@ -312,26 +383,27 @@ function layOut(
     previous = offset;
   }
   const numberAt = new Map(starts.map((offset, k) => [offset, k]));
-  let granules = 0n;
+  const granules: [number, number] = [0, 0];
   const drafts = lists.map((list, number) => {
     const instructions = list.map((offset) => decoded.get(offset)).filter((i) => i !== undefined);
     for (const i of instructions) {
-      for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules |= 1n << BigInt(g);
+      for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules[g >> 5 ? 1 : 0] |= 1 << (g & 31);
     }
-    const last = flow.get(list.at(-1) ?? -1);
-    const taken = numberAt.get(last?.taken ?? -1);
-    const next = numberAt.get(last?.next ?? -1);
+    const last = flows[list.at(-1) ?? -1];
+    const taken = last?.taken === undefined ? undefined : numberAt.get(last.taken);
+    const next = last?.next === undefined ? undefined : numberAt.get(last.next);
     return {
       number,
       instructions,
       predecessors: [] as number[],
       isEntry: entries.has(list[0] ?? -1),
-      ...(taken === undefined ? {} : { taken }),
-      ...(next === undefined ? {} : { next }),
+      taken,
+      next,
     };
   });
   for (const d of drafts) {
-    for (const to of new Set([d.taken, d.next])) if (to !== undefined) drafts[to]?.predecessors.push(d.number);
+    if (d.taken !== undefined) drafts[d.taken]?.predecessors.push(d.number);
+    if (d.next !== undefined && d.next !== d.taken) drafts[d.next]?.predecessors.push(d.number);
   }
   return {
     page,
