@@ -12,12 +12,18 @@
  * new WebAssembly.Module(m.encode());
  */
 import { opcode } from './opcodes.ts';
+import type { OpcodeName } from './opcodes.ts';
 
 export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 const valueTypeByte: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
 const textEncoder = new TextEncoder();
+/** Of the length of a section or body. */
+const sizeBytes = 5;
+
+/** Faster to look up than an object of so many properties. */
+const codes: ReadonlyMap<string, number> = new Map(Object.entries(opcode));
 
 /** A growing byte buffer with the format's primitive encodings. */
 export class ByteWriter {
@@ -84,6 +90,19 @@ export class ByteWriter {
     return this.signed32(Number(rest));
   }
 
+  /** What `write` writes, with its length before it (in as many bytes as the largest would take). */
+  sized(write: () => void): this {
+    const at = this.length;
+    this.reserve(sizeBytes);
+    this.length += sizeBytes;
+    write();
+    let rest = this.length - at - sizeBytes;
+    for (let k = 0; k < sizeBytes; k++, rest >>>= 7) {
+      this.bytes[at + k] = (rest & 0x7f) | (k < sizeBytes - 1 ? 0x80 : 0);
+    }
+    return this;
+  }
+
   text(value: string): this {
     const data = textEncoder.encode(value);
     return this.unsigned(data.length).raw(data);
@@ -98,14 +117,14 @@ export type BlockResult = ValueType | 'none';
 
 /** Instruction bytes of one function body. Labels are counted by the caller through {@link depth}. */
 export class Code {
-  readonly bytes = new ByteWriter(4096);
+  readonly bytes = new ByteWriter(8192);
   /** Number of enclosing block, loop and if constructs. */
   depth = 0;
   /** Places of `if` instructions whose condition is expected to hold, or not to. */
   readonly hints: { readonly at: number; readonly expected: boolean }[] = [];
 
-  op(name: keyof typeof opcode): this {
-    const code = opcode[name];
+  op(name: OpcodeName): this {
+    const code = codes.get(name) ?? 0;
     if (code > 0xff) {
       this.bytes.u8(code >>> 16);
       this.bytes.unsigned(code & 0xffff);
@@ -161,16 +180,16 @@ export class Code {
   }
 
   /** A load or store by name, with its immediate offset; the alignment hint is 1 byte, as guests are unaligned. */
-  memory(name: keyof typeof opcode, offset: number): this {
+  memory(name: OpcodeName, offset: number): this {
     this.op(name);
     // Plain loads and stores promise no alignment; atomics must name their natural one.
-    const atomic = opcode[name] >>> 16 === atomicPrefix;
+    const atomic = (codes.get(name) ?? 0) >>> 16 === atomicPrefix;
     this.bytes.u8(atomic ? atomicAlignment(name) : 0).unsigned(offset);
     return this;
   }
 
   /** Lane instructions: extract_lane, replace_lane. */
-  lane(name: keyof typeof opcode, lane: number): this {
+  lane(name: OpcodeName, lane: number): this {
     this.op(name);
     this.bytes.u8(lane);
     return this;
@@ -300,8 +319,9 @@ export class FunctionBuilder implements FunctionReference {
     return this.signature.parameters.length + this.locals.length - 1;
   }
 
-  private declarations(): ByteWriter {
-    const out = new ByteWriter();
+  /** The vector of its locals. */
+  declarations(): ByteWriter {
+    const out = new ByteWriter(64);
     const runs: { readonly type: ValueType; count: number }[] = [];
     for (const type of this.locals) {
       const last = runs.at(-1);
@@ -311,15 +331,6 @@ export class FunctionBuilder implements FunctionReference {
     out.unsigned(runs.length);
     for (const run of runs) out.unsigned(run.count).u8(valueTypeByte[run.type]);
     return out;
-  }
-
-  /** The function's body, and its hints by their offsets in it. */
-  encode(): { readonly body: ByteWriter; readonly hints: Code['hints'] } {
-    const body = this.declarations();
-    const before = body.length;
-    body.append(this.code.bytes).u8(0x0b);
-    const hints = this.code.hints.map(({ at, expected }) => ({ at: before + at, expected }));
-    return { body, hints };
   }
 }
 
@@ -404,9 +415,9 @@ export class ModuleBuilder {
     const out = new ByteWriter(16384);
     out.raw(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
     const section = (id: number, write: (w: ByteWriter) => void): void => {
-      const w = new ByteWriter();
-      write(w);
-      out.u8(id).unsigned(w.length).append(w);
+      out.u8(id).sized(() => {
+        write(out);
+      });
     };
     section(1, (w) => {
       w.unsigned(this.types.length);
@@ -457,23 +468,30 @@ export class ModuleBuilder {
       });
     }
     if (this.passiveData.length > 0) section(12, (w) => w.unsigned(this.passiveData.length));
-    const bodies = this.functions.map((f) => ({ index: f.index, ...f.encode() }));
-    const hinted = bodies.filter((b) => b.hints.length > 0);
+    const declarations = this.functions.map((f) => f.declarations());
+    const hinted = this.functions.filter((f) => f.code.hints.length > 0);
     if (hinted.length > 0) {
       section(0, (w) => {
         w.text('metadata.code.branch_hint').unsigned(hinted.length);
-        for (const { index, hints } of hinted) {
-          w.unsigned(index).unsigned(hints.length);
-          for (const { at, expected } of hints)
-            w.unsigned(at)
-              .unsigned(1)
-              .u8(expected ? 1 : 0);
+        for (const f of hinted) {
+          const before = declarations[this.functions.indexOf(f)]?.length ?? 0;
+          w.unsigned(f.index).unsigned(f.code.hints.length);
+          for (const { at, expected } of f.code.hints) {
+            w.unsigned(before + at).u8(1);
+            w.u8(expected ? 1 : 0);
+          }
         }
       });
     }
     section(10, (w) => {
-      w.unsigned(bodies.length);
-      for (const { body } of bodies) w.unsigned(body.length).append(body);
+      w.unsigned(this.functions.length);
+      this.functions.forEach((f, k) => {
+        w.sized(() => {
+          const locals = declarations[k];
+          if (locals) w.append(locals);
+          w.append(f.code.bytes).u8(0x0b);
+        });
+      });
     });
     if (this.passiveData.length > 0) {
       section(11, (w) => {
@@ -483,14 +501,11 @@ export class ModuleBuilder {
     }
     section(0, (w) => {
       w.text('name');
-      const names = new ByteWriter();
-      const named = [
-        ...this.imports.map((i, index) => ({ index, name: i.name })),
-        ...this.functions.map((f) => ({ index: f.index, name: f.name })),
-      ];
-      names.unsigned(named.length);
-      for (const n of named) names.unsigned(n.index).text(n.name);
-      w.u8(1).unsigned(names.length).append(names);
+      w.u8(1).sized(() => {
+        w.unsigned(this.imports.length + this.functions.length);
+        this.imports.forEach((i, index) => w.unsigned(index).text(i.name));
+        for (const f of this.functions) w.unsigned(f.index).text(f.name);
+      });
     });
     return out.finish();
   }

@@ -21,7 +21,6 @@ export const wasmType: Readonly<Record<Type, ValueType>> = {
   f80: 'i32',
 };
 export const intType: Readonly<Record<Size, Type>> = { 1: 'i8', 2: 'i16', 4: 'i32', 8: 'i64' };
-const sizeOfType: Readonly<Record<string, Size>> = { i8: 1, i16: 2, i32: 4, i64: 8, bool: 4, f80: 4 };
 
 /** Operations on the integer lanes of a vector, by their bytes. */
 const laneOps = {
@@ -32,18 +31,29 @@ const laneOps = {
 } as const satisfies Record<Size, Record<string, OpcodeName>>;
 
 /** Operations of a wasm type by what stands behind its name. */
-function operationsOf(type: 'i32' | 'i64'): Readonly<Record<string, OpcodeName>> {
+function operationsOf(type: 'i32' | 'i64'): ReadonlyMap<string, OpcodeName> {
   const names = Object.keys(opcode).filter((name) => name.startsWith(`${type}.`)) as OpcodeName[];
-  return Object.fromEntries(names.map((name) => [name.slice(4), name]));
+  return new Map(names.map((name) => [name.slice(4), name]));
 }
 const narrowOps = operationsOf('i32');
 const wideOps = operationsOf('i64');
 
 /** Bytes of an integer value. */
 export function sizeOf(v: Value): Size {
-  const size = sizeOfType[v.type];
-  if (!size) throw new Error(`expected an integer, got ${v.type}`);
-  return size;
+  switch (v.type) {
+    case 'i64':
+      return 8;
+    case 'i32':
+    case 'bool':
+    case 'f80':
+      return 4;
+    case 'i8':
+      return 1;
+    case 'i16':
+      return 2;
+    default:
+      throw new Error(`expected an integer, got ${v.type}`);
+  }
 }
 
 export abstract class Operations {
@@ -64,6 +74,7 @@ export abstract class Operations {
 
   /** As i32 or i64, zero-extended or wrapped. */
   protected as(type: 'i32' | 'i64', v: Value): Value {
+    if (v.type === type) return v;
     const have = wasmType[v.type];
     if (have === 'i32' && type === 'i64') return this.zext(8, v.type === 'bool' ? this.retype('i32', v) : v);
     if (have === 'i64' && type === 'i32') return this.trunc(4, v);
@@ -124,7 +135,7 @@ export abstract class Operations {
   // Integers. -------------------------------------------------------------------------------------------------------
 
   private op(size: Size, name: string): OpcodeName {
-    const op = (size === 8 ? wideOps : narrowOps)[name];
+    const op = (size === 8 ? wideOps : narrowOps).get(name);
     if (!op) throw new Error(`no operation ${name} of ${size} bytes`);
     return op;
   }

@@ -117,14 +117,14 @@ export class Expressions {
 
   /** At the end of an instruction: locals are free again, but for those that `kept` nodes stand on. */
   release(kept: readonly Node[]): void {
+    if (this.taken.length === 0) return;
     const pinned = this.localsOf(kept);
-    const { taken } = this;
-    let still = 0;
-    for (const t of taken) {
-      if (pinned.includes(t.local)) taken[still++] = t;
+    const still: { readonly local: number; readonly type: ValueType }[] = [];
+    for (const t of this.taken) {
+      if (pinned.includes(t.local)) still.push(t);
       else this.free[t.type].push(t.local);
     }
-    taken.length = still;
+    this.taken = still;
   }
 
   /** Locals that these nodes stand on are never given to others. */

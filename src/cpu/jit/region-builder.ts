@@ -77,8 +77,8 @@ export class RegionBuilder extends FormBuilder {
   private live = 0;
   private remaining = 0;
   /** Nodes that stand on a register's local, and (below) the node of each register in this instruction: by register. */
-  private readonly watched: readonly Node[][];
-  private readonly current: (Node | undefined)[] = [];
+  private readonly watched: Node[][];
+  private readonly current: (Node | undefined)[];
   private unitsChecked = false;
   private openArms = 0;
   flags: Flags = 'memory';
@@ -91,6 +91,7 @@ export class RegionBuilder extends FormBuilder {
     this.nodes = new Expressions(frame.f);
     this.code = frame.f.code;
     this.watched = Array.from({ length: frame.registerCount }, () => []);
+    this.current = Array.from({ length: frame.registerCount }, () => undefined);
   }
 
   // Instructions. ---------------------------------------------------------------------------------------------------
@@ -124,11 +125,9 @@ export class RegionBuilder extends FormBuilder {
     for (const n of kept) this.nodes.leaves(n, (leaf) => leaves.push(leaf));
     const { firstRegister } = this.frame;
     this.watched.forEach((list, at) => {
-      let still = 0;
-      for (const n of list) if (n.local === firstRegister + at && leaves.includes(n)) list[still++] = n;
-      list.length = still;
+      if (list.length > 0) this.watched[at] = list.filter((n) => n.local === firstRegister + at && leaves.includes(n));
     });
-    this.current.length = 0;
+    this.current.fill(undefined);
     this.nodes.release(kept);
   }
 
@@ -261,7 +260,7 @@ export class RegionBuilder extends FormBuilder {
     this.openArms--;
     // An arm that sets flags has them in locals; another leaves them as they were, or is never gone on from.
     this.flags = flagsToLocals ? 'locals' : flags;
-    this.current.length = 0;
+    this.current.fill(undefined);
   }
 
   // The vCPU. -------------------------------------------------------------------------------------------------------
@@ -289,20 +288,22 @@ export class RegionBuilder extends FormBuilder {
   }
 
   private forgetWatched(): void {
-    for (const list of this.watched) list.length = 0;
+    this.watched.forEach((list, at) => {
+      if (list.length > 0) this.watched[at] = [];
+    });
   }
 
   /** Registers have got new values that no node knows. */
   private forgetRegisters(): void {
     this.forgetWatched();
-    this.current.length = 0;
+    this.current.fill(undefined);
   }
 
   private registerNode(type: Type, local: number): Node {
-    const known = this.current[local];
+    const known = this.current[local - this.frame.firstRegister];
     if (known) return known;
     const node = this.nodes.inLocal(type, local);
-    this.current[local] = node;
+    this.current[local - this.frame.firstRegister] = node;
     this.watch(node);
     return node;
   }
@@ -311,11 +312,11 @@ export class RegionBuilder extends FormBuilder {
     this.put(v);
     this.copyOld(local);
     this.code.set(local);
-    this.current[local] = undefined;
+    this.current[local - this.frame.firstRegister] = undefined;
     if (this.openArms > 0 || v.local >= 0 || v.constant !== undefined) return;
     // What was computed lies in the register now.
     v.local = local;
-    this.current[local] = v;
+    this.current[local - this.frame.firstRegister] = v;
     this.watch(v);
   }
 
@@ -332,13 +333,13 @@ export class RegionBuilder extends FormBuilder {
       }
       n.local = copy;
     }
-    list.length = 0;
+    this.watched[local - this.frame.firstRegister] = [];
   }
 
   /** Nothing stands on a register's local any more. */
   copyWatched(): void {
     for (let k = 0; k < this.watched.length; k++) this.copyOld(this.frame.firstRegister + k);
-    this.current.length = 0;
+    this.current.fill(undefined);
   }
 
   private numberOf(o: FormOperand): number {
