@@ -12,15 +12,28 @@
  * new WebAssembly.Module(m.encode());
  */
 import { opcode } from './opcodes.ts';
+import type { OpcodeName } from './opcodes.ts';
 
 export type ValueType = 'i32' | 'i64' | 'f32' | 'f64' | 'v128';
 
 const valueTypeByte: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, f32: 0x7d, f64: 0x7c, v128: 0x7b };
 
+const textEncoder = new TextEncoder();
+/** Of the length of a section or body. */
+const sizeBytes = 5;
+
+/** Faster to look up than an object of so many properties. */
+const codes: ReadonlyMap<string, number> = new Map(Object.entries(opcode));
+
 /** A growing byte buffer with the format's primitive encodings. */
 export class ByteWriter {
-  private bytes = new Uint8Array(256);
+  private bytes: Uint8Array;
   length = 0;
+
+  /** `room`: bytes that it should hold without growing. */
+  constructor(room = 256) {
+    this.bytes = new Uint8Array(room);
+  }
 
   private reserve(n: number): void {
     if (this.length + n <= this.bytes.length) return;
@@ -30,7 +43,7 @@ export class ByteWriter {
   }
 
   u8(value: number): this {
-    this.reserve(1);
+    if (this.length === this.bytes.length) this.reserve(1);
     this.bytes[this.length++] = value;
     return this;
   }
@@ -40,6 +53,11 @@ export class ByteWriter {
     this.bytes.set(data, this.length);
     this.length += data.length;
     return this;
+  }
+
+  /** What another writer holds. */
+  append(other: ByteWriter): this {
+    return this.raw(other.bytes.subarray(0, other.length));
   }
 
   /** Unsigned LEB128 of a value below 2^32. */
@@ -55,27 +73,38 @@ export class ByteWriter {
   /** Signed LEB128 of a 32-bit value. */
   signed32(value: number): this {
     let rest = value | 0;
-    for (;;) {
-      const byte = rest & 0x7f;
+    while (rest > 0x3f || rest < -0x40) {
+      this.u8((rest & 0x7f) | 0x80);
       rest >>= 7;
-      if ((rest === 0 && (byte & 0x40) === 0) || (rest === -1 && (byte & 0x40) !== 0)) return this.u8(byte);
-      this.u8(byte | 0x80);
     }
+    return this.u8(rest & 0x7f);
   }
 
   /** Signed LEB128 of a 64-bit value. */
   signed64(value: bigint): this {
     let rest = BigInt.asIntN(64, value);
-    for (;;) {
-      const byte = Number(rest & 0x7fn);
+    while (rest > 0x3fffffffn || rest < -0x40000000n) {
+      this.u8(Number(rest & 0x7fn) | 0x80);
       rest >>= 7n;
-      if ((rest === 0n && (byte & 0x40) === 0) || (rest === -1n && (byte & 0x40) !== 0)) return this.u8(byte);
-      this.u8(byte | 0x80);
     }
+    return this.signed32(Number(rest));
+  }
+
+  /** What `write` writes, with its length before it (in as many bytes as the largest would take). */
+  sized(write: () => void): this {
+    const at = this.length;
+    this.reserve(sizeBytes);
+    this.length += sizeBytes;
+    write();
+    let rest = this.length - at - sizeBytes;
+    for (let k = 0; k < sizeBytes; k++, rest >>>= 7) {
+      this.bytes[at + k] = (rest & 0x7f) | (k < sizeBytes - 1 ? 0x80 : 0);
+    }
+    return this;
   }
 
   text(value: string): this {
-    const data = new TextEncoder().encode(value);
+    const data = textEncoder.encode(value);
     return this.unsigned(data.length).raw(data);
   }
 
@@ -88,14 +117,14 @@ export type BlockResult = ValueType | 'none';
 
 /** Instruction bytes of one function body. Labels are counted by the caller through {@link depth}. */
 export class Code {
-  readonly bytes = new ByteWriter();
+  readonly bytes = new ByteWriter(8192);
   /** Number of enclosing block, loop and if constructs. */
   depth = 0;
   /** Places of `if` instructions whose condition is expected to hold, or not to. */
   readonly hints: { readonly at: number; readonly expected: boolean }[] = [];
 
-  op(name: keyof typeof opcode): this {
-    const code = opcode[name];
+  op(name: OpcodeName): this {
+    const code = codes.get(name) ?? 0;
     if (code > 0xff) {
       this.bytes.u8(code >>> 16);
       this.bytes.unsigned(code & 0xffff);
@@ -126,7 +155,9 @@ export class Code {
   }
 
   i64(value: bigint | number): this {
-    this.bytes.u8(0x42).signed64(BigInt(value));
+    this.bytes.u8(0x42);
+    if (typeof value === 'number' && value === (value | 0)) this.bytes.signed32(value);
+    else this.bytes.signed64(BigInt(value));
     return this;
   }
 
@@ -149,15 +180,16 @@ export class Code {
   }
 
   /** A load or store by name, with its immediate offset; the alignment hint is 1 byte, as guests are unaligned. */
-  memory(name: keyof typeof opcode, offset: number): this {
+  memory(name: OpcodeName, offset: number): this {
     this.op(name);
     // Plain loads and stores promise no alignment; atomics must name their natural one.
-    this.bytes.unsigned(atomicAlignment(name)).unsigned(offset);
+    const atomic = (codes.get(name) ?? 0) >>> 16 === atomicPrefix;
+    this.bytes.u8(atomic ? atomicAlignment(name) : 0).unsigned(offset);
     return this;
   }
 
   /** Lane instructions: extract_lane, replace_lane. */
-  lane(name: keyof typeof opcode, lane: number): this {
+  lane(name: OpcodeName, lane: number): this {
     this.op(name);
     this.bytes.u8(lane);
     return this;
@@ -259,6 +291,8 @@ export class Code {
   }
 }
 
+const atomicPrefix = 0xfe;
+
 function atomicAlignment(name: string): number {
   const match = /^i(32|64)\.atomic\.(?:load|store|rmw)(8|16|32)?/.exec(name);
   if (!match) return 0;
@@ -296,8 +330,9 @@ export class FunctionBuilder implements FunctionReference {
     return this.signature.parameters.length + this.locals.length - 1;
   }
 
-  private declarations(): Uint8Array {
-    const out = new ByteWriter();
+  /** The vector of its locals. */
+  declarations(): ByteWriter {
+    const out = new ByteWriter(64);
     const runs: { readonly type: ValueType; count: number }[] = [];
     for (const type of this.locals) {
       const last = runs.at(-1);
@@ -306,15 +341,7 @@ export class FunctionBuilder implements FunctionReference {
     }
     out.unsigned(runs.length);
     for (const run of runs) out.unsigned(run.count).u8(valueTypeByte[run.type]);
-    return out.finish();
-  }
-
-  /** The function's body, and its hints by their offsets in it. */
-  encode(): { readonly body: Uint8Array; readonly hints: Code['hints'] } {
-    const locals = this.declarations();
-    const body = new ByteWriter().raw(locals).raw(this.code.bytes.finish()).u8(0x0b);
-    const hints = this.code.hints.map(({ at, expected }) => ({ at: locals.length + at, expected }));
-    return { body: body.finish(), hints };
+    return out;
   }
 }
 
@@ -396,12 +423,12 @@ export class ModuleBuilder {
   }
 
   encode(): Uint8Array {
-    const out = new ByteWriter();
+    const out = new ByteWriter(16384);
     out.raw(new Uint8Array([0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00]));
     const section = (id: number, write: (w: ByteWriter) => void): void => {
-      const w = new ByteWriter();
-      write(w);
-      out.u8(id).unsigned(w.length).raw(w.finish());
+      out.u8(id).sized(() => {
+        write(out);
+      });
     };
     section(1, (w) => {
       w.unsigned(this.types.length);
@@ -452,23 +479,30 @@ export class ModuleBuilder {
       });
     }
     if (this.passiveData.length > 0) section(12, (w) => w.unsigned(this.passiveData.length));
-    const bodies = this.functions.map((f) => ({ index: f.index, ...f.encode() }));
-    const hinted = bodies.filter((b) => b.hints.length > 0);
+    const declarations = this.functions.map((f) => f.declarations());
+    const hinted = this.functions.filter((f) => f.code.hints.length > 0);
     if (hinted.length > 0) {
       section(0, (w) => {
         w.text('metadata.code.branch_hint').unsigned(hinted.length);
-        for (const { index, hints } of hinted) {
-          w.unsigned(index).unsigned(hints.length);
-          for (const { at, expected } of hints)
-            w.unsigned(at)
-              .unsigned(1)
-              .u8(expected ? 1 : 0);
+        for (const f of hinted) {
+          const before = declarations[this.functions.indexOf(f)]?.length ?? 0;
+          w.unsigned(f.index).unsigned(f.code.hints.length);
+          for (const { at, expected } of f.code.hints) {
+            w.unsigned(before + at).u8(1);
+            w.u8(expected ? 1 : 0);
+          }
         }
       });
     }
     section(10, (w) => {
-      w.unsigned(bodies.length);
-      for (const { body } of bodies) w.unsigned(body.length).raw(body);
+      w.unsigned(this.functions.length);
+      this.functions.forEach((f, k) => {
+        w.sized(() => {
+          const locals = declarations[k];
+          if (locals) w.append(locals);
+          w.append(f.code.bytes).u8(0x0b);
+        });
+      });
     });
     if (this.passiveData.length > 0) {
       section(11, (w) => {
@@ -478,14 +512,11 @@ export class ModuleBuilder {
     }
     section(0, (w) => {
       w.text('name');
-      const names = new ByteWriter();
-      const named = [
-        ...this.imports.map((i, index) => ({ index, name: i.name })),
-        ...this.functions.map((f) => ({ index: f.index, name: f.name })),
-      ];
-      names.unsigned(named.length);
-      for (const n of named) names.unsigned(n.index).text(n.name);
-      w.u8(1).unsigned(names.length).raw(names.finish());
+      w.u8(1).sized(() => {
+        w.unsigned(this.imports.length + this.functions.length);
+        this.imports.forEach((i, index) => w.unsigned(index).text(i.name));
+        for (const f of this.functions) w.unsigned(f.index).text(f.name);
+      });
     });
     return out.finish();
   }

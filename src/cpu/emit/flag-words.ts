@@ -138,18 +138,31 @@ export abstract class FlagWords extends Operations {
 
   /** A condition code from single flags; `less` is SF ≠ OF. */
   protected conditionOf(cc: number, flag: (name: FlagName) => Value, less: () => Value): Value {
-    const base = [
-      () => flag('of'),
-      () => flag('cf'),
-      () => flag('zf'),
-      () => this.either(flag('cf'), flag('zf')),
-      () => flag('sf'),
-      () => flag('pf'),
-      less,
-      () => this.either(less(), flag('zf')),
-    ][cc >> 1];
-    if (!base) throw new Error(`condition ${cc}`);
-    return cc & 1 ? this.negate(base()) : base();
+    const base = this.evenCondition(cc >> 1, flag, less);
+    return cc & 1 ? this.negate(base) : base;
+  }
+
+  private evenCondition(number: number, flag: (name: FlagName) => Value, less: () => Value): Value {
+    switch (number) {
+      case 0:
+        return flag('of');
+      case 1:
+        return flag('cf');
+      case 2:
+        return flag('zf');
+      case 3:
+        return this.either(flag('cf'), flag('zf'));
+      case 4:
+        return flag('sf');
+      case 5:
+        return flag('pf');
+      case 6:
+        return less();
+      case 7:
+        return this.either(less(), flag('zf'));
+      default:
+        throw new Error(`condition ${2 * number}`);
+    }
   }
 
   /** A condition straight from what set the flags, where that is shorter than by single flags. */
@@ -157,30 +170,32 @@ export abstract class FlagWords extends Operations {
     const { rule, x, y, r } = source;
     if (cc >> 1 === 2) return cc & 1 ? this.ne(r, this.int(sizeOf(r), 0)) : this.isZero(r);
     if (cc >> 1 === 4) return cc & 1 ? this.negate(this.sign(r)) : this.sign(r);
-    if (rule === 'sub') {
-      const compare: Readonly<Record<number, () => Value>> = {
-        2: () => this.ltU(x, y),
-        3: () => this.leU(y, x),
-        6: () => this.leU(x, y),
-        7: () => this.ltU(y, x),
-        12: () => this.ltS(x, y),
-        13: () => this.leS(y, x),
-        14: () => this.leS(x, y),
-        15: () => this.ltS(y, x),
-      };
-      return compare[cc]?.();
+    if (rule === 'sub') return this.compared(x, y, cc);
+    return rule === 'logic' && cc >= 12 ? this.compared(r, this.int(sizeOf(r), 0), cc) : undefined;
+  }
+
+  /** A condition on the flags of x − y, where one comparison does. */
+  private compared(x: Value, y: Value, cc: number): Value | undefined {
+    switch (cc) {
+      case 2:
+        return this.ltU(x, y);
+      case 3:
+        return this.leU(y, x);
+      case 6:
+        return this.leU(x, y);
+      case 7:
+        return this.ltU(y, x);
+      case 12:
+        return this.ltS(x, y);
+      case 13:
+        return this.leS(y, x);
+      case 14:
+        return this.leS(x, y);
+      case 15:
+        return this.ltS(y, x);
+      default:
+        return undefined;
     }
-    if (rule === 'logic' && cc >= 12) {
-      const zero = this.int(sizeOf(r), 0);
-      const signed = [
-        () => this.ltS(r, zero),
-        () => this.leS(zero, r),
-        () => this.leS(r, zero),
-        () => this.ltS(zero, r),
-      ];
-      return signed[cc - 12]?.();
-    }
-    return undefined;
   }
 
   flagsWord(): Value {

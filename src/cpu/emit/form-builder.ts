@@ -17,10 +17,10 @@ import { intType, sizeOf } from './operations.ts';
 /** What every builder may call; the others are what its hooks need. */
 export type CoreCalls = Calls<'segmentBase' | 'probeWrite'>;
 
-/** An operand with, for a displaced or popped one, how the linear address of an access is found. */
-interface Place {
+/** A displaced or popped operand: with how the linear address of an access is found. */
+interface Place extends Operand {
   readonly operand: FormOperand;
-  readonly linear?: (write: boolean) => Value;
+  readonly linear: (write: boolean) => Value;
 }
 
 /** Where a write goes: a host address (i32), and what must follow the store. */
@@ -201,12 +201,17 @@ export abstract class FormBuilder extends FlagWords implements Builder {
     return this.registerNumber(o);
   }
 
-  private place(o: Operand): Place {
-    return 'operand' in o ? (o as unknown as Place) : { operand: o as FormOperand };
+  private operandOf(o: Operand): FormOperand {
+    return (o as Partial<Place>).operand ?? (o as FormOperand);
+  }
+
+  /** Of a displaced or popped operand. */
+  private ownLinear(o: Operand): Place['linear'] | undefined {
+    return (o as Partial<Place>).linear;
   }
 
   read(o: Operand): Value {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     switch (operand.kind) {
       case 'memory':
         return this.loadLinear(this.linearOf(o, operand.size, false), operand.size);
@@ -237,7 +242,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   farPointer(o: Operand): { readonly offset: Value; readonly selector: Value } {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     const size = this.operandSize();
     if (operand.kind === 'immediate') {
       return { offset: this.immediate(size === 8 ? 4 : size, 0), selector: this.immediate(2, 4) };
@@ -254,7 +259,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   write(o: Operand, v: Value): void {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     switch (operand.kind) {
       case 'memory':
         this.storeLinear(this.linearOf(o, operand.size, true), v, operand.size);
@@ -281,7 +286,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   update(o: Operand, change: (old: Value) => Value, then?: (old: Value, result: Value) => void): void {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     if (operand.kind !== 'memory') {
       const old = this.read(o);
       const result = change(old);
@@ -299,13 +304,14 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   displaced(o: Operand, delta: Value, size: number): Operand {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     const linear = (write: boolean): Value => this.linearDisplaced(o, delta, size, write);
-    return { operand: { ...operand, size }, linear, kind: operand.kind, size } as unknown as Operand;
+    const moved: Place = { operand: { ...operand, size }, linear, kind: operand.kind, size };
+    return moved;
   }
 
   popped(o: Operand, size: 2 | 4 | 8): Operand {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     if (operand.kind !== 'memory') return o;
     // The address sees the stack pointer as if it had moved: move it, compute, move it back.
     const pointer = this.register(rsp, 8) as FormOperand;
@@ -315,13 +321,15 @@ export abstract class FormBuilder extends FlagWords implements Builder {
     this.writeGeneral(pointer, before);
     const linear = (write: boolean): Value =>
       this.form.general ? this.segmented(this.recordSegment(), offset, operand.size, write) : offset;
-    return { operand, linear, kind: operand.kind, size: operand.size } as unknown as Operand;
+    const place: Place = { operand, linear, kind: operand.kind, size: operand.size };
+    return place;
   }
 
   // Addresses. ------------------------------------------------------------------------------------------------------
 
   private linearOf(o: Operand, size: number, write: boolean): Value {
-    const { operand, linear } = this.place(o);
+    const operand = this.operandOf(o);
+    const linear = this.ownLinear(o);
     if (linear) return linear(write);
     const offset = this.operandOffset(operand);
     const found = this.form.general ? this.segmented(this.recordSegment(), offset, size, write) : offset;
@@ -329,7 +337,8 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   private linearDisplaced(o: Operand, delta: Value, size: number, write: boolean): Value {
-    const { operand, linear } = this.place(o);
+    const operand = this.operandOf(o);
+    const linear = this.ownLinear(o);
     if (linear) throw new Error(`${this.form.name}: a displaced operand cannot be displaced again`);
     const wide = sizeOf(delta) < 8 ? this.sext(8, delta) : delta;
     const moved = this.add(this.operandOffset(operand), wide);
@@ -348,11 +357,11 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   address(o: Operand): Value {
-    return this.operandOffset(this.place(o).operand);
+    return this.operandOffset(this.operandOf(o));
   }
 
   linearAddress(o: Operand): Value {
-    const offset = this.operandOffset(this.place(o).operand);
+    const offset = this.operandOffset(this.operandOf(o));
     if (!this.form.general) return offset;
     return this.callCore(this.calls.segmentBase, 'i64', this.recordSegment(), offset);
   }
@@ -388,7 +397,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   }
 
   probe(o: Operand): void {
-    const { operand } = this.place(o);
+    const operand = this.operandOf(o);
     this.probeLinear(this.linearOf(o, operand.size, true), operand.size);
   }
 

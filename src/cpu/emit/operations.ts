@@ -5,6 +5,7 @@
  */
 import type { Size, Type, Value } from '../isa/builder.ts';
 import type { ValueType } from '../../wasm/encoder.ts';
+import { opcode } from '../../wasm/opcodes.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
 
 /** The wasm type that holds a value; integers below 4 bytes are kept zero-extended in an i32, an f80 is an address. */
@@ -20,7 +21,6 @@ export const wasmType: Readonly<Record<Type, ValueType>> = {
   f80: 'i32',
 };
 export const intType: Readonly<Record<Size, Type>> = { 1: 'i8', 2: 'i16', 4: 'i32', 8: 'i64' };
-const sizeOfType: Readonly<Record<string, Size>> = { i8: 1, i16: 2, i32: 4, i64: 8, bool: 4, f80: 4 };
 
 /** Operations on the integer lanes of a vector, by their bytes. */
 const laneOps = {
@@ -30,11 +30,30 @@ const laneOps = {
   8: { extract: 'i64x2.extract_lane', replace: 'i64x2.replace_lane', splat: 'i64x2.splat' },
 } as const satisfies Record<Size, Record<string, OpcodeName>>;
 
+/** Operations of a wasm type by what stands behind its name. */
+function operationsOf(type: 'i32' | 'i64'): ReadonlyMap<string, OpcodeName> {
+  const names = Object.keys(opcode).filter((name) => name.startsWith(`${type}.`)) as OpcodeName[];
+  return new Map(names.map((name) => [name.slice(4), name]));
+}
+const narrowOps = operationsOf('i32');
+const wideOps = operationsOf('i64');
+
 /** Bytes of an integer value. */
 export function sizeOf(v: Value): Size {
-  const size = sizeOfType[v.type];
-  if (!size) throw new Error(`expected an integer, got ${v.type}`);
-  return size;
+  switch (v.type) {
+    case 'i64':
+      return 8;
+    case 'i32':
+    case 'bool':
+    case 'f80':
+      return 4;
+    case 'i8':
+      return 1;
+    case 'i16':
+      return 2;
+    default:
+      throw new Error(`expected an integer, got ${v.type}`);
+  }
 }
 
 export abstract class Operations {
@@ -55,6 +74,7 @@ export abstract class Operations {
 
   /** As i32 or i64, zero-extended or wrapped. */
   protected as(type: 'i32' | 'i64', v: Value): Value {
+    if (v.type === type) return v;
     const have = wasmType[v.type];
     if (have === 'i32' && type === 'i64') return this.zext(8, v.type === 'bool' ? this.retype('i32', v) : v);
     if (have === 'i64' && type === 'i32') return this.trunc(4, v);
@@ -115,7 +135,9 @@ export abstract class Operations {
   // Integers. -------------------------------------------------------------------------------------------------------
 
   private op(size: Size, name: string): OpcodeName {
-    return `${size === 8 ? 'i64' : 'i32'}.${name}` as OpcodeName;
+    const op = (size === 8 ? wideOps : narrowOps).get(name);
+    if (!op) throw new Error(`no operation ${name} of ${size} bytes`);
+    return op;
   }
 
   private binary(name: string, a: Value, b: Value): Value {
@@ -267,8 +289,11 @@ export abstract class Operations {
   private compare(name: string, a: Value, b: Value): Value {
     const size = sizeOf(a);
     if (sizeOf(b) !== size) throw new Error(`${name} of ${a.type} and ${b.type}`);
-    const wide = (v: Value): Value => (name.endsWith('_s') ? this.signed(v) : v);
-    return this.make('bool', this.op(size, name), wide(a), wide(b));
+    return this.make('bool', this.op(size, name), a, b);
+  }
+  private compareSigned(name: string, a: Value, b: Value): Value {
+    if (sizeOf(b) !== sizeOf(a)) throw new Error(`${name} of ${a.type} and ${b.type}`);
+    return this.make('bool', this.op(sizeOf(a), name), this.signed(a), this.signed(b));
   }
   eq(a: Value, b: Value): Value {
     return this.compare('eq', a, b);
@@ -280,13 +305,13 @@ export abstract class Operations {
     return this.compare('lt_u', a, b);
   }
   ltS(a: Value, b: Value): Value {
-    return this.compare('lt_s', a, b);
+    return this.compareSigned('lt_s', a, b);
   }
   leU(a: Value, b: Value): Value {
     return this.compare('le_u', a, b);
   }
   leS(a: Value, b: Value): Value {
-    return this.compare('le_s', a, b);
+    return this.compareSigned('le_s', a, b);
   }
   isZero(a: Value): Value {
     return this.make('bool', this.op(sizeOf(a), 'eqz'), a);

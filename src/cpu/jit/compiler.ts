@@ -364,8 +364,7 @@ export class Compiler {
     this.collect();
     if (this.regions.size >= this.maximum.regions) this.evict();
     const slot = this.freeSlots.pop() ?? this.usedSlots++;
-    const low = Number(BigInt.asIntN(32, plan.granules));
-    const high = Number(BigInt.asIntN(32, plan.granules >> 32n));
+    const [low, high] = plan.granules;
     const address = core.addRegion(cpu, plan.page, slot, low, high, plan.entries.length) >>> 0;
     if (address === 0) {
       this.freeSlots.push(slot);
@@ -451,8 +450,13 @@ function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boole
 
 /** Helpers that the regions' own code calls. */
 export function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
-  const instructions = plans.flatMap((plan) => plan.blocks.flatMap((block) => block.instructions));
-  return new Set(instructions.flatMap((i) => (i.apart ? [] : i.facts.helpers)));
+  const names = new Set<string>();
+  for (const plan of plans) {
+    for (const block of plan.blocks) {
+      for (const i of block.instructions) if (!i.apart) for (const name of i.facts.helpers) names.add(name);
+    }
+  }
+  return names;
 }
 
 /** Numbers of the forms (pseudo-forms have 0) as the section of `core.wasm` holds them. */

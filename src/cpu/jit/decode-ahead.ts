@@ -44,7 +44,7 @@ export function decodeAhead(core: Decoder, cpu: number, code: DecodedCode, origi
     }
     const i = decoded.get(offset);
     if (!i) continue;
-    const { next, taken } = flowOf(i, everywhere);
+    const { next, taken } = flowOf(i, offset, offset + i.length, Number(i.immediate), everywhere);
     for (const to of [next, taken]) if (to !== undefined) reached.add(to);
   }
   Object.assign(vcpu, { rip, ripBase, exceptionPending, trouble });

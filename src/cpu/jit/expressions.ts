@@ -10,18 +10,51 @@ import { intType, wasmType } from '../emit/operations.ts';
 import type { Code, FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
 
-export interface Node extends Value {
+/** A class, so that all nodes have one shape. */
+export class Node implements Value {
+  uses = 0;
   readonly type: Type;
   /** Absent: a constant, a local, or (one argument) another node under another type. */
-  readonly op?: OpcodeName;
+  readonly op: OpcodeName | undefined;
   readonly args: readonly Node[];
-  readonly lanes?: readonly number[];
-  readonly constant?: bigint;
-  /** Constant vectors: the upper half. */
-  readonly high?: bigint;
   /** The local that holds it, or −1. */
   local: number;
-  uses: number;
+  readonly constant: bigint | undefined;
+  /** Constant vectors: the upper half. */
+  readonly high: bigint | undefined;
+  readonly lanes: readonly number[] | undefined;
+
+  constructor(
+    type: Type,
+    op: OpcodeName | undefined,
+    args: readonly Node[],
+    local = -1,
+    constant?: bigint,
+    high?: bigint,
+    lanes?: readonly number[],
+  ) {
+    this.type = type;
+    this.op = op;
+    this.args = args;
+    this.local = local;
+    this.constant = constant;
+    this.high = high;
+    this.lanes = lanes;
+  }
+}
+
+const none: readonly Node[] = [];
+
+function constantNode(type: Type, constant: bigint): Node {
+  return new Node(type, undefined, none, -1, constant);
+}
+
+/** Small numbers as BigInt, which are asked for all the time. */
+const small = Array.from({ length: 256 }, (_, n) => BigInt(n));
+
+function unsignedOf(size: Size, n: number | bigint): bigint {
+  if (typeof n === 'number') return small[n] ?? BigInt.asUintN(size * 8, BigInt(n));
+  return BigInt.asUintN(size * 8, n);
 }
 
 function isConstant(n: Node): n is Node & { readonly constant: bigint } {
@@ -39,17 +72,33 @@ const folds: Readonly<Record<string, (a: bigint, b: bigint, bits: number) => big
   shl: (a, b, bits) => a << (b & BigInt(bits - 1)),
   shr_u: (a, b, bits) => a >> (b & BigInt(bits - 1)),
 };
-/** 64-bit operations whose low half follows from the low halves. */
-const narrowing = new Set<string>(['i64.add', 'i64.sub', 'i64.and', 'i64.or', 'i64.xor', 'i64.mul']);
+/** 64-bit operations whose low half follows from the low halves: what does that. */
+const narrowing: Readonly<Record<string, OpcodeName>> = {
+  'i64.add': 'i32.add',
+  'i64.sub': 'i32.sub',
+  'i64.and': 'i32.and',
+  'i64.or': 'i32.or',
+  'i64.xor': 'i32.xor',
+  'i64.mul': 'i32.mul',
+};
+/** Operations of two arguments that may be simplified. */
+const simplified: ReadonlyMap<OpcodeName, { readonly name: string; readonly bits: number }> = new Map(
+  [...Object.keys(folds), 'shr_s'].flatMap((name) => [
+    [`i32.${name}` as OpcodeName, { name, bits: 32 }],
+    [`i64.${name}` as OpcodeName, { name, bits: 64 }],
+  ]),
+);
+/** Those that leave their first argument as it is when the second one is 0. */
+const neutralZero: ReadonlySet<string> = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s']);
 const mostOf: Readonly<Partial<Record<Type, bigint>>> = { i8: 0xffn, i16: 0xffffn, bool: 1n };
 
 export class Expressions {
   readonly code: Code;
   private readonly f: FunctionBuilder;
   /** Locals that no node needs any more, by type. */
-  private readonly free = new Map<ValueType, number[]>();
+  private readonly free: Readonly<Record<ValueType, number[]>> = { i32: [], i64: [], f32: [], f64: [], v128: [] };
   /** Locals that this instruction's nodes have taken. */
-  private taken: { local: number; type: ValueType }[] = [];
+  private taken: { readonly local: number; readonly type: ValueType }[] = [];
   /** Nodes that got their local within the arms that are open. */
   private readonly arms: Node[][] = [];
 
@@ -61,32 +110,33 @@ export class Expressions {
   // Locals. ---------------------------------------------------------------------------------------------------------
 
   allocate(type: ValueType): number {
-    const local = this.free.get(type)?.pop() ?? this.f.local(type);
+    const local = this.free[type].pop() ?? this.f.local(type);
     this.taken.push({ local, type });
     return local;
   }
 
   /** At the end of an instruction: locals are free again, but for those that `kept` nodes stand on. */
   release(kept: readonly Node[]): void {
-    const pinned = new Set<number>();
-    for (const node of kept) this.leaves(node, (n) => pinned.add(n.local));
-    const still: { local: number; type: ValueType }[] = [];
+    if (this.taken.length === 0) return;
+    const pinned = this.localsOf(kept);
+    const still: { readonly local: number; readonly type: ValueType }[] = [];
     for (const t of this.taken) {
-      if (pinned.has(t.local)) still.push(t);
-      else {
-        const list = this.free.get(t.type);
-        if (list) list.push(t.local);
-        else this.free.set(t.type, [t.local]);
-      }
+      if (pinned.includes(t.local)) still.push(t);
+      else this.free[t.type].push(t.local);
     }
     this.taken = still;
   }
 
   /** Locals that these nodes stand on are never given to others. */
   keep(nodes: readonly Node[]): void {
-    const pinned = new Set<number>();
-    for (const node of nodes) this.leaves(node, (n) => pinned.add(n.local));
-    this.taken = this.taken.filter((t) => !pinned.has(t.local));
+    const pinned = this.localsOf(nodes);
+    this.taken = this.taken.filter((t) => !pinned.includes(t.local));
+  }
+
+  private localsOf(nodes: readonly Node[]): readonly number[] {
+    const locals: number[] = [];
+    for (const node of nodes) this.leaves(node, (n) => locals.push(n.local));
+    return locals;
   }
 
   /** Calls `see` for each node below (and with) `node` that lies in a local. */
@@ -98,37 +148,37 @@ export class Expressions {
   // Making nodes. ---------------------------------------------------------------------------------------------------
 
   int(size: Size, n: number | bigint): Node {
-    return { type: intType[size], args: [], constant: BigInt.asUintN(size * 8, BigInt(n)), local: -1, uses: 0 };
+    return constantNode(intType[size], unsignedOf(size, n));
   }
 
   bool(b: boolean): Node {
-    return { type: 'bool', args: [], constant: b ? 1n : 0n, local: -1, uses: 0 };
+    return constantNode('bool', b ? 1n : 0n);
   }
 
   bits(type: 'f32' | 'f64', bits: bigint): Node {
-    return { type, args: [], constant: bits, local: -1, uses: 0 };
+    return constantNode(type, bits);
   }
 
   vector(low: bigint, high: bigint): Node {
-    return { type: 'v128', args: [], constant: low, high, local: -1, uses: 0 };
+    return new Node('v128', undefined, none, -1, low, high);
   }
 
   inLocal(type: Type, local: number): Node {
-    return { type, args: [], local, uses: 0 };
+    return new Node(type, undefined, none, local);
   }
 
   retype(type: Type, v: Node): Node {
     if (v.type === type) return v;
-    if (isConstant(v)) return { ...v, type, uses: 0 };
+    if (v.constant !== undefined) return new Node(type, undefined, none, v.local, v.constant, v.high);
     v.uses++;
-    return { type, args: [v], local: -1, uses: 0 };
+    return new Node(type, undefined, [v]);
   }
 
   make(type: Type, op: OpcodeName, args: readonly Node[], lanes?: readonly number[]): Node {
     const simpler = lanes ? this.simplifyLane(type, op, args, lanes) : this.simplify(type, op, args);
     if (simpler) return simpler;
     for (const a of args) a.uses++;
-    return { type, op, args, local: -1, uses: 0, ...(lanes ? { lanes } : {}) };
+    return new Node(type, op, args, -1, undefined, undefined, lanes);
   }
 
   private raw(type: Type, op: OpcodeName, ...args: Node[]): Node {
@@ -150,34 +200,30 @@ export class Expressions {
     if (op === 'i64.extend_i32_s' && isConstant(a)) return this.int(8, BigInt.asIntN(32, a.constant));
     if (op === 'f64.reinterpret_i64' || op === 'f32.reinterpret_i32') return this.laneAsFloat(type, op, this.plain(a));
     if (!b || args.length > 2) return undefined;
-    const dot = op.indexOf('.');
-    const prefix = op.slice(0, dot);
-    if (prefix !== 'i32' && prefix !== 'i64') return undefined;
-    const name = op.slice(dot + 1);
-    const bits = prefix === 'i64' ? 64 : 32;
+    const known = simplified.get(op);
+    if (!known) return undefined;
+    const { name, bits } = known;
     if (isConstant(a) && isConstant(b)) {
       const fold = folds[name];
-      if (!fold) return undefined;
-      const value = BigInt.asUintN(bits, fold(a.constant, b.constant, bits));
-      return { type, args: [], constant: value, local: -1, uses: 0 };
+      return fold && constantNode(type, BigInt.asUintN(bits, fold(a.constant, b.constant, bits)));
     }
     if (!isConstant(b)) return isConstant(a) && a.constant === 0n && name === 'add' ? this.retype(type, b) : undefined;
     const c = b.constant;
-    if (c === 0n && ['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s'].includes(name)) return this.retype(type, a);
-    if (name === 'and') return this.masked(type, prefix, a, c);
+    if (c === 0n && neutralZero.has(name)) return this.retype(type, a);
+    if (name === 'and') return this.masked(type, bits, a, c);
     // x + c1 + c2 is x + (c1 + c2).
     const inner = this.plain(a);
     const [x, c1] = inner.args;
     if (name === 'add' && inner.op === op && inner.local < 0 && x && c1 && isConstant(c1)) {
-      return this.make(type, op, [x, { ...c1, constant: BigInt.asUintN(bits, c1.constant + c), uses: 0 }]);
+      return this.make(type, op, [x, constantNode(c1.type, BigInt.asUintN(bits, c1.constant + c))]);
     }
     return undefined;
   }
 
-  private masked(type: Type, prefix: string, a: Node, mask: bigint): Node | undefined {
+  private masked(type: Type, bits: number, a: Node, mask: bigint): Node | undefined {
     const most = mostOf[a.type];
     if (most !== undefined && (mask & most) === most) return this.retype(type, a);
-    if (prefix === 'i32') return mask === 0xffffffffn ? this.retype(type, a) : undefined;
+    if (bits === 32) return mask === 0xffffffffn ? this.retype(type, a) : undefined;
     if (mask === 0xffffffffffffffffn) return a;
     const inner = this.plain(a);
     const [x] = inner.args;
@@ -191,17 +237,20 @@ export class Expressions {
 
   /** The low half of a 64-bit node. */
   private wrapped(type: Type, a: Node): Node | undefined {
-    if (isConstant(a)) return { type, args: [], constant: a.constant & 0xffffffffn, local: -1, uses: 0 };
+    if (isConstant(a)) return constantNode(type, a.constant & 0xffffffffn);
     if (a.local >= 0) return undefined;
     const [x, y] = a.args;
     if ((a.op === 'i64.extend_i32_u' || a.op === 'i64.extend_i32_s') && x) return this.retype(type, x);
     if (!x || !y || a.op === undefined) return undefined;
-    const low = (n: Node): Node => this.raw('i32', 'i32.wrap_i64', n);
     if (a.op === 'i64.shl' && isConstant(y) && y.constant < 32n) {
-      return this.retype(type, this.raw('i32', 'i32.shl', low(x), this.int(4, y.constant)));
+      return this.retype(type, this.raw('i32', 'i32.shl', this.low(x), this.int(4, y.constant)));
     }
-    if (!narrowing.has(a.op)) return undefined;
-    return this.retype(type, this.raw('i32', a.op.replace('i64', 'i32') as OpcodeName, low(x), low(y)));
+    const narrow = narrowing[a.op];
+    return narrow && this.retype(type, this.raw('i32', narrow, this.low(x), this.low(y)));
+  }
+
+  private low(n: Node): Node {
+    return this.raw('i32', 'i32.wrap_i64', n);
   }
 
   /** A vector's lane that is used as a float never passes through an integer. */
@@ -261,7 +310,7 @@ export class Expressions {
       case 'v128':
         return this.code.v128(constant, n.high ?? 0n);
       default:
-        return this.code.i32(Number(BigInt.asIntN(32, constant)));
+        return this.code.i32(Number(constant) | 0);
     }
   }
 

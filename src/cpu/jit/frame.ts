@@ -32,8 +32,11 @@ export class RegionFrame {
   private readonly usesUnits: boolean;
   private readonly gprs = new Map<number, number>();
   private readonly xmms = new Map<number, number>();
-  /** Registers by their locals. */
-  private readonly registers = new Map<number, RegisterSet>();
+  /** Their locals lie one behind the other. */
+  readonly firstRegister: number;
+  readonly registerCount: number;
+  /** Registers by their locals, from the first one on. */
+  private readonly registers: RegisterSet[] = [];
   /** Nesting levels of the exits to the interpreter, by the registers that they store. */
   private readonly exits = new Map<RegisterSet, number>();
 
@@ -56,12 +59,18 @@ export class RegionFrame {
     this.jumpOffset = f.local('i32');
     this.usesUnits = plan.blocks.some((b) => b.instructions.some((i) => !i.apart && i.form.row.unit !== undefined));
     const touched = touchedRegisters(flow);
+    this.firstRegister = this.jumpOffset + 1;
     for (let n = 0; n < 16; n++) {
-      if ((touched >> n) & 1) this.gprs.set(n, f.local(width));
-      if ((touched >> (16 + n)) & 1) this.xmms.set(n, f.local('v128'));
+      if ((touched >> n) & 1) {
+        this.gprs.set(n, f.local(width));
+        this.registers.push(1 << n);
+      }
+      if ((touched >> (16 + n)) & 1) {
+        this.xmms.set(n, f.local('v128'));
+        this.registers.push(1 << (16 + n));
+      }
     }
-    for (const [n, local] of this.gprs) this.registers.set(local, 1 << n);
-    for (const [n, local] of this.xmms) this.registers.set(local, 1 << (16 + n));
+    this.registerCount = this.registers.length;
   }
 
   gpr(n: number): number {
@@ -96,13 +105,9 @@ export class RegionFrame {
     return names;
   }
 
-  isRegister(local: number): boolean {
-    return this.registers.has(local);
-  }
-
   /** The register of a local, as a set. */
   registerBit(local: number): RegisterSet {
-    return this.registers.get(local) ?? 0;
+    return this.registers[local - this.firstRegister] ?? 0;
   }
 
   /** The exit that stores these registers lies at the level of nesting that the code is at. */

@@ -38,11 +38,19 @@ function instruction(use: Use): Instruction {
 function plan(drafts: readonly Draft[]): RegionPlan {
   const blocks = drafts.map(({ uses, taken, next, entry = false }, number): BasicBlock => {
     const predecessors = drafts.flatMap((d, k) => (d.taken === number || d.next === number ? [k] : []));
-    const to = { ...(taken === undefined ? {} : { taken }), ...(next === undefined ? {} : { next }) };
-    return { number, instructions: uses.map(instruction), predecessors, isEntry: entry, ...to };
+    return { number, instructions: uses.map(instruction), predecessors, isEntry: entry, taken, next };
   });
   const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return { page: 0, modeKey: 0, blocks, entries, offsets: new Set(), chosen: [], count: drafts.length, granules: 0n };
+  return {
+    page: 0,
+    modeKey: 0,
+    blocks,
+    entries,
+    offsets: new Set(),
+    chosen: [],
+    count: drafts.length,
+    granules: [0, 0],
+  };
 }
 
 /** A small generator (mulberry32), so that the regions are the same each time. */

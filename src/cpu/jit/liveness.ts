@@ -25,31 +25,50 @@ function leavesRegion(block: BasicBlock): boolean {
   return last.facts.transfer !== 'none' || block.next === undefined;
 }
 
+/** Flags wanted before a block: `read`, and those of `kept` that are wanted behind it. */
+function summary(block: BasicBlock): { readonly read: number; readonly kept: number } {
+  // A head of a loop or an entry may leave for want of budget before its first instruction.
+  if (block.isEntry) return { read: allFlags, kept: 0 };
+  let read = 0;
+  let all = allFlags;
+  for (let n = block.instructions.length - 1; n >= 0; n--) {
+    const i = block.instructions[n];
+    if (!i) continue;
+    read = before(i, read);
+    all = before(i, all);
+  }
+  return { read, kept: all & ~read };
+}
+
 export function flagLiveness(plan: RegionPlan): FlagLiveness {
   const { blocks } = plan;
-  // A head of a loop or an entry may leave for want of budget before its first instruction.
-  const atStart: number[] = blocks.map((b) => (b.isEntry ? allFlags : 0));
-  const after = blocks.map((b) => b.instructions.map(() => 0));
+  const summaries = blocks.map(summary);
+  const outside = blocks.map((b) => (leavesRegion(b) ? allFlags : 0));
+  const atStart: number[] = summaries.map((s) => s.read);
+  const behind = (k: number, block: BasicBlock): number =>
+    successorsOf(block).reduce((live, to) => live | (atStart[to] ?? 0), outside[k] ?? 0);
   for (let changed = true; changed;) {
     changed = false;
     for (let k = blocks.length - 1; k >= 0; k--) {
       const block = blocks[k];
-      const list = after[k];
-      if (!block || !list) continue;
-      let live = leavesRegion(block) ? allFlags : 0;
-      for (const to of successorsOf(block)) live |= atStart[to] ?? 0;
-      for (let n = block.instructions.length - 1; n >= 0; n--) {
-        const i = block.instructions[n];
-        if (!i) continue;
-        list[n] = live;
-        live = before(i, live);
-      }
-      if (block.isEntry) live = allFlags;
-      if (live !== atStart[k]) {
-        atStart[k] = live;
-        changed = true;
-      }
+      const s = summaries[k];
+      if (!block || !s || s.kept === 0) continue;
+      const live = s.read | (s.kept & behind(k, block));
+      if (live === atStart[k]) continue;
+      atStart[k] = live;
+      changed = true;
     }
   }
+  const after = blocks.map((block, k) => {
+    let live = behind(k, block);
+    const list: number[] = block.instructions.map(() => 0);
+    for (let n = block.instructions.length - 1; n >= 0; n--) {
+      const i = block.instructions[n];
+      if (!i) continue;
+      list[n] = live;
+      live = before(i, live);
+    }
+    return list;
+  });
   return { after, atStart };
 }

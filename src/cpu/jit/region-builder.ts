@@ -21,8 +21,7 @@ import { Vcpu } from '../state.ts';
 import { compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
-import type { Node } from './expressions.ts';
-import { Expressions } from './expressions.ts';
+import { Expressions, Node } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
 import type { RegionFrame } from './frame.ts';
@@ -51,8 +50,8 @@ interface FlagNote {
   readonly x: Node;
   readonly y: Node;
   readonly r: Node;
-  readonly c?: Node;
-  readonly aux?: Node;
+  readonly c: Node | undefined;
+  readonly aux: Node | undefined;
 }
 
 /**
@@ -76,6 +75,8 @@ export type Outcome =
   | { readonly kind: 'jump' | 'call'; readonly target: Node };
 
 const cpu = 0;
+const noNodes: readonly Node[] = [];
+const { zero: zeroSlot, ripBase: ripBaseSlot, gpr: gprStart } = Vcpu.offsets;
 
 export class RegionBuilder extends FormBuilder {
   protected form!: Form;
@@ -89,10 +90,9 @@ export class RegionBuilder extends FormBuilder {
   /** Flags that are needed after the instruction, and instructions of its block behind it. */
   private live = 0;
   private remaining = 0;
-  /** Nodes that stand on a register's local, by that local. */
-  private readonly watched = new Map<number, Set<Node>>();
-  /** The node of each register in this instruction, by its local. */
-  private readonly current = new Map<number, Node>();
+  /** Nodes that stand on a register's local, and (below) the node of each register in this instruction: by register. */
+  private readonly watched: Node[][];
+  private readonly current: (Node | undefined)[];
   /** Registers that this instruction has read and written so far. */
   private registersRead: RegisterSet = 0;
   private registersWritten: RegisterSet = 0;
@@ -107,6 +107,8 @@ export class RegionBuilder extends FormBuilder {
     this.calls = calls;
     this.nodes = new Expressions(frame.f);
     this.code = frame.f.code;
+    this.watched = Array.from({ length: frame.registerCount }, () => []);
+    this.current = Array.from({ length: frame.registerCount }, () => undefined);
   }
 
   // Instructions. ---------------------------------------------------------------------------------------------------
@@ -115,7 +117,7 @@ export class RegionBuilder extends FormBuilder {
   startBlock(flags: Flags): void {
     this.flags = flags;
     this.unitsChecked = false;
-    this.watched.clear();
+    this.forgetWatched();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
   }
 
@@ -142,19 +144,22 @@ export class RegionBuilder extends FormBuilder {
   /** After the instruction, and after its outcome has been written. */
   endInstruction(): void {
     const kept = this.flagNodes();
-    const leaves = new Set<Node>();
-    for (const n of kept) this.nodes.leaves(n, (leaf) => leaves.add(leaf));
-    for (const [local, set] of this.watched) {
-      for (const n of set) if (!leaves.has(n) || n.local !== local) set.delete(n);
-    }
-    this.current.clear();
+    const leaves: Node[] = [];
+    for (const n of kept) this.nodes.leaves(n, (leaf) => leaves.push(leaf));
+    const { firstRegister } = this.frame;
+    this.watched.forEach((list, at) => {
+      if (list.length > 0) this.watched[at] = list.filter((n) => n.local === firstRegister + at && leaves.includes(n));
+    });
+    this.current.fill(undefined);
     this.nodes.release(kept);
   }
 
-  private flagNodes(): Node[] {
+  private flagNodes(): readonly Node[] {
     const { flags } = this;
-    if (typeof flags === 'string') return [];
-    return [flags.x, flags.y, flags.r, ...(flags.c ? [flags.c] : []), ...(flags.aux ? [flags.aux] : [])];
+    if (typeof flags === 'string') return noNodes;
+    const { x, y, r, c, aux } = flags;
+    if (!c) return [x, y, r];
+    return aux ? [x, y, r, c, aux] : [x, y, r, c];
   }
 
   /**
@@ -170,7 +175,8 @@ export class RegionBuilder extends FormBuilder {
       if (n.local >= 0) return this.nodes.inLocal(n.type, n.local);
       const known = copies.get(n);
       if (known) return known;
-      const made: Node = { ...n, args: n.args.map(copy) };
+      const made = new Node(n.type, n.op, n.args.map(copy), -1, n.constant, n.high, n.lanes);
+      made.uses = n.uses;
       copies.set(n, made);
       return made;
     };
@@ -181,8 +187,8 @@ export class RegionBuilder extends FormBuilder {
       x: copy(x),
       y: copy(y),
       r: copy(r),
-      ...(c ? { c: copy(c) } : {}),
-      ...(aux ? { aux: copy(aux) } : {}),
+      c: c && copy(c),
+      aux: aux && copy(aux),
     };
   }
 
@@ -281,7 +287,7 @@ export class RegionBuilder extends FormBuilder {
     this.openArms--;
     // An arm that sets flags has them in locals; another leaves them as they were, or is never gone on from.
     this.flags = flagsToLocals ? 'locals' : flags;
-    this.current.clear();
+    this.current.fill(undefined);
   }
 
   // The vCPU. -------------------------------------------------------------------------------------------------------
@@ -304,18 +310,28 @@ export class RegionBuilder extends FormBuilder {
   // Registers. ------------------------------------------------------------------------------------------------------
 
   private watch(n: Node): void {
-    if (!this.frame.isRegister(n.local)) return;
-    const set = this.watched.get(n.local);
-    if (set) set.add(n);
-    else this.watched.set(n.local, new Set([n]));
+    const at = n.local - this.frame.firstRegister;
+    if (at >= 0) this.watched[at]?.push(n);
+  }
+
+  private forgetWatched(): void {
+    this.watched.forEach((list, at) => {
+      if (list.length > 0) this.watched[at] = [];
+    });
+  }
+
+  /** Registers have got new values that no node knows. */
+  private forgetRegisters(): void {
+    this.forgetWatched();
+    this.current.fill(undefined);
   }
 
   private registerNode(type: Type, local: number): Node {
     this.registersRead |= this.frame.registerBit(local);
-    const known = this.current.get(local);
+    const known = this.current[local - this.frame.firstRegister];
     if (known) return known;
     const node = this.nodes.inLocal(type, local);
-    this.current.set(local, node);
+    this.current[local - this.frame.firstRegister] = node;
     this.watch(node);
     return node;
   }
@@ -325,20 +341,20 @@ export class RegionBuilder extends FormBuilder {
     this.put(v);
     this.copyOld(local);
     this.code.set(local);
-    this.current.delete(local);
+    this.current[local - this.frame.firstRegister] = undefined;
     if (this.openArms > 0 || v.local >= 0 || v.constant !== undefined) return;
     // What was computed lies in the register now.
     v.local = local;
-    this.current.set(local, v);
+    this.current[local - this.frame.firstRegister] = v;
     this.watch(v);
   }
 
   /** Nodes that stand on a register's local get one of their own. */
   private copyOld(local: number): void {
-    const set = this.watched.get(local);
-    if (!set || set.size === 0) return;
+    const list = this.watched[local - this.frame.firstRegister];
+    if (!list || list.length === 0) return;
     let copy: number | undefined;
-    for (const n of set) {
+    for (const n of list) {
       if (n.local !== local) continue;
       if (copy === undefined) {
         copy = this.nodes.allocate(wasmType[n.type]);
@@ -346,13 +362,13 @@ export class RegionBuilder extends FormBuilder {
       }
       n.local = copy;
     }
-    set.clear();
+    this.watched[local - this.frame.firstRegister] = [];
   }
 
   /** Nothing stands on a register's local any more. */
   copyWatched(): void {
-    for (const local of this.watched.keys()) this.copyOld(local);
-    this.current.clear();
+    for (let k = 0; k < this.watched.length; k++) this.copyOld(this.frame.firstRegister + k);
+    this.current.fill(undefined);
   }
 
   private numberOf(o: FormOperand): number {
@@ -363,7 +379,7 @@ export class RegionBuilder extends FormBuilder {
   /** General register of an operand: its number, and whether it is one of AH CH DH BH. */
   private general(o: FormOperand): { readonly local: number; readonly high: boolean } {
     if (o.slot === 'fixed') return { local: this.frame.gpr(o.number & 15), high: o.number >= 16 };
-    const slot = this.numberOf(o) - Vcpu.offsets.gpr;
+    const slot = this.numberOf(o) - gprStart;
     return { local: this.frame.gpr(slot >> 3), high: (slot & 7) === 1 };
   }
 
@@ -374,8 +390,7 @@ export class RegionBuilder extends FormBuilder {
 
   protected readGeneral(o: FormOperand): Value {
     const { local, high } = this.general(o);
-    const type = this.frame.long ? 'i64' : 'i32';
-    const all = this.registerNode(type, local);
+    const all = this.registerNode(this.frame.long ? 'i64' : 'i32', local);
     const size = o.size as Size;
     if (size === 8) return this.as('i64', all);
     const low = this.as('i32', all);
@@ -432,9 +447,9 @@ export class RegionBuilder extends FormBuilder {
 
   /** Base or index register of the record, i64. */
   private slotValue(slot: number): Value {
-    if (slot === Vcpu.offsets.zero) return this.int(8, 0);
-    if (slot === Vcpu.offsets.ripBase) return this.ripBase();
-    return this.whole((slot - Vcpu.offsets.gpr) >> 3);
+    if (slot === zeroSlot) return this.int(8, 0);
+    if (slot === ripBaseSlot) return this.ripBase();
+    return this.whole((slot - gprStart) >> 3);
   }
 
   private ripBase(): Value {
@@ -444,8 +459,11 @@ export class RegionBuilder extends FormBuilder {
   protected operandOffset(operand: FormOperand): Value {
     const { instruction } = this;
     if (operand.number === 1) return this.int(8, instruction.immediate);
-    const index = this.shl(this.slotValue(instruction.index), this.int(4, instruction.scale));
-    const sum = this.add(this.add(this.slotValue(instruction.base), index), this.int(8, instruction.displacement));
+    let sum = this.slotValue(instruction.base);
+    if (instruction.index !== zeroSlot) {
+      sum = this.add(sum, this.shl(this.slotValue(instruction.index), this.int(4, instruction.scale)));
+    }
+    if (instruction.displacement !== 0) sum = this.add(sum, this.int(8, instruction.displacement));
     return this.wrapOffset(sum);
   }
 
@@ -622,8 +640,7 @@ export class RegionBuilder extends FormBuilder {
     frame.load(this.registers.needed);
     this.flags = 'words';
     this.unitsChecked = false;
-    this.watched.clear();
-    this.current.clear();
+    this.forgetRegisters();
   }
 
   /** The outcome is a call: runs compiled code there, and comes back to the instruction behind. */
@@ -645,8 +662,7 @@ export class RegionBuilder extends FormBuilder {
     frame.load(this.registers.needed);
     this.flags = 'memory';
     this.unitsChecked = false;
-    this.watched.clear();
-    this.current.clear();
+    this.forgetRegisters();
   }
 
   protected callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;
@@ -729,8 +745,8 @@ export class RegionBuilder extends FormBuilder {
       x: x as Node,
       y: y as Node,
       r: r as Node,
-      ...(c ? { c: c as Node } : {}),
-      ...(aux ? { aux: aux as Node } : {}),
+      c: c as Node | undefined,
+      aux: aux as Node | undefined,
     };
     for (const n of this.flagNodes()) n.uses++;
   }
@@ -903,12 +919,10 @@ export class RegionBuilder extends FormBuilder {
       return;
     }
     const { kind, a, b, c } = this.heldFlags(flags);
-    const wide = (v: Node, local: number): void => {
-      this.put(this.as(frame.long ? 'i64' : 'i32', v)).set(local);
-    };
+    const width = frame.long ? 'i64' : 'i32';
     code.i32(kind).set(frame.flagKind);
-    wide(a, frame.flagA);
-    if (b) wide(b, frame.flagB);
+    this.put(this.as(width, a)).set(frame.flagA);
+    if (b) this.put(this.as(width, b)).set(frame.flagB);
     if (c) this.put(c).set(frame.flagC);
   }
 

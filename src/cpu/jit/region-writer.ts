@@ -35,6 +35,11 @@ function headsOf(shape: Shape): readonly number[] {
   return shape.kind === 'block' ? [shape.node] : shape.heads;
 }
 
+function headsBut(shape: Shape, others: readonly number[]): readonly number[] {
+  const heads = headsOf(shape);
+  return others.length === 0 ? heads : heads.filter((n) => !others.includes(n));
+}
+
 /** Where the code of a block or of an instruction begins, in bytes of the function's code. */
 export interface Mark {
   readonly at: number;
@@ -102,19 +107,10 @@ export class RegionWriter {
     return this.labels;
   }
 
-  private assignLabels(entries: readonly number[], shapes: readonly Shape[]): void {
-    const assign = (n: number): void => {
-      if (!this.labels.has(n)) this.labels.set(n, this.labels.size + 1);
-    };
-    entries.forEach(assign);
-    const visit = (list: readonly Shape[]): void => {
-      for (const s of list) {
-        if (s.kind === 'block') continue;
-        s.heads.slice(1).forEach(assign);
-        visit(s.body);
-      }
-    };
-    visit(shapes);
+  /** Labels for `heads` and, in `shapes`, for the heads of loops that are not the first ones. */
+  private assignLabels(heads: readonly number[], shapes: readonly Shape[]): void {
+    for (const n of heads) if (!this.labels.has(n)) this.labels.set(n, this.labels.size + 1);
+    for (const s of shapes) if (s.kind === 'loop') this.assignLabels(s.heads.slice(1), s.body);
   }
 
   /** The registers that are stored at exits to the interpreter, each set once. */
@@ -144,14 +140,14 @@ export class RegionWriter {
   /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to the first begin its next round. */
   private sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): void {
     const { code } = this;
-    const forward = (shape: Shape): readonly number[] => headsOf(shape).filter((n) => !loop || n !== heads[0]);
+    const begun = loop ? heads.slice(0, 1) : [];
     const dispatches = heads.length > 1;
     const levels: number[] = [];
     for (let k = shapes.length - 1; k >= (dispatches ? 0 : 1); k--) {
       code.block();
       levels[k] = code.depth;
       const shape = shapes[k];
-      if (shape) this.aim(forward(shape), code.depth);
+      if (shape) this.aim(headsBut(shape, begun), code.depth);
     }
     if (dispatches) {
       const place = (head: number): number => levels[shapes.findIndex((s) => nodesOf(s).includes(head))] ?? 0;
@@ -160,7 +156,7 @@ export class RegionWriter {
     }
     shapes.forEach((shape, k) => {
       if (dispatches || k > 0) code.end();
-      for (const head of forward(shape)) this.targets.delete(head);
+      for (const head of headsBut(shape, begun)) this.targets.delete(head);
       this.shape(shape);
     });
   }
@@ -382,19 +378,19 @@ function hashOf(offset: number, multiplier: number, bits: number): number {
 
 /** For each block: the most instructions from its start to the next place where the budget is checked. */
 function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
-  const needs = new Map<number, number>();
-  const need = (n: number): number => {
-    const known = needs.get(n);
-    if (known !== undefined) return known;
-    const block = blocks[n];
-    if (!block) return 0;
-    needs.set(n, 0);
-    // What the choice would refuse for want of budget must not enter by it.
-    const checked = (s: BasicBlock | undefined): boolean => !s || s.isEntry || (!!s.targets && !block.standsFor);
-    const beyond = successorsOf(block).map((s) => (checked(blocks[s]) ? 0 : need(s)));
-    const total = block.instructions.length + Math.max(0, ...beyond);
-    needs.set(n, total);
-    return total;
+  const needs: number[] = blocks.map(() => -1);
+  const need = (block: BasicBlock): number => {
+    const known = needs[block.number] ?? -1;
+    if (known >= 0) return known;
+    needs[block.number] = 0;
+    let beyond = 0;
+    for (const to of successorsOf(block)) {
+      const follower = blocks[to];
+      // What the choice would refuse for want of budget must not enter by it.
+      if (!follower || follower.isEntry || (follower.targets && !block.standsFor)) continue;
+      beyond = Math.max(beyond, need(follower));
+    }
+    return (needs[block.number] = block.instructions.length + beyond);
   };
-  return blocks.map((b) => need(b.number));
+  return blocks.map(need);
 }

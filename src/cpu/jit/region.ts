@@ -34,8 +34,8 @@ export interface BasicBlock {
   readonly number: number;
   readonly instructions: readonly Instruction[];
   /** Blocks that follow: of a conditional branch first the one where it is taken. Absent: control leaves the region. */
-  readonly taken?: number;
-  readonly next?: number;
+  readonly taken: number | undefined;
+  readonly next: number | undefined;
   /** A block without instructions that leads to others by the offset in the page that a computed jump has found. */
   readonly targets?: readonly JumpTarget[];
   /** An entry without instructions: it stands for this one, and leads to it as a computed jump would. */
@@ -53,8 +53,10 @@ export interface JumpTarget {
 
 /** Blocks that may follow a block. */
 export function successorsOf(block: BasicBlock): number[] {
-  const targets = block.targets?.map((t) => t.block) ?? [];
-  return [block.taken, block.next, ...targets].filter((s) => s !== undefined);
+  if (block.targets) return block.targets.map((t) => t.block);
+  const { taken, next } = block;
+  if (taken === undefined) return next === undefined ? [] : [next];
+  return next === undefined ? [taken] : [taken, next];
 }
 
 /** The instruction that an entry of the region is entered at. */
@@ -72,8 +74,8 @@ export interface RegionPlan {
   readonly offsets: ReadonlySet<number>;
   readonly chosen: readonly number[];
   readonly count: number;
-  /** 64-byte granules of the page that it is made from. */
-  readonly granules: bigint;
+  /** 64-byte granules of the page that it is made from: bits of two words, the lower one first. */
+  readonly granules: readonly [number, number];
   /** RIP of the page where the code ran that was asked for: for people. */
   readonly ripBase?: bigint;
 }
@@ -92,36 +94,79 @@ export interface FormTable {
 
 /** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
 const keptInstructions = 4000;
+const pageBytes = 0x1000;
+const o = Record.offsets;
+
+/** What every instruction of a form has. */
+export interface Role {
+  readonly form: Form;
+  readonly facts: FormFacts;
+  readonly apart: boolean;
+}
+
+/** Decoded instructions of a frame, by offset. */
+export interface Decoded {
+  has(offset: number): boolean;
+  get(offset: number): Instruction | undefined;
+}
 
 /** A guest's decoded code in its memory. */
 export class DecodedCode {
-  private readonly view: DataView;
+  private readonly bytes: Uint8Array;
+  private readonly words: Uint16Array;
+  private readonly doubles: Int32Array;
+  private readonly quads: BigInt64Array;
   private readonly cpu: number;
   private readonly table: FormTable;
+  private readonly roles: (Role | undefined)[] = [];
   /** Records that have been read lately, by address, with the numbers of their forms. */
   private readonly read = new Map<number, { readonly number: number; readonly instruction: Instruction }>();
+  /** The page that was looked at last: offsets of its instructions, and by offset their records and flows. */
+  private readonly offsets: number[] = [];
+  private readonly records = new Uint32Array(pageBytes);
+  private readonly flows: (Flow | undefined)[] = Array.from({ length: pageBytes }, () => undefined);
+  private readonly decoded: Decoded = {
+    has: (offset) => (this.records[offset] ?? 0) !== 0,
+    get: (offset) => {
+      const record = this.records[offset] ?? 0;
+      return record === 0 ? undefined : this.instruction(record);
+    },
+  };
 
   constructor(buffer: ArrayBufferLike, cpu: number, table: FormTable) {
-    this.view = new DataView(buffer);
+    this.bytes = new Uint8Array(buffer);
+    this.words = new Uint16Array(buffer);
+    this.doubles = new Int32Array(buffer);
+    this.quads = new BigInt64Array(buffer);
     this.cpu = cpu;
     this.table = table;
   }
 
+  private u8(address: number): number {
+    return this.bytes[address] ?? 0;
+  }
+
+  private u16(address: number): number {
+    return this.words[address >>> 1] ?? 0;
+  }
+
+  private i32(address: number): number {
+    return this.doubles[address >>> 2] ?? 0;
+  }
+
   private u32(address: number): number {
-    return this.view.getUint32(address, true);
+    return this.i32(address) >>> 0;
   }
 
-  /** The record at a host address of code, or 0. */
-  recordAt(host: number, modeKey: number): number {
-    return this.recordsOf(host & ~0xfff, modeKey).get(host & 0xfff) ?? 0;
-  }
-
-  /** Decoded records of a frame, by offset. */
-  private recordsOf(page: number, modeKey: number): Map<number, number> {
-    const { view, cpu } = this;
-    const found = new Map<number, number>();
-    const frame = (page - this.u32(cpu + Vcpu.offsets.framesBase)) >>> 12;
-    const map = this.u32(cpu + Vcpu.offsets.arena) + Arena.codeMap + frame * CodeMap.size;
+  /** Looks at the decoded records of a frame. */
+  private look(page: number, modeKey: number): void {
+    for (const offset of this.offsets) {
+      this.records[offset] = 0;
+      this.flows[offset] = undefined;
+    }
+    this.offsets.length = 0;
+    const frame = (page - this.u32(this.cpu + Vcpu.offsets.framesBase)) >>> 12;
+    const map = this.u32(this.cpu + Vcpu.offsets.arena) + Arena.codeMap + frame * CodeMap.size;
     const b = Block.offsets;
     let block = this.u32(map + CodeMap.offsets.blocks);
     while (block !== 0) {
@@ -129,12 +174,13 @@ export class DecodedCode {
       const usable = first && this.u32(block + b.modeKey) === modeKey && this.u32(block + b.secondPage) === 0;
       let left = usable ? this.u32(block + b.count) : 0;
       for (let record = block + Block.size; left > 0; left--, record += Record.size) {
-        if (view.getUint16(record + Record.offsets.form, true) < pseudoForm.count) continue;
-        found.set(view.getUint16(record + Record.offsets.offset, true), record);
+        if (this.u16(record + o.form) < pseudoForm.count) continue;
+        const offset = this.u16(record + o.offset);
+        if (this.records[offset] === 0) this.offsets.push(offset);
+        this.records[offset] = record;
       }
       block = this.u32(block + (first ? b.nextInPage : b.nextInSecondPage));
     }
-    return found;
   }
 
   /** The core has thrown its records away. */
@@ -142,40 +188,46 @@ export class DecodedCode {
     this.read.clear();
   }
 
+  private role(number: number): Role | undefined {
+    const known = this.roles[number];
+    if (known) return known;
+    const form = this.table.forms[number];
+    if (!form) return undefined;
+    const facts = this.table.facts.of(form);
+    const nearTransfer = facts.transfer !== 'none';
+    const foreign = facts.helpers.some((h) => !this.table.direct.has(h));
+    return (this.roles[number] = { form, facts, apart: facts.sync || foreign || (nearTransfer && form.size === 2) });
+  }
+
   /** What a record says; undefined for pseudo-records. */
   instruction(record: number): Instruction | undefined {
-    const number = this.view.getUint16(record + Record.offsets.form, true);
+    const number = this.u16(record + o.form);
     const known = this.read.get(record);
     if (known?.number === number) return known.instruction;
-    const instruction = this.decode(record, number);
-    if (instruction) this.read.set(record, { number, instruction });
+    const role = this.role(number);
+    if (!role) return undefined;
+    const instruction = this.decode(record, role);
+    this.read.set(record, { number, instruction });
     return instruction;
   }
 
-  private decode(record: number, number: number): Instruction | undefined {
-    const { view, table } = this;
-    const o = Record.offsets;
-    const form = table.forms[number];
-    if (!form) return undefined;
-    const facts = table.facts.of(form);
-    const nearTransfer = facts.transfer !== 'none';
-    const apart = facts.sync || facts.helpers.some((h) => !table.direct.has(h)) || (nearTransfer && form.size === 2);
+  private decode(record: number, role: Role): Instruction {
     return {
       record,
-      form,
-      facts,
-      apart,
-      offset: view.getUint16(record + o.offset, true),
-      length: view.getUint8(record + o.length),
-      rm: view.getUint16(record + o.rm, true),
-      reg: view.getUint16(record + o.reg, true),
-      base: view.getUint16(record + o.base, true),
-      index: view.getUint16(record + o.index, true),
-      scale: view.getUint8(record + o.scale),
-      segment: view.getUint8(record + o.segment),
-      flags: view.getUint8(record + o.flags),
-      displacement: view.getInt32(record + o.displacement, true),
-      immediate: view.getBigInt64(record + o.immediate, true),
+      form: role.form,
+      facts: role.facts,
+      apart: role.apart,
+      offset: this.u16(record + o.offset),
+      length: this.u8(record + o.length),
+      rm: this.u16(record + o.rm),
+      reg: this.u16(record + o.reg),
+      base: this.u16(record + o.base),
+      index: this.u16(record + o.index),
+      scale: this.u8(record + o.scale),
+      segment: this.u8(record + o.segment),
+      flags: this.u8(record + o.flags),
+      displacement: this.i32(record + o.displacement),
+      immediate: this.quads[(record + o.immediate) >>> 3] ?? 0n,
     };
   }
 
@@ -191,15 +243,16 @@ export class DecodedCode {
     if (this.read.size > keptInstructions) this.read.clear();
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
-    const { decoded, flow } = this.decodedIn(page, modeKey);
+    const { decoded, flows } = this;
+    this.lookWithFlow(page, modeKey);
     if (!decoded.has(start)) return undefined;
-    const jumps = this.computedJumps(decoded, ripBase);
-    const members = component(start, flow, limits.instructions, jumps);
+    const jumps = this.computedJumps(ripBase);
+    const members = component(start, this.offsets, flows, limits.instructions, jumps);
     const chosen = jumps.flatMap(({ from, to }) => (members.has(from) && members.has(to) ? [to] : []));
-    const entries = entriesOf(members, decoded, flow, chosen);
+    const entries = entriesOf(members, decoded, flows, chosen);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
-    return layOut(page, modeKey, members, decoded, flow, entries, chosen);
+    return layOut(page, modeKey, members, decoded, flows, entries, chosen);
   }
 
   /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
@@ -210,40 +263,53 @@ export class DecodedCode {
     entries: ReadonlySet<number>,
     chosen: readonly number[],
   ): RegionPlan | undefined {
-    const { decoded, flow } = this.decodedIn(page, modeKey);
+    const { decoded, flows } = this;
+    this.lookWithFlow(page, modeKey);
     for (const offset of offsets) if (!decoded.has(offset)) return undefined;
-    return layOut(page, modeKey, offsets, decoded, flow, entries, chosen);
+    return layOut(page, modeKey, offsets, decoded, flows, entries, chosen);
   }
 
   /** Decoded instructions of a frame, by offset. */
   instructionsIn(page: number, modeKey: number): Map<number, Instruction> {
-    const decoded = new Map<number, Instruction>();
-    for (const [offset, record] of this.recordsOf(page, modeKey)) {
-      const instruction = this.instruction(record);
-      if (instruction) decoded.set(offset, instruction);
+    this.look(page, modeKey);
+    const found = new Map<number, Instruction>();
+    for (const offset of this.offsets) {
+      const instruction = this.decoded.get(offset);
+      if (instruction) found.set(offset, instruction);
     }
-    return decoded;
+    return found;
   }
 
-  private decodedIn(page: number, modeKey: number): { decoded: Map<number, Instruction>; flow: Map<number, Flow> } {
-    const decoded = this.instructionsIn(page, modeKey);
-    const flow = new Map<number, Flow>();
-    for (const [offset, i] of decoded) flow.set(offset, flowOf(i, decoded));
-    return { decoded, flow };
+  private lookWithFlow(page: number, modeKey: number): void {
+    this.look(page, modeKey);
+    for (const offset of this.offsets) {
+      const record = this.records[offset] ?? 0;
+      const role = this.role(this.u16(record + o.form));
+      if (!role) continue;
+      const displacement = this.i32(record + o.immediate);
+      this.flows[offset] = flowOf(role, offset, offset + this.u8(record + o.length), displacement, this.decoded);
+    }
   }
 
   /** Where computed jumps of compiled code have led in their own page, which is at `ripBase`. */
-  private computedJumps(decoded: ReadonlyMap<number, Instruction>, ripBase: bigint): readonly ComputedJump[] {
+  private computedJumps(ripBase: bigint): readonly ComputedJump[] {
     const jumps: ComputedJump[] = [];
     const { offsets } = JumpEntry;
-    const least = this.u32(this.u32(this.cpu + Vcpu.offsets.arena) + Arena.header + ArenaHeader.offsets.hotJumps) >> 4;
-    const sites = new Map([...decoded.values()].filter(isComputedJump).map((i) => [i.record, i.offset]));
+    const arena = this.u32(this.cpu + Vcpu.offsets.arena);
+    const least = this.u32(arena + Arena.header + ArenaHeader.offsets.hotJumps) >> 4;
+    const sites = new Map<number, number>();
+    for (const offset of this.offsets) {
+      const record = this.records[offset] ?? 0;
+      if (this.role(this.u16(record + o.form))?.facts.transfer !== 'jump') continue;
+      const i = this.instruction(record);
+      if (i && isComputedJump(i)) sites.set(record, offset);
+    }
     if (sites.size === 0) return jumps;
     const low = Number(ripBase & 0xffffffffn);
     const page = Number((ripBase >> 12n) & 0xfffffn);
-    for (const to of decoded.keys()) {
+    for (const to of this.offsets) {
       const index = (low ^ to ^ page) & (Arena.jumpEntries - 1);
-      const place = this.u32(this.cpu + Vcpu.offsets.arena) + Arena.jumpCache + index * JumpEntry.size;
+      const place = arena + Arena.jumpCache + index * JumpEntry.size;
       if (this.u32(place + offsets.rip) !== low + to || this.u32(place + offsets.jumps) < least) continue;
       const from = sites.get(this.u32(place + offsets.jumpedFrom));
       if (from !== undefined) jumps.push({ from, to });
@@ -266,60 +332,84 @@ interface ComputedJump {
 
 /** Where control goes after an instruction, within its page and the decoded code. */
 interface Flow {
-  readonly next?: number;
-  readonly taken?: number;
+  readonly next: number | undefined;
+  readonly taken: number | undefined;
   readonly ends: boolean;
 }
 
-/** `decoded` has the offsets that are known. */
-export function flowOf(i: Instruction, decoded: { has(offset: number): boolean }): Flow {
-  const after = i.offset + i.length;
-  const next = decoded.has(after) ? { next: after } : {};
-  if (i.apart) return i.form.row.ends ? { ends: true } : { ...next, ends: i.facts.helpers.includes('repString') };
-  switch (i.facts.transfer) {
+/** Of an instruction from `offset` to `after` with that branch displacement; `decoded` has the offsets that are known. */
+export function flowOf(
+  role: Role,
+  offset: number,
+  after: number,
+  displacement: number,
+  decoded: { has(offset: number): boolean },
+): Flow {
+  const { form, facts, apart } = role;
+  const next = decoded.has(after) ? after : undefined;
+  if (apart) {
+    if (form.row.ends) return { next: undefined, taken: undefined, ends: true };
+    return { next, taken: undefined, ends: facts.helpers.includes('repString') };
+  }
+  switch (facts.transfer) {
     case 'none':
-      return { ...next, ends: i.form.row.ends === true };
+      return { next, taken: undefined, ends: form.row.ends === true };
     case 'jump':
-      return { ends: true };
+      return { next: undefined, taken: undefined, ends: true };
     case 'call':
-      return { ...next, ends: true };
+      return { next, taken: undefined, ends: true };
     default: {
-      const target = after + Number(i.immediate);
-      const taken = decoded.has(target) ? { taken: target } : {};
-      return i.facts.transfer === 'branch' ? { ...taken, ends: true } : { ...taken, ...next, ends: true };
+      const taken = decoded.has(after + displacement) ? after + displacement : undefined;
+      return { next: facts.transfer === 'branch' ? undefined : next, taken, ends: true };
     }
   }
 }
 
-/** Offsets that are connected with `start`, the nearest ones first, up to a limit. */
+type Flows = readonly (Flow | undefined)[];
+
+/** Offsets that are connected with `start`, the nearest ones first, up to a limit. `offsets`: all of the page. */
 function component(
   start: number,
-  flow: ReadonlyMap<number, Flow>,
+  offsets: readonly number[],
+  flows: Flows,
   limit: number,
   jumps: readonly ComputedJump[],
 ): ReadonlySet<number> {
-  const before = new Map<number, number[]>();
-  const add = (map: Map<number, number[]>, key: number, value: number): void => {
-    const list = map.get(key);
-    if (list) list.push(value);
-    else map.set(key, [value]);
+  // Lists of what comes before an instruction: where the last edge to it stands, and at each edge the one before.
+  const last = new Int32Array(pageBytes).fill(-1);
+  const from: number[] = [];
+  const previous: number[] = [];
+  const edge = (offset: number, to: number): void => {
+    from.push(offset);
+    previous.push(last[to] ?? -1);
+    last[to] = from.length - 1;
   };
-  for (const [offset, f] of flow) for (const to of [f.next, f.taken]) if (to !== undefined) add(before, to, offset);
+  for (const offset of offsets) {
+    const f = flows[offset];
+    if (f?.next !== undefined) edge(offset, f.next);
+    if (f?.taken !== undefined) edge(offset, f.taken);
+  }
   const computed = new Map<number, number[]>();
-  for (const { from, to } of jumps) {
-    add(computed, from, to);
-    add(before, to, from);
+  for (const { from: site, to } of jumps) {
+    edge(site, to);
+    const list = computed.get(site);
+    if (list) list.push(to);
+    else computed.set(site, [to]);
   }
   const members = new Set<number>([start]);
   const queue = [start];
+  const visit = (n: number): void => {
+    if (members.has(n) || members.size >= limit) return;
+    members.add(n);
+    queue.push(n);
+  };
   for (let k = 0; k < queue.length && members.size < limit; k++) {
     const at = queue[k] ?? start;
-    const f = flow.get(at);
-    for (const n of [f?.next, f?.taken, ...(before.get(at) ?? []), ...(computed.get(at) ?? [])]) {
-      if (n === undefined || members.has(n) || members.size >= limit) continue;
-      members.add(n);
-      queue.push(n);
-    }
+    const f = flows[at];
+    if (f?.next !== undefined) visit(f.next);
+    if (f?.taken !== undefined) visit(f.taken);
+    for (let e = last[at] ?? -1; e >= 0; e = previous[e] ?? -1) visit(from[e] ?? start);
+    computed.get(at)?.forEach(visit);
   }
   return members;
 }
@@ -330,14 +420,14 @@ function component(
  */
 function entriesOf(
   members: ReadonlySet<number>,
-  decoded: ReadonlyMap<number, Instruction>,
-  flow: ReadonlyMap<number, Flow>,
+  decoded: Decoded,
+  flows: Flows,
   chosen: readonly number[],
 ): Set<number> {
   const reached = new Set<number>(chosen);
   const entries = new Set<number>();
   for (const offset of members) {
-    const f = flow.get(offset);
+    const f = flows[offset];
     const i = decoded.get(offset);
     if (!f || !i) continue;
     if (f.next !== undefined && members.has(f.next)) {
@@ -365,18 +455,26 @@ function choiceOf(number: number, chosen: readonly number[], drafts: readonly Dr
     if (!first || !chosen.includes(first.offset)) continue;
     targets.push({ offset: first.offset, block });
     if (isEntry) continue;
-    const stub = { instructions: [], standsFor: first, next: number, predecessors: [], isEntry: true };
+    const stub = {
+      instructions: [],
+      standsFor: first,
+      taken: undefined,
+      next: number,
+      predecessors: [],
+      isEntry: true,
+    };
     made.push({ ...stub, number: number + 1 + made.length });
   }
-  return [{ number, instructions: [], targets, predecessors: [], isEntry: false }, ...made];
+  const choice = { number, instructions: [], targets, taken: undefined, next: undefined };
+  return [{ ...choice, predecessors: [], isEntry: false }, ...made];
 }
 
 function layOut(
   page: number,
   modeKey: number,
   members: ReadonlySet<number>,
-  decoded: ReadonlyMap<number, Instruction>,
-  flow: ReadonlyMap<number, Flow>,
+  decoded: Decoded,
+  flows: Flows,
   entries: ReadonlySet<number>,
   chosen: readonly number[],
 ): RegionPlan {
@@ -384,7 +482,7 @@ function layOut(
   const leaders = new Set<number>(entries);
   for (const offset of chosen) leaders.add(offset);
   for (const offset of offsets) {
-    const f = flow.get(offset);
+    const f = flows[offset];
     if (f?.taken !== undefined) leaders.add(f.taken);
     if (f?.ends && f.next !== undefined) leaders.add(f.next);
   }
@@ -392,7 +490,7 @@ function layOut(
   const lists: number[][] = [];
   let previous: number | undefined;
   for (const offset of offsets) {
-    if (leaders.has(offset) || previous === undefined || flow.get(previous)?.next !== offset) {
+    if (leaders.has(offset) || previous === undefined || flows[previous]?.next !== offset) {
       starts.push(offset);
       lists.push([]);
     }
@@ -400,25 +498,25 @@ function layOut(
     previous = offset;
   }
   const numberAt = new Map(starts.map((offset, k) => [offset, k]));
-  let granules = 0n;
+  const granules: [number, number] = [0, 0];
   const choice = lists.length;
   const drafts: Draft[] = lists.map((list, number) => {
     const instructions = list.map((offset) => decoded.get(offset)).filter((i) => i !== undefined);
     for (const i of instructions) {
-      for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules |= 1n << BigInt(g);
+      for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules[g >> 5 ? 1 : 0] |= 1 << (g & 31);
     }
-    const last = flow.get(list.at(-1) ?? -1);
-    const taken = numberAt.get(last?.taken ?? -1);
+    const last = flows[list.at(-1) ?? -1];
     const end = instructions.at(-1);
     const chooses = chosen.length > 0 && end !== undefined && isComputedJump(end);
-    const next = chooses ? choice : numberAt.get(last?.next ?? -1);
+    const taken = last?.taken === undefined ? undefined : numberAt.get(last.taken);
+    const next = chooses ? choice : last?.next === undefined ? undefined : numberAt.get(last.next);
     return {
       number,
       instructions,
       predecessors: [],
       isEntry: entries.has(list[0] ?? -1),
-      ...(taken === undefined ? {} : { taken }),
-      ...(next === undefined ? {} : { next }),
+      taken,
+      next,
     };
   });
   if (chosen.length > 0) drafts.push(...choiceOf(choice, chosen, drafts));

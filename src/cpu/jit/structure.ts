@@ -24,40 +24,184 @@ export type Shape =
     };
 
 export function structure(graph: FlowGraph): readonly Shape[] {
-  const nodes = new Set<number>();
-  const pending = [...graph.entries];
-  for (let n = pending.pop(); n !== undefined; n = pending.pop()) {
-    if (nodes.has(n)) continue;
-    nodes.add(n);
-    pending.push(...(graph.successors[n] ?? []));
-  }
-  return sequence(graph, nodes, new Set(), graph.entries);
+  return new Structurer(graph).shapes();
 }
 
-/** The shapes of `nodes`, without the edges to `cut`. */
-function sequence(
-  graph: FlowGraph,
-  nodes: ReadonlySet<number>,
-  cut: ReadonlySet<number>,
-  entries: readonly number[],
-): readonly Shape[] {
-  const follow = (n: number): number[] => (graph.successors[n] ?? []).filter((s) => nodes.has(s) && !cut.has(s));
-  const components = connected(nodes, follow);
-  const componentOf = new Map<number, number>();
-  components.forEach((c, k) => {
-    for (const n of c) componentOf.set(n, k);
-  });
-  const edges = incoming(nodes, componentOf, follow);
-  const entered = new Set(entries);
-  return order(components, componentOf, follow).map((component) => {
-    const [first] = component;
-    if (component.length === 1 && first !== undefined && !follow(first).includes(first)) {
-      return { kind: 'block', node: first };
+class Structurer {
+  private readonly graph: FlowGraph;
+  /** Edges to these are not followed: heads of the loops around. */
+  private readonly cut: boolean[];
+  /** For each node the last sequence that it was part of, and its component there. */
+  private readonly sequenceOf: number[];
+  private readonly componentOf: number[];
+  private sequences = 0;
+  /** Tarjan's numbers; 0: not yet visited in this sequence. */
+  private readonly index: number[];
+  private readonly low: number[];
+  private readonly onStack: boolean[];
+
+  constructor(graph: FlowGraph) {
+    this.graph = graph;
+    this.cut = graph.successors.map(() => false);
+    this.onStack = graph.successors.map(() => false);
+    this.sequenceOf = graph.successors.map(() => 0);
+    this.componentOf = graph.successors.map(() => 0);
+    this.index = graph.successors.map(() => 0);
+    this.low = graph.successors.map(() => 0);
+  }
+
+  shapes(): readonly Shape[] {
+    const nodes = new Set<number>();
+    const pending = [...this.graph.entries];
+    for (let n = pending.pop(); n !== undefined; n = pending.pop()) {
+      if (nodes.has(n)) continue;
+      nodes.add(n);
+      for (const s of this.successors(n)) pending.push(s);
     }
-    const heads = headsOf(component, edges, entered);
-    const [natural = 0] = heads;
-    return { kind: 'loop', heads, body: sequence(graph, new Set(component), new Set([...cut, natural]), heads) };
-  });
+    return this.sequence([...nodes], this.graph.entries);
+  }
+
+  private successors(n: number): readonly number[] {
+    return this.graph.successors[n] ?? [];
+  }
+
+  /** The edge from a node of a sequence to `s` stays in it. */
+  private within(s: number, sequence: number): boolean {
+    return this.sequenceOf[s] === sequence && this.cut[s] === false;
+  }
+
+  private sequence(nodes: readonly number[], entries: readonly number[]): readonly Shape[] {
+    const id = ++this.sequences;
+    for (const n of nodes) {
+      this.sequenceOf[n] = id;
+      this.index[n] = 0;
+    }
+    const components = this.connected(nodes, id);
+    components.forEach((component, k) => {
+      for (const n of component) this.componentOf[n] = k;
+    });
+    const edges = this.incoming(nodes, id);
+    const ordered = this.order(components, id);
+    // The sequences within take the nodes over: what is asked of this one comes before.
+    const loops = ordered.map((component) => this.isLoop(component, id));
+    return ordered.map((component, k) => {
+      const [first = 0] = component;
+      if (loops[k] !== true) return { kind: 'block', node: first };
+      const heads = headsOf(component, edges, entries);
+      const [natural = 0] = heads;
+      const before = this.cut[natural] ?? false;
+      this.cut[natural] = true;
+      const body = this.sequence(component, heads);
+      this.cut[natural] = before;
+      return { kind: 'loop', heads, body };
+    });
+  }
+
+  private isLoop(component: readonly number[], id: number): boolean {
+    const [first = 0] = component;
+    return component.length > 1 || (this.within(first, id) && this.successors(first).includes(first));
+  }
+
+  private incoming(nodes: readonly number[], id: number): Incoming {
+    const back = new Map<number, number>();
+    const fromOutside = new Set<number>();
+    for (const n of nodes) {
+      for (const s of this.successors(n)) {
+        if (!this.within(s, id)) continue;
+        if (this.componentOf[s] !== this.componentOf[n]) fromOutside.add(s);
+        else if (s <= n) back.set(s, (back.get(s) ?? 0) + 1);
+      }
+    }
+    return { back, fromOutside };
+  }
+
+  /** Strongly connected components (Tarjan 1972), without recursion. */
+  private connected(nodes: readonly number[], id: number): readonly (readonly number[])[] {
+    const { index, low, onStack } = this;
+    const stack: number[] = [];
+    const result: number[][] = [];
+    // The way from the root to the node that is looked at, and which of its successors comes next.
+    const way: number[] = [];
+    const at: number[] = [];
+    let visited = 0;
+    for (const root of nodes) {
+      if (index[root] !== 0) continue;
+      way.push(root);
+      at.push(0);
+      for (let n = way.at(-1); n !== undefined; n = way.at(-1)) {
+        const top = way.length - 1;
+        const k = at[top] ?? 0;
+        if (k === 0) {
+          index[n] = low[n] = ++visited;
+          stack.push(n);
+          onStack[n] = true;
+        }
+        const next = this.successors(n)[k];
+        if (next !== undefined) {
+          at[top] = k + 1;
+          if (!this.within(next, id)) continue;
+          if (index[next] === 0) {
+            way.push(next);
+            at.push(0);
+          } else if (onStack[next] === true) low[n] = Math.min(low[n] ?? 0, index[next] ?? 0);
+          continue;
+        }
+        way.pop();
+        at.pop();
+        const mine = low[n] ?? 0;
+        const parent = way.at(-1);
+        if (parent !== undefined) low[parent] = Math.min(low[parent] ?? 0, mine);
+        if (mine !== index[n]) continue;
+        const component: number[] = [];
+        for (let m = stack.pop(); m !== undefined; m = stack.pop()) {
+          onStack[m] = false;
+          component.push(m);
+          if (m === n) break;
+        }
+        result.push(component.length === 1 ? component : component.sort((a, b) => a - b));
+      }
+    }
+    return result;
+  }
+
+  /** Topological order that keeps to the order of the code where it can. */
+  private order(components: readonly (readonly number[])[], id: number): readonly (readonly number[])[] {
+    const { componentOf } = this;
+    const waiting = components.map(() => 0);
+    const targets = components.map((component, k) => {
+      const to: number[] = [];
+      for (const n of component) {
+        for (const s of this.successors(n)) {
+          const t = componentOf[s] ?? k;
+          if (t !== k && this.within(s, id) && !to.includes(t)) to.push(t);
+        }
+      }
+      for (const t of to) waiting[t] = (waiting[t] ?? 0) + 1;
+      return to;
+    });
+    const first = (k: number): number => components[k]?.[0] ?? 0;
+    // In the order of their first nodes.
+    const ready: number[] = [];
+    const makeReady = (k: number): void => {
+      const place = ready.findIndex((other) => first(other) > first(k));
+      ready.splice(place < 0 ? ready.length : place, 0, k);
+    };
+    waiting.forEach((n, k) => {
+      if (n === 0) makeReady(k);
+    });
+    const result: (readonly number[])[] = [];
+    let previous = -1;
+    while (ready.length > 0) {
+      // The one that the code comes to next, if it is ready; else the first one.
+      const after = ready.findIndex((k) => first(k) > previous);
+      const [k = 0] = ready.splice(Math.max(after, 0), 1);
+      const component = components[k] ?? [];
+      result.push(component);
+      previous = component.at(-1) ?? previous;
+      for (const t of targets[k] ?? []) if ((waiting[t] = (waiting[t] ?? 0) - 1) === 0) makeReady(t);
+    }
+    return result;
+  }
 }
 
 /** How often a block is the target of a backward jump within its component, and which are entered from another one. */
@@ -66,100 +210,10 @@ interface Incoming {
   readonly fromOutside: ReadonlySet<number>;
 }
 
-function incoming(
-  nodes: ReadonlySet<number>,
-  componentOf: ReadonlyMap<number, number>,
-  follow: (n: number) => number[],
-): Incoming {
-  const back = new Map<number, number>();
-  const fromOutside = new Set<number>();
-  for (const n of nodes) {
-    for (const s of follow(n)) {
-      if (componentOf.get(s) !== componentOf.get(n)) fromOutside.add(s);
-      else if (s <= n) back.set(s, (back.get(s) ?? 0) + 1);
-    }
-  }
-  return { back, fromOutside };
-}
-
 /** Blocks of a loop that are entered from outside of it, the natural head first. */
-function headsOf(inside: readonly number[], edges: Incoming, entries: ReadonlySet<number>): number[] {
+function headsOf(inside: readonly number[], edges: Incoming, entries: readonly number[]): readonly number[] {
   const { back, fromOutside } = edges;
   const rank = (n: number): number => (back.get(n) ?? 0) * 2 + (fromOutside.has(n) ? 1 : 0);
-  return inside.filter((n) => fromOutside.has(n) || entries.has(n)).sort((a, b) => rank(b) - rank(a) || a - b);
-}
-
-/** Strongly connected components (Tarjan 1972), without recursion. */
-function connected(nodes: ReadonlySet<number>, follow: (n: number) => number[]): number[][] {
-  const index = new Map<number, number>();
-  const low = new Map<number, number>();
-  const stack: number[] = [];
-  const onStack = new Set<number>();
-  const result: number[][] = [];
-  for (const root of nodes) {
-    if (index.has(root)) continue;
-    const work: { n: number; successors: number[]; at: number }[] = [];
-    const enter = (n: number): void => {
-      index.set(n, index.size);
-      low.set(n, index.size - 1);
-      stack.push(n);
-      onStack.add(n);
-      work.push({ n, successors: follow(n), at: 0 });
-    };
-    enter(root);
-    for (let top = work.at(-1); top; top = work.at(-1)) {
-      const next = top.successors[top.at++];
-      if (next !== undefined) {
-        if (!index.has(next)) enter(next);
-        else if (onStack.has(next)) low.set(top.n, Math.min(low.get(top.n) ?? 0, index.get(next) ?? 0));
-        continue;
-      }
-      work.pop();
-      const mine = low.get(top.n) ?? 0;
-      const parent = work.at(-1);
-      if (parent) low.set(parent.n, Math.min(low.get(parent.n) ?? 0, mine));
-      if (mine !== index.get(top.n)) continue;
-      const component: number[] = [];
-      for (let n = stack.pop(); n !== undefined; n = stack.pop()) {
-        onStack.delete(n);
-        component.push(n);
-        if (n === top.n) break;
-      }
-      result.push(component.sort((a, b) => a - b));
-    }
-  }
-  return result;
-}
-
-/** Topological order that keeps to the order of the code where it can. */
-function order(
-  components: readonly number[][],
-  componentOf: ReadonlyMap<number, number>,
-  follow: (n: number) => number[],
-): readonly number[][] {
-  const waiting = components.map(() => 0);
-  const targets = components.map((c, k) => {
-    const to = new Set(c.flatMap((n) => follow(n).map((s) => componentOf.get(s) ?? k)));
-    to.delete(k);
-    for (const t of to) waiting[t] = (waiting[t] ?? 0) + 1;
-    return to;
-  });
-  const ready = components.map((_, k) => k).filter((k) => waiting[k] === 0);
-  const first = (k: number): number => components[k]?.[0] ?? 0;
-  const result: number[][] = [];
-  let previous = -1;
-  while (ready.length > 0) {
-    // The one that the code comes to next, if it is ready; else the first one.
-    ready.sort((a, b) => first(a) - first(b));
-    const after = ready.findIndex((k) => first(k) > previous);
-    const [k = 0] = ready.splice(Math.max(after, 0), 1);
-    const component = components[k] ?? [];
-    result.push(component);
-    previous = component.at(-1) ?? previous;
-    for (const t of targets[k] ?? []) {
-      waiting[t] = (waiting[t] ?? 0) - 1;
-      if (waiting[t] === 0) ready.push(t);
-    }
-  }
-  return result;
+  const heads = inside.filter((n) => fromOutside.has(n) || entries.includes(n));
+  return heads.length === 1 ? heads : heads.sort((a, b) => rank(b) - rank(a) || a - b);
 }
