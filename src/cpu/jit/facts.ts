@@ -41,6 +41,8 @@ export interface FormFacts {
   readonly sync: boolean;
   /** It has a memory operand whose base and index count. */
   readonly addressed: boolean;
+  /** It reads or writes through the stack pointer, a memory operand apart. */
+  readonly stack: boolean;
   /** Arms of an `if` write registers, flags or memory. */
   readonly variables: boolean;
   readonly general: Readonly<RegisterUse>;
@@ -82,6 +84,7 @@ class FactsBuilder extends FormBuilder {
   transfers: FormFacts['transfer'] = 'none';
   syncs = false;
   addressed = false;
+  stack = false;
   variables = false;
   pushedNextIp = false;
   readonly general = noUse();
@@ -236,12 +239,14 @@ class FactsBuilder extends FormBuilder {
   protected relativeOffset(): Value {
     return this.value('i64');
   }
-  protected hostToRead(): Value {
+  protected hostToRead(_linear: Value, _size: number, stack: boolean): Value {
     this.mayLeave = true;
+    this.stack ||= stack;
     return this.value('i32');
   }
-  protected hostToWrite(): WriteTarget {
+  protected hostToWrite(_linear: Value, _size: number, stack: boolean): WriteTarget {
     this.mayLeave = true;
+    this.stack ||= stack;
     this.writes();
     return { host: this.value('i32'), commit: () => undefined };
   }
@@ -341,6 +346,7 @@ export class FormFactsCache {
       transfer: b.transfers,
       sync: b.syncs,
       addressed: b.addressed,
+      stack: b.stack,
       variables: b.variables,
       general: b.general,
       vectors: b.vectors,

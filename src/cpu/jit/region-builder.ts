@@ -26,6 +26,8 @@ import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
 import type { RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
+import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from './known-pages.ts';
+import type { PageLocals } from './known-pages.ts';
 import type { Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 
@@ -96,6 +98,7 @@ export class RegionBuilder extends FormBuilder {
   /** Registers that this instruction has read and written so far. */
   private registersRead: RegisterSet = 0;
   private registersWritten: RegisterSet = 0;
+  private readonly pages: KnownPages;
   private unitsChecked = false;
   private openArms = 0;
   flags: Flags = 'memory';
@@ -107,6 +110,7 @@ export class RegionBuilder extends FormBuilder {
     this.calls = calls;
     this.nodes = new Expressions(frame.f);
     this.code = frame.f.code;
+    this.pages = new KnownPages(frame.f, frame.long);
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
   }
@@ -114,8 +118,9 @@ export class RegionBuilder extends FormBuilder {
   // Instructions. ---------------------------------------------------------------------------------------------------
 
   /** Before the first instruction of a block, whose flags are where `flags` says. */
-  startBlock(flags: Flags): void {
+  startBlock(flags: Flags, instructions: readonly Instruction[]): void {
     this.flags = flags;
+    this.pages.startBlock(instructions);
     this.unitsChecked = false;
     this.forgetWatched();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
@@ -130,6 +135,7 @@ export class RegionBuilder extends FormBuilder {
     this.live = live;
     this.remaining = remaining;
     this.outcome = undefined;
+    this.pages.startInstruction(instruction);
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
@@ -320,8 +326,9 @@ export class RegionBuilder extends FormBuilder {
     });
   }
 
-  /** Registers have got new values that no node knows. */
+  /** Other code ran: registers have got new values that no node knows, and mappings may have changed. */
   private forgetRegisters(): void {
+    this.pages.forget();
     this.forgetWatched();
     this.current.fill(undefined);
   }
@@ -688,33 +695,64 @@ export class RegionBuilder extends FormBuilder {
 
   // Memory. ---------------------------------------------------------------------------------------------------------
 
-  /** Host address of a linear access: by the TLB, or by the core where it misses. */
-  private host(linear: Value, size: number, write: boolean): Value {
-    const { code, frame } = this;
-    const { long } = frame;
-    const address = this.nodes.local(this.as(long ? 'i64' : 'i32', linear) as Node);
-    const entry = this.nodes.allocate('i32');
+  /** Host address of a linear access; `bases`: what it is relative to, where that is known. */
+  private host(linear: Value, size: number, write: boolean, bases: number | undefined): Value {
+    const address = this.nodes.local(this.as(this.frame.long ? 'i64' : 'i32', linear) as Node);
     const host = this.nodes.allocate('i32');
+    const known = bases === undefined || size > widestAccess ? undefined : this.pages.find(bases, write);
+    if (known) this.hostInPage(address, host, size, write, known);
+    else {
+      const kept = bases === undefined || this.openArms > 0 ? undefined : this.pages.remember(bases, write);
+      this.hostByTlb(address, host, size, write, kept);
+    }
+    return this.nodes.inLocal('i32', host);
+  }
+
+  /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
+  private hostByTlb(address: number, host: number, size: number, write: boolean, kept: PageLocals | undefined): void {
+    const { code, frame } = this;
+    const type = frame.long ? 'i64' : 'i32';
+    const entry = this.nodes.allocate('i32');
     const index = (Arena.tlbEntries - 1) << 4;
     const array = write ? Arena.tlbArrayBytes : 0;
-    const addend = array + TlbEntry.offsets.addend;
+    const constant = (n: number): Code => (frame.long ? code.i64(n) : code.i32(n));
     code.get(frame.tlb).get(address);
-    if (long) {
-      code.i64(8).op('i64.shr_u').op('i32.wrap_i64').i32(index).op('i32.and').op('i32.add').tee(entry);
-      code.memory('i64.load', array + TlbEntry.offsets.tag).get(address);
-      if (size > 1) code.i64(size - 1).op('i64.add');
-      code.i64(-4096).op('i64.and').op('i64.eq').if('i32', true);
-      code.get(address).op('i32.wrap_i64').get(entry).memory('i32.load', addend).op('i32.add').else();
-      code.get(cpu).get(address);
-    } else {
-      code.i32(8).op('i32.shr_u').i32(index).op('i32.and').op('i32.add').tee(entry);
-      // An empty entry has a tag of all ones, which is no page in its low half either.
-      code.memory('i32.load', array + TlbEntry.offsets.tag).get(address);
-      if (size > 1) code.i32(size - 1).op('i32.add');
-      code.i32(-4096).op('i32.and').op('i32.eq').if('i32', true);
-      code.get(address).get(entry).memory('i32.load', addend).op('i32.add').else();
-      code.get(cpu).get(address).op('i64.extend_i32_u');
-    }
+    constant(8).op(`${type}.shr_u`);
+    if (frame.long) code.op('i32.wrap_i64');
+    code.i32(index).op('i32.and').op('i32.add').tee(entry);
+    // An empty entry has a tag of all ones, which is no page in its low half either.
+    code.memory(`${type}.load`, array + TlbEntry.offsets.tag).get(address);
+    if (size > 1) constant(size - 1).op(`${type}.add`);
+    constant(-4096).op(`${type}.and`);
+    if (kept) code.tee(kept.page);
+    code.op(`${type}.eq`).if('i32', true);
+    if (kept) constant(pageReach).set(kept.reach);
+    code.get(address);
+    if (frame.long) code.op('i32.wrap_i64');
+    code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
+    if (kept) code.tee(kept.addend);
+    code.op('i32.add').else();
+    if (kept) constant(0).set(kept.reach);
+    this.callForHost(address, host, size, write);
+    code.end().set(host);
+  }
+
+  /** By a page that was found before in this block, or by the core. */
+  private hostInPage(address: number, host: number, size: number, write: boolean, known: PageLocals): void {
+    const { code, frame } = this;
+    const type = frame.long ? 'i64' : 'i32';
+    code.get(address).get(known.page).op(`${type}.sub`).get(known.reach).op(`${type}.lt_u`).if('i32', true);
+    code.get(address);
+    if (frame.long) code.op('i32.wrap_i64');
+    code.get(known.addend).op('i32.add').else();
+    this.callForHost(address, host, size, write);
+    code.end().set(host);
+  }
+
+  private callForHost(address: number, host: number, size: number, write: boolean): void {
+    const { code, frame } = this;
+    code.get(cpu).get(address);
+    if (!frame.long) code.op('i64.extend_i32_u');
     code
       .i32(size)
       .call(write ? this.calls.compiledWrite : this.calls.compiledRead)
@@ -724,16 +762,19 @@ export class RegionBuilder extends FormBuilder {
     this.nodes.openArm();
     this.bail();
     this.nodes.closeArm();
-    code.end().get(host).end().set(host);
-    return this.nodes.inLocal('i32', host);
+    code.end().get(host);
   }
 
-  protected hostToRead(linear: Value, size: number): Value {
-    return this.host(linear, size, false);
+  private basesOf(stack: boolean): number | undefined {
+    return stack ? stackBases : operandBases(this.instruction);
   }
 
-  protected hostToWrite(linear: Value, size: number): WriteTarget {
-    return { host: this.host(linear, size, true), commit: () => undefined };
+  protected hostToRead(linear: Value, size: number, stack: boolean): Value {
+    return this.host(linear, size, false, this.basesOf(stack));
+  }
+
+  protected hostToWrite(linear: Value, size: number, stack: boolean): WriteTarget {
+    return { host: this.host(linear, size, true, this.basesOf(stack)), commit: () => undefined };
   }
 
   // Flags. ----------------------------------------------------------------------------------------------------------

@@ -222,7 +222,7 @@ export class RegionWriter {
     const { code, frame, builder } = this;
     const { number, instructions } = block;
     this.marks.push({ at: code.bytes.length, block });
-    builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'));
+    builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'), instructions);
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     if (block.targets) {
       this.choice(number, block.targets);
