@@ -75,6 +75,15 @@ export class RegionWriter {
 
   /** Writes the function; gives the label of each entry, by the block's number. */
   write(): ReadonlyMap<number, number> {
+    const steps = this.steps();
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+    }
+  }
+
+  /** The same, block by block. */
+  *steps(): Generator<undefined, ReadonlyMap<number, number>> {
     const { plan, code, frame } = this;
     const shapes = structure({
       successors: plan.blocks.map((b) => [b.taken, b.next].filter((s) => s !== undefined)),
@@ -85,7 +94,7 @@ export class RegionWriter {
     frame.enter();
     code.block();
     frame.leave = code.depth;
-    this.sequence(shapes, plan.entries, false);
+    yield* this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     code.end();
     this.tail = code.bytes.length;
@@ -123,7 +132,7 @@ export class RegionWriter {
   // Structure. ------------------------------------------------------------------------------------------------------
 
   /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to them begin its next round. */
-  private sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): void {
+  private *sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): Generator<undefined, void> {
     const { code } = this;
     const begun = loop ? heads : [];
     const dispatches = heads.length > 1;
@@ -135,11 +144,11 @@ export class RegionWriter {
       if (shape) this.aim(headsBut(shape, begun), code.depth);
     }
     if (dispatches) this.dispatch(shapes, heads, levels);
-    shapes.forEach((shape, k) => {
+    for (const [k, shape] of shapes.entries()) {
       if (dispatches || k > 0) code.end();
       for (const head of headsBut(shape, begun)) this.targets.delete(head);
-      this.shape(shape);
-    });
+      yield* this.shape(shape);
+    }
   }
 
   private aim(heads: readonly number[], level: number): void {
@@ -160,15 +169,16 @@ export class RegionWriter {
     code.get(labelParameter).brTable(table, first);
   }
 
-  private shape(shape: Shape): void {
+  private *shape(shape: Shape): Generator<undefined, void> {
     if (shape.kind === 'block') {
       const block = this.plan.blocks[shape.node];
       if (block) this.block(block);
+      yield;
       return;
     }
     this.code.loop();
     this.aim(shape.heads, this.code.depth);
-    this.sequence(shape.body, shape.heads, true);
+    yield* this.sequence(shape.body, shape.heads, true);
     for (const head of shape.heads) this.targets.delete(head);
     this.code.end();
   }
