@@ -6,7 +6,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { startHeadless, type HeadlessMachine } from '../src/cli/headless.ts';
+import { shared, startHeadless, type HeadlessMachine } from '../src/cli/headless.ts';
 import { memoryMap } from '../src/machine/memory-map.ts';
 import type { MemoryAnswer, MemoryOrder, ProcessMemory } from './memory.ts';
 import { ownMappings, residentBytes } from './process-memory.ts';
@@ -33,8 +33,8 @@ async function measure(ramBytes: number, guests: number): Promise<ProcessMemory>
 }
 
 async function run({ machine, tier }: MemoryOrder): Promise<MemoryAnswer> {
-  const kernel = readFileSync(machine.kernel);
-  const initrd = machine.initrd === undefined ? undefined : readFileSync(machine.initrd);
+  const kernel = shared(readFileSync(machine.kernel));
+  const initrd = machine.initrd === undefined ? undefined : shared(readFileSync(machine.initrd));
   const ramBytes = machine.memoryMiB * 2 ** 20;
   const boot = async (): Promise<HeadlessMachine> => {
     const { commandLine } = machine;

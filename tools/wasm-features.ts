@@ -8,6 +8,7 @@ export const wasmFeatures: readonly string[] = [
   '--enable-mutable-globals',
   '--enable-reference-types',
   '--enable-multivalue',
+  '--enable-tail-call',
   '--enable-bulk-memory-opt',
   '--enable-call-indirect-overlong',
 ];

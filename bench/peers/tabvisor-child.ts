@@ -1,6 +1,6 @@
 /** One Tabvisor machine in a Node process of its own, driven over IPC: see child-session.ts for the messages. */
 import { readFileSync } from 'node:fs';
-import { startHeadless, type HeadlessMachine } from '../../src/cli/headless.ts';
+import { shared, startHeadless, type HeadlessMachine } from '../../src/cli/headless.ts';
 import type { TierName } from '../../src/cpu/jit/compiler.ts';
 import type { Answer, Order } from './child-session.ts';
 
@@ -14,8 +14,8 @@ function answer(message: Answer): void {
 }
 
 async function start({ machine, tier }: Start): Promise<HeadlessMachine> {
-  const kernel = readFileSync(machine.kernel);
-  const initrd = machine.initrd === undefined ? undefined : readFileSync(machine.initrd);
+  const kernel = shared(readFileSync(machine.kernel));
+  const initrd = machine.initrd === undefined ? undefined : shared(readFileSync(machine.initrd));
   answer({ kind: 'powerOn' });
   const running = await startHeadless({
     kernel,

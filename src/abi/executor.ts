@@ -50,9 +50,9 @@ export interface StartOptions {
   /** `core.wasm`. */
   readonly module: WebAssembly.Module;
   readonly definition: GuestDefinition;
-  /** bzImage, multiboot 1 or ELF. */
-  readonly kernel: ArrayBuffer;
-  readonly initrd?: ArrayBuffer;
+  /** bzImage, multiboot 1 or ELF. Read again after each reset of the machine: shared, so that guests can have it in common. */
+  readonly kernel: SharedArrayBuffer;
+  readonly initrd?: SharedArrayBuffer;
   /** False: the memory holds a guest at an exit (its last executor is gone), which goes on where it was. */
   readonly fresh: boolean;
 }

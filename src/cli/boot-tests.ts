@@ -16,7 +16,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { startHeadless, type HeadlessMachine } from './headless.ts';
+import { shared, startHeadless, type HeadlessMachine } from './headless.ts';
 import { guestScript, runCommand, runScript } from './testing/guest-script.ts';
 import { QemuGuest } from './testing/qemu.ts';
 
@@ -45,8 +45,8 @@ function imageFile(id: GuestId, name: string): URL {
 
 function power(id: GuestId, clock: 'real' | 'virtual'): Promise<HeadlessMachine> {
   return startHeadless({
-    kernel: readFileSync(imageFile(id, 'vmlinuz')),
-    initrd: readFileSync(imageFile(id, 'initrd.gz')),
+    kernel: shared(readFileSync(imageFile(id, 'vmlinuz'))),
+    initrd: shared(readFileSync(imageFile(id, 'initrd.gz'))),
     commandLine: 'console=ttyS0 cryptomgr.notests',
     ramBytes,
     clock,

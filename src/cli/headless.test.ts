@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { debugExitPort, printingGuest, sleepingGuest, spinningGuest } from '../executor/testing/tiny-guest.ts';
-import { startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
+import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
 
 const start = (kernel: Uint8Array): Promise<HeadlessMachine> =>
-  startHeadless({ kernel, commandLine: '', ramBytes: 16 * 2 ** 20, noReboot: true, debugExitPort });
+  startHeadless({ kernel: shared(kernel), commandLine: '', ramBytes: 16 * 2 ** 20, noReboot: true, debugExitPort });
 
 describe('headless machine', () => {
   it('gives the output of a guest and its end', async () => {

@@ -29,8 +29,9 @@ const maxYoungGenerationSizeMb = 8;
 const coreFile = new URL('../../build/core/core.wasm', import.meta.url);
 
 export interface HeadlessOptions extends MachineExtras {
-  readonly kernel: Uint8Array;
-  readonly initrd?: Uint8Array | undefined;
+  /** See {@link shared}. */
+  readonly kernel: SharedArrayBuffer;
+  readonly initrd?: SharedArrayBuffer | undefined;
   readonly commandLine: string;
   readonly ramBytes: number;
   /** Default: real. */
@@ -48,6 +49,13 @@ export interface MachineStats extends Statistics {
   readonly memory: { readonly ramBytes: number; readonly totalBytes: number };
   /** Where forms are counted ({@link MachineExtras.countForms}): since this executor took the guest over. */
   readonly forms?: readonly FormCount[];
+}
+
+/** The bytes in shared memory: an executor keeps what it boots, and machines that boot the same can have it in common. */
+export function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(buffer).set(bytes);
+  return buffer;
 }
 
 /** Compiles the core that `npm run build:core` has made. */
@@ -96,8 +104,8 @@ export class HeadlessMachine {
       memory: this.#memory,
       module: this.#module,
       definition: { name: 'headless', ramBytes, commandLine, clock, noReboot },
-      kernel: bufferOf(kernel),
-      ...(initrd === undefined ? {} : { initrd: bufferOf(initrd) }),
+      kernel,
+      ...(initrd === undefined ? {} : { initrd }),
       fresh,
     };
     const result = (await executor.call({ call: 'start', options, extras })) as StartResult;
@@ -223,8 +231,4 @@ class NodeExecutor {
   async terminate(): Promise<void> {
     await this.#worker.terminate();
   }
-}
-
-function bufferOf(bytes: Uint8Array): ArrayBuffer {
-  return bytes.slice().buffer;
 }

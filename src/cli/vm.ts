@@ -8,7 +8,7 @@
  */
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import type { ExecutorResult } from '../executor/executor.ts';
-import { startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
+import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
 import { parseOptions, usage, UsageError, type VmOptions } from './options.ts';
 import { openTerminal } from './terminal.ts';
 
@@ -106,8 +106,8 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const options = parseOptions(args);
   const machine = await startHeadless({
-    kernel: readFile('kernel', options.kernel),
-    initrd: options.initrd === undefined ? undefined : readFile('initrd', options.initrd),
+    kernel: shared(readFile('kernel', options.kernel)),
+    initrd: options.initrd === undefined ? undefined : shared(readFile('initrd', options.initrd)),
     commandLine: options.commandLine,
     ramBytes: options.ramBytes,
     clock: options.icount === undefined ? 'real' : 'virtual',

@@ -8,12 +8,13 @@ import { array, struct } from '../base/struct.ts';
 const tlbEntries = 4096;
 const tlbEntryBytes = 16;
 const tlbArrayBytes = tlbEntries * tlbEntryBytes;
-const jumpEntries = 4096;
+const jumpEntries = 16384;
 const hashBuckets = 16384;
 const fillLogEntries = 8192;
-const entryBuckets = 4096;
+const entryBuckets = 16384;
 const heatCounters = 4096;
 const requestCount = 16;
+const codePageEntries = 4096;
 /** More than there are forms. */
 const countedForms = 8192;
 
@@ -29,7 +30,9 @@ export const JumpEntry = struct('JumpEntry', 2, {
   /** Of an entry its `link` and `label`, so that a call reads one line of the cache; of a record {@link noCode}. */
   slot: 'u32',
   label: 'u32',
-  spare: 'u64',
+  /** Computed jumps of compiled code in the same page that came here, and the record of the last of them. */
+  jumps: 'u32',
+  jumpedFrom: 'u32',
 });
 const jumpEntryBytes = 32;
 /** The place in the table of compiled code whose function returns at once. */
@@ -104,7 +107,8 @@ const jumpCache = 11 * tlbArrayBytes;
 const hash = jumpCache + jumpEntries * jumpEntryBytes;
 const entryHash = hash + hashBuckets * 4;
 const heat = entryHash + entryBuckets * 4;
-const fillLog = heat + heatCounters;
+const codePages = heat + heatCounters;
+const fillLog = codePages + 2 * codePageEntries * 8;
 const header = fillLog + fillLogEntries * 4;
 const headerBytes = 2048;
 const tables = header + headerBytes;
@@ -134,6 +138,12 @@ export const Arena = {
   /** A counter (u8) of samples for each piece of code, by a hash. */
   heat,
   heatCounters,
+  /**
+   * Pages that jump-cache entries lead to, by their low bits: a table for supervisor code, then one for user code. An
+   * entry (u64) has the page << 28, its epoch << 4, and bit 0 where several pages of that epoch share it.
+   */
+  codePages,
+  codePageEntries,
   fillLog,
   fillLogEntries,
   /** Header words, see `ArenaHeader`. */
@@ -177,15 +187,14 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   fetchBuffer: array('u8', 16),
   /** A bit for each 2 MiB range (hashed) that a large page maps. */
   largePages: array('u64', 16),
-  /** A bit for each page (hashed) that jump-cache entries lead to: supervisor code, user code. */
-  codePages: array('u64', 64),
-  userCodePages: array('u64', 64),
   /** A value of `tierCode`: set by the executor after `attach`. */
   tier: 'u32',
   /** 1: `Arena.formCounts` is kept, which makes the interpreter slow; set as `tier` is. */
   countForms: 'u32',
   /** Instructions that the interpreter runs before the next sample of the profile. */
   untilSample: 'u32',
+  /** Jumps (`JumpEntry.jumps`) that make it worth compiling their target together with where they came from. */
+  hotJumps: 'u32',
   /** Exits of compiled code to the interpreter, for the same. */
   exits: 'u32',
   /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */

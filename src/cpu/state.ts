@@ -183,6 +183,14 @@ export const Vcpu = struct('Vcpu', 1, {
   frameBytes: 'u32',
   /** 1 when decoded code or its mapping changed: compiled code returns to the dispatch loop, with all of its callers. */
   unwind: 'u32',
+  /**
+   * Flags as compiled code leaves them to other compiled code (`emit/flag-kind.ts`): a kind and up to three values. 0,
+   * and so wherever anything but compiled code runs: the lazy words above are right.
+   */
+  heldKind: 'u32',
+  heldC: 'u32',
+  heldA: 'u64',
+  heldB: 'u64',
   /** 1 when the instruction that ran last cast an interrupt shadow. */
   shadowFresh: 'u32',
   /** Set to 1 whenever the mode is computed at CPL 3, and so when user code begins to run; the executor clears it. */

@@ -11,6 +11,12 @@ const ramBytes = 16 * 2 ** 20;
 const map = memoryMap(ramBytes);
 const coreModule = new WebAssembly.Module(readFileSync(new URL('../../build/core/core.wasm', import.meta.url)));
 
+function shared(bytes: Uint8Array): SharedArrayBuffer {
+  const buffer = new SharedArrayBuffer(bytes.length);
+  new Uint8Array(buffer).set(bytes);
+  return buffer;
+}
+
 interface Options {
   readonly clock?: 'real' | 'virtual';
   readonly noReboot?: boolean;
@@ -30,7 +36,7 @@ class Machine {
       memory: this.memory,
       module: coreModule,
       definition: { name: 'test', ramBytes, commandLine: '', clock, noReboot },
-      kernel: kernel.slice().buffer,
+      kernel: shared(kernel),
     };
   }
 
@@ -54,7 +60,7 @@ describe('executor', () => {
   it('runs a guest to its debug exit', async () => {
     const machine = new Machine(guest.printingGuest('hello\n', 3));
     const session = await machine.executor();
-    expect(session.runUntil({})).toEqual({ kind: 'ended', state: 'debugExit', exitCode: 7 });
+    expect(await session.runUntil({})).toEqual({ kind: 'ended', state: 'debugExit', exitCode: 7 });
     expect(machine.output).toBe('hello\n');
     expect(machine.control.state).toBe('debugExit');
     expect(machine.control.fields.exitCounts[5]).toBeGreaterThan(0);
@@ -63,7 +69,7 @@ describe('executor', () => {
   it('returns at the instruction that prints what is waited for', async () => {
     const machine = new Machine(guest.printingGuest('one two three', 0));
     const session = await machine.executor();
-    expect(session.runUntil({ until: /o.*w/ })).toEqual({ kind: 'matched' });
+    expect(await session.runUntil({ until: /o.*w/ })).toEqual({ kind: 'matched' });
     expect(machine.output).toBe('one tw');
     // MOV EDX, then MOV AL and OUT for each of six characters.
     expect(machine.control.fields.retired).toBe(13);
@@ -72,11 +78,11 @@ describe('executor', () => {
   it('parks at an exact instruction, and another executor goes on', async () => {
     const machine = new Machine(guest.printingGuest('abcdef', 0));
     const first = await machine.executor();
-    expect(first.runUntil({ parkAtRetired: 5 })).toEqual({ kind: 'parked' });
+    expect(await first.runUntil({ parkAtRetired: 5 })).toEqual({ kind: 'parked' });
     expect(machine.control.fields.retired).toBe(5);
     expect(machine.control.state).toBe('parked');
     const second = await machine.executor(false);
-    expect(second.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 1 });
+    expect(await second.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 1 });
     expect(machine.output).toBe('abcdef');
   });
 
@@ -84,7 +90,7 @@ describe('executor', () => {
     const machine = new Machine(guest.tickingGuest(3, 'halt'));
     const session = await machine.executor();
     const start = performance.now();
-    expect(session.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 11 });
+    expect(await session.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 11 });
     expect(performance.now() - start).toBeGreaterThan(28);
     expect(machine.control.fields.idleNs).toBeGreaterThan(10e6);
   });
@@ -93,7 +99,7 @@ describe('executor', () => {
     const machine = new Machine(guest.tickingGuest(1000, 'halt'), { clock: 'virtual' });
     const session = await machine.executor();
     const start = performance.now();
-    expect(session.runUntil({})).toMatchObject({ state: 'debugExit' });
+    expect(await session.runUntil({})).toMatchObject({ state: 'debugExit' });
     expect(performance.now() - start).toBeLessThan(5000);
     expect(machine.control.fields.uptimeNs).toBeGreaterThan(9.9e9);
   });
@@ -105,7 +111,7 @@ describe('executor', () => {
       const machine = new Machine(image, { clock: 'virtual' });
       let session = await machine.executor();
       for (let at = step; ; at += step) {
-        const result = session.runUntil({ parkAtRetired: at });
+        const result = await session.runUntil({ parkAtRetired: at });
         if (result.kind !== 'parked') break;
         session = await machine.executor(false);
       }
@@ -118,7 +124,7 @@ describe('executor', () => {
 
   it('stops at a triple fault with a register dump', async () => {
     const machine = new Machine(guest.tripleFaultingGuest());
-    const result = (await machine.executor()).runUntil({});
+    const result = await (await machine.executor()).runUntil({});
     expect(result).toMatchObject({ kind: 'ended', state: 'crashed', exitCode: 1 });
     expect(result).toHaveProperty('message', expect.stringMatching(/RIP=0000000000100021/));
   });
@@ -128,26 +134,26 @@ describe('executor', () => {
       const machine = new Machine(kernel, { noReboot: false });
       const session = await machine.executor();
       machine.control.request(requestBit.mail);
-      expect(session.runUntil({})).toEqual({ kind: 'mail' });
-      expect(session.runUntil({ parkAtRetired: 20 })).toEqual({ kind: 'parked' });
+      expect(await session.runUntil({})).toEqual({ kind: 'mail' });
+      expect(await session.runUntil({ parkAtRetired: 20 })).toEqual({ kind: 'parked' });
       expect(machine.control.fields.resets).toBeGreaterThan(3);
     }
   });
 
   it('stops at a reset under no-reboot', async () => {
     const machine = new Machine(guest.resettingGuest());
-    expect((await machine.executor()).runUntil({})).toMatchObject({ state: 'resetStopped', exitCode: 0 });
+    expect(await (await machine.executor()).runUntil({})).toMatchObject({ state: 'resetStopped', exitCode: 0 });
   });
 
   it('obeys what was asked before it ran, and acknowledges it', async () => {
     const machine = new Machine(guest.spinningGuest());
     const session = await machine.executor();
     const serial = machine.control.request(requestBit.park);
-    expect(session.runUntil({})).toEqual({ kind: 'parked' });
+    expect(await session.runUntil({})).toEqual({ kind: 'parked' });
     expect(machine.control.acknowledged(serial)).toBe(true);
     machine.control.release(requestBit.park);
     machine.control.request(requestBit.stop);
-    expect(session.runUntil({})).toMatchObject({ state: 'stopped' });
+    expect(await session.runUntil({})).toMatchObject({ state: 'stopped' });
   });
 
   it('tells what is wrong with a kernel', async () => {

@@ -71,7 +71,16 @@ export interface RunLimits {
 export type ExecutorResult = RunResult | { readonly kind: 'matched' };
 
 const goOn = Symbol('goOn');
-type Outcome = ExecutorResult | typeof goOn;
+
+/** Nothing is to be done until the doorbell differs from `doorbell`, at most for `timeoutMs`. */
+interface Sleep {
+  readonly kind: 'sleep';
+  readonly while: 'halted' | 'paused';
+  readonly doorbell: number;
+  readonly timeoutMs: number;
+}
+
+type Outcome = ExecutorResult | Sleep | typeof goOn;
 
 export class Executor {
   readonly #pc: Pc;
@@ -152,8 +161,11 @@ export class Executor {
     return regionsAt(this.#compiler, this.#core.memory.buffer, address);
   }
 
-  /** Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks. */
-  run(limits: RunLimits = {}): ExecutorResult {
+  /**
+   * Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks the thread, but for the sleep
+   * of a guest that is quiet or paused: the engine's own tasks run then, which collect garbage and give memory back.
+   */
+  async run(limits: RunLimits = {}): Promise<ExecutorResult> {
     this.#limits = limits;
     this.#matched = false;
     // Host time that passed while nobody ran the guest is not guest time.
@@ -161,9 +173,19 @@ export class Executor {
     for (;;) {
       const outcome = this.#round();
       if (outcome === goOn) continue;
-      this.#publish();
-      return outcome;
+      if (outcome.kind !== 'sleep') {
+        this.#publish();
+        return outcome;
+      }
+      await this.#sleep(outcome);
     }
+  }
+
+  async #sleep(sleep: Sleep): Promise<void> {
+    const start = this.#nowNs();
+    await this.#control.changed('doorbell', sleep.doorbell, sleep.timeoutMs);
+    if (sleep.while === 'paused') this.#pc.clock.resume();
+    else this.#control.fields.idleNs += this.#nowNs() - start;
   }
 
   #round(): Outcome {
@@ -202,8 +224,7 @@ export class Executor {
       const until = clock.instructionsUntil(deadline);
       length = Math.min(length, clock.isVirtual ? until : Math.max(until, minRealSlice));
     }
-    // Under the real clock a slice ends soon enough for what is due later than that.
-    this.#plannedUntilNs = clock.isVirtual ? deadline : Math.min(deadline, clock.nowNs() + sliceNs);
+    this.#plannedUntilNs = clock.isVirtual ? deadline : this.#realPlan(deadline);
     this.#requestsSeen = this.#control.load('requestSerial');
     const before = this.retired;
     const start = this.#nowNs();
@@ -219,6 +240,14 @@ export class Executor {
     if (end - this.#publishedAtNs > publishNs) this.#publish();
     this.#control.count(reason, 0);
     return reason;
+  }
+
+  /** Guest time before which a timer that is set within the slice ends it, under the real clock. */
+  #realPlan(deadline: number): number {
+    // The timers of a quiet guest may be late by more than a slice lasts.
+    if (this.#idleSleep.quiet) return -Infinity;
+    // A slice ends soon enough for what is due later than that.
+    return Math.min(deadline, this.#pc.clock.nowNs() + sliceNs);
   }
 
   /**
@@ -253,8 +282,7 @@ export class Executor {
     if (this.#control.fields.powerRequest !== powerRequest.none) return this.#actOnPower();
     if (reason === exitReason.shutdown) return this.#shutdown();
     if (this.#matched) return { kind: 'matched' };
-    if (reason === exitReason.halt) this.#idle(doorbell);
-    return goOn;
+    return reason === exitReason.halt ? this.#idle(doorbell) : goOn;
   }
 
   // Ends.
@@ -307,34 +335,29 @@ export class Executor {
 
   // Requests of the coordinator.
 
-  /** Acts on what is asked for; pauses here. */
+  /** Acts on what is asked for. */
   #serve(doorbell: number): Outcome {
-    let seen = doorbell;
-    for (;;) {
-      const serial = this.#control.load('requestSerial');
-      const request = this.#control.load('request');
-      if ((request & requestBit.stop) !== 0) return this.#end('stopped', 0);
-      this.#servePulses(request);
-      if ((request & requestBit.park) !== 0) {
-        const result = this.#park();
-        this.#control.acknowledge(requestBit.park, serial);
-        return result;
-      }
-      if (this.#control.take(requestBit.mail) !== 0) {
-        this.#control.acknowledge(0, serial);
-        return { kind: 'mail' };
-      }
-      if ((request & requestBit.pause) === 0) {
-        if (serial !== this.#control.load('acknowledgeSerial')) this.#control.acknowledge(0, serial);
-        return goOn;
-      }
+    const serial = this.#control.load('requestSerial');
+    const request = this.#control.load('request');
+    if ((request & requestBit.stop) !== 0) return this.#end('stopped', 0);
+    this.#servePulses(request);
+    if ((request & requestBit.park) !== 0) {
+      const result = this.#park();
+      this.#control.acknowledge(requestBit.park, serial);
+      return result;
+    }
+    if (this.#control.take(requestBit.mail) !== 0) {
+      this.#control.acknowledge(0, serial);
+      return { kind: 'mail' };
+    }
+    if ((request & requestBit.pause) !== 0) {
       this.#publish();
       this.#control.setState('paused');
       this.#control.acknowledge(requestBit.pause, serial);
-      this.#control.wait(seen, Infinity);
-      seen = this.#control.doorbellValue();
-      this.#pc.clock.resume();
+      return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity };
     }
+    if (serial !== this.#control.load('acknowledgeSerial')) this.#control.acknowledge(0, serial);
+    return goOn;
   }
 
   #servePulses(request: number): void {
@@ -348,24 +371,29 @@ export class Executor {
   // Waiting.
 
   /** The vCPU halts: until something is due, or somebody rings. */
-  #idle(doorbell: number): void {
+  #idle(doorbell: number): Sleep | typeof goOn {
     const { clock } = this.#pc;
     const deadline = this.#pc.nextDeadlineNs();
     if (clock.isVirtual && deadline !== Infinity) {
       clock.skipTo(deadline);
-      return;
+      return goOn;
     }
     const now = clock.synchronizedNs();
     const timeoutMs = (this.#idleSleep.until(deadline, now, this.#activity(doorbell)) - now) / 1e6;
-    if (timeoutMs <= 0) return;
+    if (timeoutMs <= 0) return goOn;
     this.#control.setState('halted');
-    if (this.#idleSleep.quiet) this.#tidy();
-    const start = this.#nowNs();
+    const { quiet } = this.#idleSleep;
     // A kernel that ticks while it idles need not publish at each tick.
-    const interval = this.#idleSleep.quiet ? quietPublishNs : publishNs;
+    const interval = quiet ? quietPublishNs : publishNs;
+    const start = this.#nowNs();
     if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
+    if (quiet) {
+      this.#tidy();
+      return { kind: 'sleep', while: 'halted', doorbell, timeoutMs };
+    }
     this.#control.wait(doorbell, timeoutMs);
     this.#control.fields.idleNs += this.#nowNs() - start;
+    return goOn;
   }
 
   /** Compiling leaves garbage; a thread that then sleeps in `Atomics.wait` has no idle time in which V8 would collect it. */

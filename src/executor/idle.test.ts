@@ -38,16 +38,29 @@ describe('sleep of a halted vCPU', () => {
     expect(guest.sleep.quiet).toBe(false);
   });
 
-  it('then lasts at least 1/512 of the quiet time, and 100 ms at most', () => {
+  it('then lasts at least 1/128 of the quiet time, and 100 ms at most', () => {
     const guest = new Ticking();
     guest.idle(1.01);
     expect(guest.sleep.quiet).toBe(true);
-    expect(guest.halt(1)).toBeCloseTo(1014 / 512, 1);
+    expect(guest.halt(1)).toBeCloseTo(1014 / 128, 0);
     guest.idle(9);
-    expect(guest.halt()).toBeGreaterThan(10_000 / 512);
-    expect(guest.halt()).toBeLessThan(10_200 / 512);
+    expect(guest.halt()).toBeGreaterThan(10_000 / 128);
+    expect(guest.halt()).toBeLessThan(10_200 / 128);
     guest.idle(60);
     expect(guest.halt()).toBe(100);
+  });
+
+  it('ends at each whole second of the quiet time, for programs that sleep so long', () => {
+    const guest = new Ticking();
+    guest.halt(0, { userRan: true });
+    guest.idle(5);
+    const wakes = new Set<number>();
+    while (guest.nowNs < 20 * second) {
+      guest.halt(0.5);
+      wakes.add(Math.round(guest.nowNs / ms));
+    }
+    for (let n = 7; n < 20; n++) expect(wakes.has(n * 1000 + 1), `${n} s`).toBe(true);
+    expect(wakes.size).toBeLessThan(15 * 14);
   });
 
   it('is exact for a timer that is further away', () => {

@@ -1,15 +1,18 @@
 /**
  * How long a halted vCPU sleeps under the real clock (docs/adr/0011).
  *
- * Each wake-up of an executor costs the host 200 to 600 µs, most of it cold caches, and a kernel that is built without
+ * Each wake-up of an executor costs the host 300 to 900 µs, most of it cold caches, and a kernel that is built without
  * tickless idle asks for 250 of them a second though nothing happens. So the timers of a *quiet* guest are served
- * together: it sleeps for at least 1/512 of the time for which it has been quiet, up to 100 ms, and what falls due
+ * together: it sleeps for at least 1/128 of the time for which it has been quiet, up to 100 ms, and what falls due
  * within is late by less than that. Guest time stays the host's: the kernel sees how much has passed, and catches up.
+ *
+ * Programs mostly sleep for whole seconds, and the guest becomes quiet when the last of them goes to sleep: it is awake
+ * at each whole second of its quiet time, and serves such a program to the millisecond.
  *
  * Quiet means that for a second no user code ran, nobody rang the doorbell (a request, console input: all that
  * interrupts a guest and is no timer of its own), and no stretch between two halts was longer than housekeeping. So a
  * program that sleeps for less than a second is served to the point, and one that sleeps longer oversleeps by less than
- * 0.2 %. The doorbell ends any sleep at once.
+ * 0.8 %. The doorbell ends any sleep at once.
  */
 
 /** What a vCPU did up to a halt. */
@@ -24,8 +27,11 @@ export interface Activity {
 
 const quietAfterNs = 1e9;
 /** How late a timer of a quiet guest may be: a share of the time for which it has been quiet, up to a limit. */
-const latenessShare = 1 / 512;
+const latenessShare = 1 / 128;
 const longestLatenessNs = 100e6;
+const secondNs = 1e9;
+/** The last program goes to sleep a moment before the vCPU halts, or the kernel's timer is a moment late. */
+const secondSlackNs = 1e6;
 /** Instructions between two halts that are more than housekeeping: a tick of an idle Linux has some 4,000. */
 const busyInstructions = 200_000;
 
@@ -53,6 +59,8 @@ export class IdleSleep {
     const quietNs = nowNs - this.#activeNs;
     this.#quiet = quietNs >= quietAfterNs;
     if (!this.#quiet) return deadlineNs;
-    return Math.max(deadlineNs, nowNs + Math.min(quietNs * latenessShare, longestLatenessNs));
+    const second = Math.floor((quietNs - secondSlackNs) / secondNs) + 1;
+    const toSecondNs = second * secondNs + secondSlackNs - quietNs;
+    return Math.max(deadlineNs, nowNs + Math.min(quietNs * latenessShare, longestLatenessNs, toSecondNs));
   }
 }

@@ -137,10 +137,10 @@ export class Session implements ExecutorApi {
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 
-  run(): Promise<RunResult> {
-    const result = this.runUntil({});
+  async run(): Promise<RunResult> {
+    const result = await this.runUntil({});
     if (result.kind === 'matched') throw new Error('no text was waited for');
-    return Promise.resolve(result);
+    return result;
   }
 
   region(address: bigint): Promise<RegionResult> {
@@ -148,8 +148,8 @@ export class Session implements ExecutorApi {
     return Promise.resolve(this.#executor.region(address));
   }
 
-  /** Blocks until the guest ends, is asked to leave, or meets a limit. */
-  runUntil(limits: SessionLimits): ExecutorResult {
+  /** Runs until the guest ends, is asked to leave, or meets a limit; see {@link Executor.run}. */
+  runUntil(limits: SessionLimits): Promise<ExecutorResult> {
     if (this.#executor === undefined || this.#memory === undefined || this.#map === undefined) {
       throw new Error('start must have succeeded before run');
     }

@@ -1,5 +1,5 @@
 /** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
-import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
+import { releaseProxy, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
 import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../abi/executor.ts';
 import type { ExecutorHandle, Host } from './host.ts';
@@ -56,10 +56,7 @@ function createExecutor(name: string): ExecutorHandle {
     Promise.race([call, died.then((message) => Promise.reject(new Error(message)))]);
   return {
     api: {
-      start: (start: StartOptions) => {
-        const buffers = start.initrd === undefined ? [start.kernel] : [start.kernel, start.initrd];
-        return orDeath<StartResult>(remote.start(transfer(start, buffers)));
-      },
+      start: (start: StartOptions) => orDeath<StartResult>(remote.start(start)),
       run: () => orDeath<RunResult>(remote.run()),
       region: (address) => orDeath<RegionResult>(remote.region(address)),
     },

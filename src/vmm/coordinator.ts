@@ -25,6 +25,7 @@ import { messageOf, VmmError } from './errors.ts';
 import { Guest, type GuestStats, type GuestStatus } from './guest.ts';
 import type { Host } from './host.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
+import { SharedImages } from './shared-images.ts';
 
 export interface GuestSummary {
   readonly id: string;
@@ -49,6 +50,7 @@ export interface CoordinatorOptions {
 export class Coordinator {
   readonly #host: Host;
   readonly #pool: MemoryPool;
+  readonly #images = new SharedImages();
   readonly #guests = new Map<string, Guest>();
   readonly #listeners = new Set<(event: VmmEvent) => void>();
   #catalogue: Promise<readonly CatalogueEntry[]> | undefined;
@@ -250,6 +252,7 @@ export class Coordinator {
     const guest = new Guest(id, source, {
       host: this.#host,
       pool: this.#pool,
+      images: this.#images,
       core: () => this.#loadCore(),
       changed: () => this.#emit({ kind: 'status', id }),
     });

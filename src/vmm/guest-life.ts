@@ -26,8 +26,8 @@ export interface LifeOptions {
   readonly executor: ExecutorHandle;
   readonly module: WebAssembly.Module;
   readonly definition: GuestDefinition;
-  readonly kernel: ArrayBuffer;
-  readonly initrd: ArrayBuffer | undefined;
+  readonly kernel: SharedArrayBuffer;
+  readonly initrd: SharedArrayBuffer | undefined;
   readonly console: GuestConsole;
 }
 

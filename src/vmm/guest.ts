@@ -10,6 +10,7 @@ import type { Host } from './host.ts';
 import { fetchImage } from './images.ts';
 import { initrdProblem } from './initrd.ts';
 import type { MemoryPool } from './memory-pool.ts';
+import type { SharedImages } from './shared-images.ts';
 
 /** Why a guest is no longer running, though nothing went wrong. */
 export type StopCause =
@@ -69,6 +70,7 @@ export class Guest {
   readonly console = new GuestConsole();
   readonly #host: Host;
   readonly #pool: MemoryPool;
+  readonly #images: SharedImages;
   readonly #core: () => Promise<WebAssembly.Module>;
   readonly #changed: () => void;
   #status: GuestStatus = { state: 'defined' };
@@ -82,12 +84,19 @@ export class Guest {
   constructor(
     id: string,
     source: GuestSource,
-    around: { host: Host; pool: MemoryPool; core: () => Promise<WebAssembly.Module>; changed: () => void },
+    around: {
+      host: Host;
+      pool: MemoryPool;
+      images: SharedImages;
+      core: () => Promise<WebAssembly.Module>;
+      changed: () => void;
+    },
   ) {
     this.id = id;
     this.source = source;
     this.#host = around.host;
     this.#pool = around.pool;
+    this.#images = around.images;
     this.#core = around.core;
     this.#changed = around.changed;
   }
@@ -166,7 +175,9 @@ export class Guest {
     );
   }
 
-  async #fetchAll(killed: AbortSignal): Promise<[WebAssembly.Module, ArrayBuffer, ArrayBuffer | undefined]> {
+  async #fetchAll(
+    killed: AbortSignal,
+  ): Promise<[WebAssembly.Module, SharedArrayBuffer, SharedArrayBuffer | undefined]> {
     // Whatever fails first ends the rest: nothing goes on loading, or tells of its progress, for a guest that failed.
     const fetching = new AbortController();
     const { signal } = fetching;
@@ -179,6 +190,7 @@ export class Guest {
         expectedBytes,
         signal,
         fetcher: this.#host.fetch,
+        images: this.#images,
         progress: (received, total) => {
           if (signal.aborted) return;
           progress.set(what, { received, total });

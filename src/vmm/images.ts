@@ -1,5 +1,6 @@
 /** Fetches what a guest boots, with progress, and tells apart everything that can go wrong on the way. */
 import { messageOf, sizeText, VmmError } from './errors.ts';
+import type { SharedImages } from './shared-images.ts';
 
 export interface FetchImageOptions {
   /** `kernel` or `initrd`: the word of the messages. */
@@ -8,13 +9,14 @@ export interface FetchImageOptions {
   /** Size that the catalogue promises. */
   readonly expectedBytes?: number | undefined;
   readonly fetcher: typeof fetch;
+  readonly images: SharedImages;
   readonly signal: AbortSignal;
   /** `totalBytes` is undefined where the server does not say. */
   readonly progress: (receivedBytes: number, totalBytes: number | undefined) => void;
 }
 
 /** @throws VmmError `fetchFailed`, with what to do. */
-export async function fetchImage(options: FetchImageOptions): Promise<ArrayBuffer> {
+export async function fetchImage(options: FetchImageOptions): Promise<SharedArrayBuffer> {
   const { what, url, fetcher, signal } = options;
   const failed = (why: string) => new VmmError('fetchFailed', `The ${what} ${url} ${why}`);
   let response: Response;
@@ -28,7 +30,7 @@ export async function fetchImage(options: FetchImageOptions): Promise<ArrayBuffe
   }
   if (response.status === 404) throw failed('does not exist (HTTP 404). Check the address.');
   if (!response.ok) throw failed(`could not be fetched: the server answered HTTP ${response.status}.`);
-  let bytes: ArrayBuffer;
+  let bytes: SharedArrayBuffer;
   try {
     bytes = await readBody(response, options);
   } catch (error) {
@@ -47,12 +49,12 @@ export async function fetchImage(options: FetchImageOptions): Promise<ArrayBuffe
   return bytes;
 }
 
-async function readBody(response: Response, options: FetchImageOptions): Promise<ArrayBuffer> {
+async function readBody(response: Response, options: FetchImageOptions): Promise<SharedArrayBuffer> {
   // A compressed answer is longer than its Content-Length says.
   const encoded = response.headers.get('Content-Encoding') !== null;
   const length = encoded ? undefined : Number(response.headers.get('Content-Length') ?? NaN);
   const total = length === undefined || Number.isNaN(length) ? options.expectedBytes : length;
-  if (response.body === null) return response.arrayBuffer();
+  if (response.body === null) return options.images.share([]);
   const reader = response.body.getReader();
   const chunks: Uint8Array[] = [];
   let received = 0;
@@ -66,11 +68,5 @@ async function readBody(response: Response, options: FetchImageOptions): Promise
   if (length !== undefined && received < length) {
     throw new Error(`${sizeText(received)} of ${sizeText(length)} arrived`);
   }
-  const all = new Uint8Array(received);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.byteLength;
-  }
-  return all.buffer;
+  return options.images.share(chunks);
 }

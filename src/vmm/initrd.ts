@@ -6,7 +6,7 @@
 import { messageOf } from './errors.ts';
 
 /** The problem as the end of a sentence that starts with "The initrd …", or undefined if none was seen. */
-export async function initrdProblem(bytes: ArrayBuffer): Promise<string | undefined> {
+export async function initrdProblem(bytes: ArrayBufferLike): Promise<string | undefined> {
   const head = new Uint8Array(bytes, 0, Math.min(6, bytes.byteLength));
   if (head[0] === 0x1f && head[1] === 0x8b) return gzipProblem(bytes);
   if (/^07070[12]$/.test(String.fromCharCode(...head))) return cpioProblem(new Uint8Array(bytes));
@@ -16,9 +16,9 @@ export async function initrdProblem(bytes: ArrayBuffer): Promise<string | undefi
 /** What decompressors say of bytes after the end, which the kernel permits (padding, further archives). */
 const afterTheEnd = /junk|trailing|after (the )?end/i;
 
-async function gzipProblem(bytes: ArrayBuffer): Promise<string | undefined> {
+async function gzipProblem(bytes: ArrayBufferLike): Promise<string | undefined> {
   try {
-    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
+    const stream = new Blob([new Uint8Array(bytes).slice()]).stream().pipeThrough(new DecompressionStream('gzip'));
     await stream.pipeTo(new WritableStream());
     return undefined;
   } catch (error) {

@@ -266,6 +266,17 @@ export class Code {
     return this;
   }
 
+  /** The callee's results are the function's; its frame takes this one's place. */
+  returnCall(callee: FunctionReference): this {
+    this.bytes.u8(0x12).unsigned(callee.index);
+    return this;
+  }
+
+  returnCallIndirect(like: { readonly type: number }, table = 0): this {
+    this.bytes.u8(0x13).unsigned(like.type).unsigned(table);
+    return this;
+  }
+
   /** Calls through a table by the index on the stack; `like` names the type. */
   callIndirect(like: { readonly type: number }, table = 0): this {
     this.bytes.u8(0x11).unsigned(like.type).unsigned(table);

@@ -239,6 +239,7 @@ function found(cpu: usize, rip: u64, linear: u64, modeKey: u32, record: usize, o
   if (!(modeKey & MODE_CODE_FLAT)) return;
   const index = <usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1));
   const jump = arena(cpu) + Arena.jumpCache + index * Arena.jumpEntryBytes;
+  if (load<u64>(jump, JumpEntry.rip) != rip) store<u64>(jump, 0, JumpEntry.jumps);
   store<u64>(jump, rip, JumpEntry.rip);
   store<u32>(jump, load<u32>(cpu, Vcpu.codeKey), JumpEntry.key);
   setJumpTarget(jump, record);

@@ -148,8 +148,10 @@ function redirect(cpu: usize, region: usize, publish: bool): void {
     }
     block = <usize>load<u32>(block + (first ? Block.nextInPage : Block.nextInSecondPage));
   }
+  const granules = load<u64>(region, Region.granules);
   let jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
   for (let left: usize = Arena.jumpEntries; left != 0; left--, jump += JumpEntry.SIZE) {
+    if (!((granules >> ((load<u64>(jump, JumpEntry.rip) >> 6) & 63)) & 1)) continue;
     const to = redirected(region, end, <usize>load<u32>(jump, JumpEntry.record), publish);
     if (to != 0) setJumpTarget(jump, to);
   }
@@ -272,6 +274,21 @@ export function sample(cpu: usize, record: usize): u32 {
   return 1;
 }
 
+/**
+ * Compiled code leaves by the computed jump of `record` (0: it has been noted) to `rip`: one that often leads to its own
+ * page is worth a region with all of its targets.
+ */
+export function noteJump(cpu: usize, record: usize, rip: u64): void {
+  if (record == 0 || (rip & ~0xfff) != load<u64>(cpu, Vcpu.ripBase)) return;
+  const index = <usize>((rip ^ (rip >> 12)) & (Arena.jumpEntries - 1));
+  const jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache + index * Arena.jumpEntryBytes;
+  if (load<u64>(jump, JumpEntry.rip) != rip) return;
+  const jumps = load<u32>(jump, JumpEntry.jumps) + 1;
+  store<u32>(jump, jumps, JumpEntry.jumps);
+  store<u32>(jump, <u32>record, JumpEntry.jumpedFrom);
+  if (jumps == load<u32>(arenaHeader(cpu), ArenaHeader.hotJumps)) request(cpu, record);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // Slow paths of compiled code. 0: the interpreter has to do the whole instruction.
 
@@ -321,9 +338,14 @@ export function compiledWrite(cpu: usize, address: u64, size: u32): usize {
 // ---------------------------------------------------------------------------------------------------------------------
 // Flags.
 
-/** The lazy words from flags that compiled code held by a kind (`emit/flag-kind.ts`) and up to three values. */
-export function storeFlags(cpu: usize, kind: u32, a: u64, b: u64, c: u32): void {
+/** The lazy words from the flags that compiled code holds in the vCPU (`emit/flag-kind.ts`). */
+export function settleFlags(cpu: usize): void {
+  const kind = load<u32>(cpu, Vcpu.heldKind);
   if (kind == FlagKind.none) return;
+  store<u32>(cpu, FlagKind.none, Vcpu.heldKind);
+  const a = load<u64>(cpu, Vcpu.heldA);
+  const b = load<u64>(cpu, Vcpu.heldB);
+  const c = load<u32>(cpu, Vcpu.heldC);
   const shift = <u64>(64 - (8 << (kind & 3)));
   const rule = kind & ~3;
   let x = a << shift;

@@ -6,7 +6,7 @@
  * trace; `deliverEvents` turns it into a transfer. Delivery itself may fault; the classes of the two exceptions then
  * decide (SDM vol. 3 table 6-5): the second one instead, a double fault, or shutdown.
  */
-import { Status, Vcpu } from '../../../build/core/layout';
+import { ExitReason, Status, Vcpu } from '../../../build/core/layout';
 import { deliver } from './delivery';
 import { getFlags } from './flags';
 import { interruptAcknowledge, log, LOG_TRIPLE_FAULT } from './machine';
@@ -254,6 +254,28 @@ export function watchedPage(cpu: usize, linear: u64): bool {
     if ((load<u64>(cpu + ((<usize>n) << 3), Vcpu.dr) ^ linear) < 0x1000) return true;
   }
   return false;
+}
+
+/** Nothing is due at this instruction boundary: no event, interrupt shadow, single step or end of the slice. */
+export function undisturbed(cpu: usize): bool {
+  const due =
+    load<u32>(cpu, Vcpu.exceptionPending) |
+    load<u32>(cpu, Vcpu.trouble) |
+    load<u32>(cpu, Vcpu.pendingDebug) |
+    load<u32>(cpu, Vcpu.nmiRequest) |
+    load<u32>(cpu, Vcpu.shadow) |
+    load<u32>(cpu, Vcpu.halted) |
+    load<u32>(cpu, Vcpu.shutdown);
+  if (due || load<u32>(cpu, Vcpu.exitReason) > <u32>ExitReason.halt) return false;
+  if (load<u32>(cpu, Vcpu.interruptRequest) && load<u32>(cpu, Vcpu.eflags) & IF) return false;
+  return !stepping(cpu);
+}
+
+/**
+ * How an instruction ends that may have changed the mode, the mapping of code or what is due; `codeKey` as it was before.
+ */
+export function settled(cpu: usize, codeKey: u32): i32 {
+  return load<u32>(cpu, Vcpu.codeKey) == codeKey && undisturbed(cpu) ? Status.ok : Status.sync;
 }
 
 /** TF, RF or an enabled breakpoint: the run loop goes one instruction at a time. */

@@ -5,6 +5,11 @@
 @external('handlers', 'dispatch')
 export declare function dispatch(cpu: usize, record: usize, budget: u32): u32;
 
+/** The record or entry at Vcpu.rip by the jump cache, with ripBase set; or 0. */
+// @ts-ignore: decorator
+@external('handlers', 'probe')
+export declare function probe(cpu: usize): usize;
+
 /** Copies the decode tables to an address. */
 // @ts-ignore: decorator
 @external('handlers', 'initTables')

@@ -6,12 +6,13 @@ export {
   addEntry,
   addRegion,
   compiledRead,
+  noteJump,
   compiledWrite,
   publish,
   removeRegion,
   request,
   sample,
-  storeFlags,
+  settleFlags,
 } from './compiled';
 export { decode } from './decode';
 export { div128Overflow, div128QuotientS, div128QuotientU } from './divide';
@@ -51,8 +52,16 @@ export {
 export { updateMode } from './mode';
 export { rdmsr, wrmsr } from './msr';
 export { operandOffset, probeWrite, segmentBase, undefinedInstruction, wrapIp, wrapOffset } from './operands';
-export { attach, beginOne, endOne, run, stepOnce } from './run';
-export { loadAccessRights, loadLdt, loadSegment, loadSegmentChecked, loadTask, segmentLinear } from './segments';
+export { attach, beginOne, endOne, resume, run, stepOnce } from './run';
+export {
+  loadAccessRights,
+  loadLdt,
+  loadSegment,
+  loadSegmentChecked,
+  loadTask,
+  popSegment,
+  segmentLinear,
+} from './segments';
 export {
   crc32,
   sseApproximate,

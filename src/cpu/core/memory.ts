@@ -321,8 +321,8 @@ function bumpEpoch(cpu: usize, user: bool): void {
     epoch = 1;
   }
   store<u32>(cpu + place, epoch);
-  store<u32>(cpu, 1, Vcpu.unwind);
-  memory.fill(arenaHeader(cpu) + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), 0, 512);
+  // Code of the other privilege is not running, nor is any of its callers.
+  if (user == ((load<u32>(cpu, Vcpu.modeKey) & MODE_USER) != 0)) store<u32>(cpu, 1, Vcpu.unwind);
   updateCodeKey(cpu);
 }
 
@@ -342,16 +342,39 @@ export function bumpCodeEpoch(cpu: usize): void {
 
 // @ts-ignore: decorator
 @inline
-function codePageBit(header: usize, linear: u64): usize {
-  return header + (((<usize>(linear >> 12)) >> 3) & 0x1f8);
+function codePagePlace(cpu: usize, user: bool, linear: u64): usize {
+  const index = ((<usize>(linear >> 12)) & (Arena.codePageEntries - 1)) + (user ? Arena.codePageEntries : 0);
+  return arena(cpu) + Arena.codePages + (index << 3);
+}
+
+/** The entry of a page in the present epoch. */
+// @ts-ignore: decorator
+@inline
+function codePageEntry(cpu: usize, user: bool, linear: u64): u64 {
+  return ((linear >> 12) << 28) | ((<u64>load<u32>(cpu + (user ? Vcpu.userCodeEpoch : Vcpu.codeEpoch))) << 4);
+}
+
+/** Bits of an entry: its epoch; several pages share it. */
+// @ts-ignore: decorator
+@inline const CODE_PAGE_EPOCH: u64 = 0xffffff0;
+// @ts-ignore: decorator
+@inline const CODE_PAGE_SHARED: u64 = 1;
+
+/** Jump-cache entries of this epoch may lead to the page of `linear`. */
+function isCodePage(cpu: usize, user: bool, linear: u64): bool {
+  const entry = load<u64>(codePagePlace(cpu, user, linear));
+  const mine = codePageEntry(cpu, user, linear);
+  return entry == mine || (((entry ^ mine) & CODE_PAGE_EPOCH) == 0 && (entry & CODE_PAGE_SHARED) != 0);
 }
 
 /** Notes that jump-cache entries lead to the page of `linear`, whose fetch was just translated. */
 export function noteCodePage(cpu: usize, linear: u64): void {
   const header = arenaHeader(cpu);
   const user = (load<u32>(cpu, Vcpu.modeKey) & MODE_USER) != 0;
-  const word = codePageBit(header + (user ? ArenaHeader.userCodePages : ArenaHeader.codePages), linear);
-  store<u64>(word, load<u64>(word) | ((<u64>1) << ((linear >> 12) & 63)));
+  const place = codePagePlace(cpu, user, linear);
+  const known = load<u64>(place);
+  const mine = codePageEntry(cpu, user, linear);
+  if (known != mine) store<u64>(place, (known ^ mine) & CODE_PAGE_EPOCH ? mine : known | CODE_PAGE_SHARED);
   if (user) return;
   const entry = entryOf(<usize>load<u32>(cpu, Vcpu.tlbFill), 2, linear);
   if (!(load<u32>(entry, TlbEntry.flags) & GLOBAL)) store<u32>(header, 1, ArenaHeader.localCode);
@@ -409,9 +432,8 @@ export function flushPage(cpu: usize, linear: u64): void {
       if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff)) store<u64>(entry, NO_PAGE, TlbEntry.tag);
     }
   }
-  const bit = (<u64>1) << ((linear >> 12) & 63);
-  if (load<u64>(codePageBit(header + ArenaHeader.codePages, linear)) & bit) bumpEpoch(cpu, false);
-  if (load<u64>(codePageBit(header + ArenaHeader.userCodePages, linear)) & bit) bumpEpoch(cpu, true);
+  if (isCodePage(cpu, false, linear)) bumpEpoch(cpu, false);
+  if (isCodePage(cpu, true, linear)) bumpEpoch(cpu, true);
 }
 
 /** Takes away the fast path for writes to a frame, because code is now decoded from it. */

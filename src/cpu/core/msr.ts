@@ -4,7 +4,7 @@
  * are logged. Source: SDM vol. 4, chapter 2; vol. 3 §11.11 (MTRR), §11.12 (PAT), §17.17 (TSC).
  */
 import { Status, Vcpu } from '../../../build/core/layout';
-import { raise } from './events';
+import { raise, settled } from './events';
 import { log, LOG_UNKNOWN_MSR_READ, LOG_UNKNOWN_MSR_WRITE, msrRead, msrWrite } from './machine';
 import { flushTlb } from './memory';
 import { updateMode } from './mode';
@@ -151,9 +151,10 @@ export function wrmsr(cpu: usize): i32 {
   const index = <u32>gpr(cpu, RCX);
   const value = (gpr(cpu, RAX) & 0xffffffff) | (gpr(cpu, RDX) << 32);
   const field = plainField(cpu, index);
+  const codeKey = load<u32>(cpu, Vcpu.codeKey);
   if (field ? writeField(cpu, index, value, field) : writeOther(cpu, index, value)) {
     // Whatever changed: time, translation, an interrupt that a device now raises.
-    return index == FS_BASE || index == GS_BASE || index == KERNEL_GS_BASE ? Status.ok : Status.sync;
+    return settled(cpu, codeKey);
   }
   raise(cpu, GP, 0);
   return Status.fault;

@@ -3,8 +3,8 @@
  */
 import { Arena, ArenaHeader, ExitReason, Vcpu } from '../../../build/core/layout';
 import { flushBlocks, lookup } from './blocks';
-import { beginStep, deliverEvents, instructionBreakpoint, stepping } from './events';
-import { dispatch, initTables } from './handlers';
+import { beginStep, deliverEvents, instructionBreakpoint, stepping, undisturbed } from './events';
+import { dispatch, initTables, probe } from './handlers';
 import { arenaHeader, resetTlb, TROUBLE_DEVICE, TROUBLE_FAULT } from './memory';
 import { updateMode } from './mode';
 
@@ -17,6 +17,7 @@ export function attach(cpu: usize): void {
   const header = arenaHeader(cpu);
   memory.fill(header, 0, ArenaHeader.SIZE);
   memory.fill(arena + Arena.jumpCache, 0, Arena.jumpEntries * Arena.jumpEntryBytes);
+  memory.fill(arena + Arena.codePages, 0, 2 * Arena.codePageEntries * 8);
   memory.fill(arena + Arena.formCounts, 0, 2 * Arena.formCountBytes);
   initTables(arena + Arena.tables);
   const frames = (<usize>load<u32>(cpu, Vcpu.frameBytes)) >> 12;
@@ -45,7 +46,7 @@ export function run(cpu: usize, slice: u32): u32 {
     const single = stepping(cpu);
     if (single && instructionBreakpoint(cpu)) continue;
     const shadow = load<u32>(cpu, Vcpu.shadow);
-    const record = lookup(cpu);
+    const record = find(cpu);
     if (record == 0) {
       store<u32>(cpu, 0, Vcpu.trouble);
       continue;
@@ -56,6 +57,22 @@ export function run(cpu: usize, slice: u32): u32 {
     // The shadow covers one instruction, unless that one cast it anew.
     if (shadow && !load<u32>(cpu, Vcpu.shadowFresh)) store<u32>(cpu, 0, Vcpu.shadow);
   }
+}
+
+/** The record or entry at Vcpu.rip; 0: an exception is pending. */
+// @ts-ignore: decorator
+@inline
+function find(cpu: usize): usize {
+  const known = probe(cpu);
+  return known != 0 ? known : lookup(cpu);
+}
+
+/**
+ * Where the dispatch loop goes on by itself after an instruction that transferred control or changed the mode: the record
+ * or entry at Vcpu.rip. 0: the boundary is for the run loop.
+ */
+export function resume(cpu: usize): usize {
+  return undisturbed(cpu) && load<u32>(cpu, Vcpu.budget) != 0 ? find(cpu) : 0;
 }
 
 /** One entry into the dispatch loop; instructions retired. */

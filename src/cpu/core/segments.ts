@@ -6,7 +6,7 @@
  * segment. Sources: SDM vol. 3 §3.4 (descriptors), §5.2–§5.6 (checks), §3.4.4 (64-bit mode); vol. 2, MOV.
  */
 import { Status, Vcpu } from '../../../build/core/layout';
-import { raise, raiseNoError } from './events';
+import { raise, raiseNoError, settled } from './events';
 import { readLinear64, SYSTEM, WRITE, writeLinear8 } from './memory';
 import { updateMode } from './mode';
 import {
@@ -25,6 +25,7 @@ import {
   longMode,
   NP,
   paragraphs,
+  setStackPointer,
   SS,
   STACK_FAULT,
   TR,
@@ -224,8 +225,8 @@ function loadDataSegment(cpu: usize, segment: i32, selector: u32): bool {
 }
 
 /**
- * MOV Sreg, POP Sreg, LDS and friends: checks, loads, recomputes the mode. Returns 1 when loaded, 0 with the fault
- * pending. The instruction must end with `sync`, since flatness may have changed.
+ * LDS and friends: checks, loads, recomputes the mode. Returns 1 when loaded, 0 with the fault pending. The instruction
+ * must end with `sync`, since flatness may have changed.
  */
 export function loadSegmentChecked(cpu: usize, segment: i32, selector: i32): i32 {
   const value = (<u32>selector) & 0xffff;
@@ -243,9 +244,19 @@ export function loadSegmentChecked(cpu: usize, segment: i32, selector: i32): i32
 
 /** MOV Sreg: SS opens an interrupt shadow that also holds back debug traps. */
 export function loadSegment(cpu: usize, segment: i32, selector: i32): i32 {
+  const codeKey = load<u32>(cpu, Vcpu.codeKey);
   if (!loadSegmentChecked(cpu, segment, selector)) return Status.fault;
   if (segment == SS) castShadow(cpu, 2);
-  return Status.sync;
+  return settled(cpu, codeKey);
+}
+
+/** POP Sreg: the stack pointer moves when the segment has been loaded. SS opens an interrupt shadow. */
+export function popSegment(cpu: usize, segment: i32, selector: i32, stackPointer: u64): i32 {
+  const codeKey = load<u32>(cpu, Vcpu.codeKey);
+  if (!loadSegmentChecked(cpu, segment, selector)) return Status.fault;
+  setStackPointer(cpu, stackPointer);
+  if (segment == SS) castShadow(cpu, 1);
+  return settled(cpu, codeKey);
 }
 
 /** true when `size` bytes at `offset` lie within the segment (SDM vol. 3 §5.3). */

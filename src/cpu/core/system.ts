@@ -5,7 +5,7 @@
  * Sources: SDM vol. 3 chapter 2 (control registers), §17.2 (debug registers); vol. 2, the instructions.
  */
 import { ExitReason, Status, Vcpu } from '../../../build/core/layout';
-import { raise, raiseNoError } from './events';
+import { raise, raiseNoError, settled } from './events';
 import { setFlags } from './flags';
 import { cpuidLeaf, setTaskPriority } from './machine';
 import { flushPage, flushTlb, loadDirectoryPointers, probeLinear, WRITE } from './memory';
@@ -121,7 +121,7 @@ export function writeControl(cpu: usize, n: i32, operand: u64): i32 {
       if (value > 15) return fault(cpu, GP, 0);
       store<u64>(cpu, value, Vcpu.cr8);
       setTaskPriority(<u32>value);
-      return Status.sync;
+      return settled(cpu, load<u32>(cpu, Vcpu.codeKey));
   }
 }
 
@@ -170,8 +170,9 @@ function writeCr3(cpu: usize, value: u64): i32 {
     return fault(cpu, GP, 0);
   }
   store<u64>(cpu, value, Vcpu.cr3);
+  const codeKey = load<u32>(cpu, Vcpu.codeKey);
   flushTlb(cpu, true);
-  return Status.sync;
+  return settled(cpu, codeKey);
 }
 
 /** The bits of CR4 for which the CPU model advertises the feature, by SDM vol. 3 §2.5. */
@@ -216,9 +217,10 @@ function writeCr4(cpu: usize, value: u64): i32 {
 
 export function invlpg(cpu: usize, linear: u64): i32 {
   if (!privileged(cpu)) return Status.fault;
+  const codeKey = load<u32>(cpu, Vcpu.codeKey);
   // A non-canonical address is no error: nothing is mapped there.
   if (canonical(linear)) flushPage(cpu, linear);
-  return Status.sync;
+  return settled(cpu, codeKey);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -31,16 +31,19 @@ const coreFunctions = {
   lookup: [['i32'], ['i32']],
   linkTo: [['i32', 'i32'], ['i32']],
   relink: [['i32', 'i32'], ['i32']],
+  resume: [['i32'], ['i32']],
   undefinedInstruction: [['i32', 'i32'], []],
   /** (cpu, record) → not 0: the record's code is on the list to be compiled. */
   request: [['i32', 'i32'], ['i32']],
   /** (cpu, record): the profile; not 0: leave. */
   sample: [['i32', 'i32'], ['i32']],
-  /** (cpu, kind, a, b, c): the lazy words from flags held by a kind (`flag-kind.ts`). */
-  storeFlags: [['i32', 'i32', 'i64', 'i64', 'i32'], []],
-  /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. */
+  /** (cpu): the lazy words from the flags that the vCPU holds by a kind (`flag-kind.ts`), if it does. */
+  settleFlags: [['i32'], []],
+  /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. Depth: of calls. */
   callCompiled: [['i32', 'i32', 'i64'], ['i32']],
-  /** (cpu, record) → status: the instruction by its form's function. */
+  /** (cpu, record, rip): a computed jump leaves compiled code. */
+  noteJump: [['i32', 'i32', 'i64'], []],
+  /** (cpu, record) → status: the instruction by its form's function. Flags may be held. */
   runForm: [['i32', 'i32'], ['i32']],
 } as const satisfies Record<string, Signature>;
 

@@ -1,6 +1,6 @@
 /**
- * How compiled code holds flags that it has not computed: a kind and up to three values. `storeFlags` of
- * `core/compiled.ts` makes the lazy words of `cpu/state.ts` from them.
+ * How compiled code holds flags that it has not computed: a kind and up to three values, in locals or in the vCPU
+ * (`Vcpu.heldKind`). `settleFlags` of `core/compiled.ts` makes the lazy words of `cpu/state.ts` from them.
  */
 import type { Size } from '../isa/builder.ts';
 

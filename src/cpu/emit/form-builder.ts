@@ -4,8 +4,9 @@
  * from one that is known when the code is written: they differ in the hooks.
  */
 import type { Builder, Instruction, Operand, Segment, Size, SystemRegister, Type, Value } from '../isa/builder.ts';
-import type { Variable } from '../isa/builder.ts';
+import type { RegisterStack, ShortWay, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
+import { StackInMemory } from '../isa/register-stack.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
@@ -77,6 +78,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   /** Set while the body of a `pop` runs: transfers wait until the stack pointer has moved. */
   private deferred: { target?: Value } | undefined;
   private temporaries = 0;
+  readonly registerStack: RegisterStack = new StackInMemory(this);
   /** The instruction left by a way of its own (a status helper, sync, a transfer): nothing may follow. */
   protected left = false;
 
@@ -138,6 +140,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   abstract raise(vector: number, error?: Value): void;
   abstract helper(name: string, ...args: Value[]): Value;
   abstract if(c: Value, then: () => void, otherwise?: () => void): void;
+  abstract shortWay(attempt: () => ShortWay, general: () => void): void;
   abstract select(c: Value, whenTrue: Value, whenFalse: Value): Value;
   abstract variable(initial: Value): Variable;
   abstract get(v: Variable): Value;
@@ -573,9 +576,13 @@ export abstract class FormBuilder extends FlagWords implements Builder {
 
   f80(significand: Value, signExponent: Value): Value {
     const t = this.temporary();
-    this.storeAt('i64.store', this.addressOf(t), 0, significand);
-    this.storeAt('i64.store', this.addressOf(t), 8, this.as('i64', signExponent));
+    this.setF80(t, significand, signExponent);
     return t;
+  }
+
+  setF80(f80: Value, significand: Value, signExponent: Value): void {
+    this.storeAt('i64.store', this.addressOf(f80), 0, significand);
+    this.storeAt('i64.store', this.addressOf(f80), 8, this.as('i64', signExponent));
   }
 
   /** In two words, as values are written: a processor cannot forward two stores to one wider load. */

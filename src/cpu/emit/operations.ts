@@ -324,6 +324,8 @@ export abstract class Operations {
     return this.make('bool', 'i32.and', this.as('i32', low), this.int(4, 1));
   }
   both(a: Value, b: Value): Value {
+    if (this.constantOf(a) === 1n) return b;
+    if (this.constantOf(b) === 1n) return a;
     return this.binary('and', a, b);
   }
   either(a: Value, b: Value): Value {

@@ -7,7 +7,7 @@
  * Every operation leaves its result in a local of the function that is being written; the optimizers of binaryen and
  * of the engine make registers of them.
  */
-import type { FlagRule, Operand, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type { FlagRule, Operand, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import type { FlagSource } from '../emit/flag-words.ts';
@@ -196,6 +196,17 @@ export class InterpreterBuilder extends FormBuilder {
     }
     this.code.end();
     this.nesting--;
+  }
+
+  shortWay(attempt: () => ShortWay, general: () => void): void {
+    const { loop } = this.frame;
+    if (!loop) {
+      general();
+      return;
+    }
+    const { when, commit } = attempt();
+    this.put(when).op('i32.eqz').brIf(loop.bail);
+    commit();
   }
 
   // The vCPU and the record. ----------------------------------------------------------------------------------------

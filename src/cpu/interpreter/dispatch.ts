@@ -14,9 +14,11 @@ export const dispatchFunctions = [
   'lookup',
   'linkTo',
   'relink',
+  'resume',
   'undefinedInstruction',
   'request',
   'sample',
+  'settleFlags',
 ] as const;
 type DispatchCalls = Calls<(typeof dispatchFunctions)[number]>;
 
@@ -51,12 +53,23 @@ function countForm(code: Code, arena: number, record: number, place: number, tab
   code.memory('i32.store', offset);
 }
 
+/** Flags that compiled code has left held become the lazy words. */
+function settle(code: Code, core: DispatchCalls): void {
+  const cpu = 0;
+  code.get(cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
+  code.get(cpu).call(core.settleFlags).end();
+}
+
 /**
- * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which runs the compiled code there,
+ * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which becomes the compiled code there,
  * or gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
  * countedRunForm stands for runForm where forms are counted.
  */
-export function writeCompiledSupport(m: ModuleBuilder, functions: readonly FunctionBuilder[]): CompiledCode {
+export function writeCompiledSupport(
+  m: ModuleBuilder,
+  core: DispatchCalls,
+  functions: readonly FunctionBuilder[],
+): CompiledCode {
   const table = m.emptyTable('compiled', compiledSlots);
   const like = m.signature(['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
@@ -75,6 +88,7 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
   const none = m.function('noCode', ['i32', 'i32', 'i32'], ['i32']);
   none.code.i32(compiledExit.go);
   m.exportFunction('noCode', none);
+  m.exportFunction('probe', probe);
 
   const call = m.function('callCompiled', ['i32', 'i32', 'i64'], ['i32']);
   {
@@ -87,8 +101,8 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
     findJump(code, { cpu, target, entry }, () => {
       // Compiled code has a flat code segment: a page of RIP is a page of the code.
       code.get(cpu).get(target).i64(-4096).op('i64.and').memory('i64.store', Vcpu.offsets.ripBase);
-      code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth).i32(1).op('i32.add');
-      code.get(entry).memory('i32.load', JumpEntry.offsets.slot).callIndirect(like, table).return();
+      code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth);
+      code.get(entry).memory('i32.load', JumpEntry.offsets.slot).returnCallIndirect(like, table);
     });
     code.end();
     code.i32(compiledExit.go);
@@ -97,6 +111,7 @@ export function writeCompiledSupport(m: ModuleBuilder, functions: readonly Funct
   const form = m.function('runForm', ['i32', 'i32'], ['i32']);
   const [first] = functions;
   if (!first) throw new Error('the table has no forms');
+  settle(form.code, core);
   form.code.get(cpu).get(1);
   form.code.get(1).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.sub').callIndirect(first);
   const counted = m.function('countedRunForm', ['i32', 'i32'], ['i32']);
@@ -207,15 +222,18 @@ export function writeDispatch(
   code.op('i32.or').if();
   // A look-up that the budget does not cover is left: its fault would belong to the next instruction.
   code.get(budget).op('i32.eqz').if();
+  settle(code, core);
   returnJump();
   code.end();
   code.get(cpu).call(compiled.probe).tee(found).op('i32.eqz').if();
+  settle(code, core);
   code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if();
   returnJump();
   code.end().end();
   code.get(found).set(record);
   isCompiled();
   code.brIf(again);
+  settle(code, core);
   // Compiled code has come to some that is not: now and then that counts as a sample.
   code.get(arena).get(arena).memory('i32.load', header('exits')).i32(1).op('i32.add').tee(found);
   code.memory('i32.store', header('exits'));
@@ -228,6 +246,7 @@ export function writeDispatch(
   storeRip();
   returnJump();
   code.end();
+  settle(code, core);
   code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
   is(compiledExit.apart);
   code.if();
@@ -338,17 +357,18 @@ export function writeDispatch(
   code.end();
   is(status.fault);
   code.brIf(fault);
-  is(status.jump);
-  code.if();
-  // Events may have become due by a far transfer; a near one goes on here.
-  returnJump();
-  code.end();
   // sync and exit go on at the next instruction.
+  code.get(result).i32(status.jump).op('i32.ne').if();
   code.get(cpu);
   pushRip(f, cpu, record);
   code.get(record).memory('i64.load8_u', Record.offsets.length).op('i64.add');
   code.call(core.wrapIp);
-  code.get(result).return();
+  is(status.exit);
+  code.if().get(result).return().end().end();
+  // Events may have become due: those are for the run loop.
+  code.get(cpu).call(core.resume).tee(found).op('i32.eqz').if();
+  code.get(result).return().end();
+  code.get(found).set(record).br(next);
   code.end();
 
   // look: at Vcpu.rip.

@@ -87,7 +87,7 @@ export function generateInterpreter(
   }
   const functions = forms.flatMap((form) => written.get(form) ?? []);
   m.table(functions);
-  const support = writeCompiledSupport(m, functions);
+  const support = writeCompiledSupport(m, core, functions);
   writeDispatch(m, core, writeInner(m, core, inline, fusions), support);
   writeInitTables(m, writeFusionTable(tables, forms, inline, fusions));
   return { wasm: m.encode(), forms, inlineCount: inline.length + fusions.length };

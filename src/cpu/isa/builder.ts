@@ -51,6 +51,45 @@ export interface Instruction {
   readonly addressSize: 2 | 4 | 8;
 }
 
+/** An 80-bit number in two words: the significand, 8 bytes; sign and biased exponent, 16 bits of 4 bytes. */
+export interface Extended {
+  readonly significand: Value;
+  readonly signExponent: Value;
+}
+
+/**
+ * The x87 registers as short ways see them (`shortWay`). Registers are named by their distance from the top of the stack
+ * or by an operand. What `usual`, `inUse` and `isEmpty` give must hold for the short way to be taken.
+ */
+export interface RegisterStack {
+  /** The control word masks all exceptions (so that none is pending) and rounds to nearest, to 64 bits. */
+  usual(): Value;
+  inUse(n: number | Operand): Value;
+  isEmpty(n: number | Operand): Value;
+  /** What lies in the register. */
+  get(n: number | Operand): Extended;
+  /** The register gets a value, and is in use. */
+  set(n: number | Operand, v: Extended): void;
+  /** Exchanges ST(0) and the register. */
+  exchange(n: Operand): void;
+  push(v: Extended): void;
+  pop(): void;
+  /** Sets PE if `inexact` (8 bytes) is not 0; C1 = `roundedUp` (8 bytes, 0 or 1). */
+  rounded(inexact: Value, roundedUp: Value): void;
+  /** C1 = 0, and C0, C2, C3 as in `codes` (4 bytes, in their places) if there are any. */
+  setCodes(codes?: Value): void;
+  /** The instruction is the last one that is no control instruction (FIP). */
+  notePointer(): void;
+  /** The status word with TOP in it, 4 bytes. */
+  statusWord(): Value;
+}
+
+/** A short way: taken where `when` holds; `commit` may fault only before it changes anything. */
+export interface ShortWay {
+  readonly when: Value;
+  readonly commit: () => void;
+}
+
 export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 /**
  * How the six arithmetic flags follow from operands and result, all of one size:
@@ -177,6 +216,11 @@ export interface Builder {
   get(v: Variable): Value;
   set(v: Variable, value: Value): void;
   if(c: Value, then: () => void, otherwise?: () => void): void;
+  /**
+   * An instruction that is done by `general`, in all cases; where a call is dear by what `attempt` gives, in those it is
+   * for. The short way calls no helper; faults are found by the general way. It is all of the instruction.
+   */
+  shortWay(attempt: () => ShortWay, general: () => void): void;
   /** The instruction ends here with this exception; nothing of it may have been written. */
   raise(vector: number, error?: Value): void;
   raiseIf(c: Value, vector: number, error?: Value): void;
@@ -292,6 +336,10 @@ export interface Builder {
   significand(v: Value): Value;
   signExponent(v: Value): Value;
   f80(significand: Value, signExponent: Value): Value;
+  /** Writes both words of an f80 (`signExponent`: 2 or 4 bytes). */
+  setF80(f80: Value, significand: Value, signExponent: Value): void;
+  /** The x87 registers for short ways. */
+  readonly registerStack: RegisterStack;
   /** Copies an f80 into a temporary. */
   copyF80(temporary: Value, v: Value): void;
   /** A new temporary that holds a vector, to pass it to a helper by address; and the vector that lies in a temporary. */

@@ -35,8 +35,7 @@ const STAC: Semantics = (b) => {
   b.helper('setAlignmentCheck', word(b, 1));
 };
 
-const ends = { ends: true } as const;
-const access = { privileged: true, feature: 'smap', ends: true } as const;
+const access = { privileged: true, feature: 'smap' } as const;
 
 export const flagRows: readonly Row[] = [
   row('F8', 'CLC', '', CLC),
@@ -44,8 +43,8 @@ export const flagRows: readonly Row[] = [
   row('F5', 'CMC', '', CMC),
   row('FC', 'CLD', '', CLD),
   row('FD', 'STD', '', STD),
-  row('FA', 'CLI', '', CLI, ends),
-  row('FB', 'STI', '', STI, ends),
+  row('FA', 'CLI', '', CLI),
+  row('FB', 'STI', '', STI),
   row('9F', 'LAHF', '', LAHF),
   row('9E', 'SAHF', '', SAHF),
   row('NP 0F 01 CA', 'CLAC', '', CLAC, access),

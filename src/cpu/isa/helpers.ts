@@ -26,7 +26,9 @@ const systemHelpers = {
 
   /** segment, selector: MOV Sreg. SS opens an interrupt shadow. */
   loadSegment: { parameters: ['i32', 'i32'], result: 'i32', kind: 'status', reason: segmentLoad },
-  /** The same for POP Sreg, LDS …, which write more afterwards; no shadow. The result means nothing. */
+  /** segment, selector, stack pointer: POP Sreg. */
+  popSegment: { parameters: ['i32', 'i32', 'i64'], result: 'i32', kind: 'status', reason: segmentLoad },
+  /** As loadSegment for LDS …, which write more afterwards; no shadow. The result means nothing. */
   loadSegmentChecked: { parameters: ['i32', 'i32'], result: 'i32', kind: 'fault', reason: segmentLoad },
   loadLdt: { parameters: ['i32'], result: 'i32', kind: 'status', whole: true, reason: segmentLoad },
   loadTask: { parameters: ['i32'], result: 'i32', kind: 'status', whole: true, reason: segmentLoad },

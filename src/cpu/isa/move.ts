@@ -103,7 +103,7 @@ export const moveRows: readonly Row[] = [
   row('C7 /0', 'MOV', 'Ev,Iz', MOV, hot),
   row('8C /r mem', 'MOV', 'Mw,Sw', MOV_FROM_SEGMENT),
   row('8C /r reg', 'MOV', 'Rv,Sw', MOV_FROM_SEGMENT),
-  row('8E /r', 'MOV', 'Sw,Ew', MOV_TO_SEGMENT, { ends: true }),
+  row('8E /r', 'MOV', 'Sw,Ew', MOV_TO_SEGMENT),
   row('0F B6 /r', 'MOVZX', 'Gv,Eb', MOVZX, hot),
   row('0F B7 /r', 'MOVZX', 'Gv,Ew', MOVZX, hot),
   row('0F BE /r', 'MOVSX', 'Gv,Eb', MOVSX, hot),

@@ -28,15 +28,12 @@ const POP: Semantics = (b, i) => {
   b.pop(i.stackSize, (v) => b.write(b.popped(destination, i.stackSize), v));
 };
 
-/** POP SS opens an interrupt shadow; LSS, which shares the helper, does not. */
+/** Checks, the shadow of POP SS and the stack pointer, which is the new segment's, are the helper's. */
 function popSegment(n: number): Semantics {
   return (b, i) => {
     const sp = b.stackPointer();
     const selector = b.trunc(2, b.loadStack(sp, i.stackSize));
-    b.helper('loadSegmentChecked', word(b, n), b.zext(4, selector));
-    b.setStackPointer(movedBy(b, sp, i.stackSize));
-    if (n === 2) b.setSystem('shadow', word(b, 1));
-    b.sync();
+    b.helper('popSegment', word(b, n), b.zext(4, selector), movedBy(b, sp, i.stackSize));
   };
 }
 
@@ -94,7 +91,6 @@ const ENTER: Semantics = (b, i) => {
 const hot = { size64: 'd64', hot: true } as const;
 const cold = { size64: 'd64' } as const;
 const legacy = { modes: 'legacy' } as const;
-const popLegacy = { modes: 'legacy', ends: true } as const;
 
 export const stackRows: readonly Row[] = [
   row('50 +r', 'PUSH', 'Zv', PUSH, hot),
@@ -109,15 +105,15 @@ export const stackRows: readonly Row[] = [
   row('0F A8', 'PUSH', 'GS', PUSH_SEGMENT, cold),
   row('58 +r', 'POP', 'Zv', POP, hot),
   row('8F /0', 'POP', 'Ev', POP, hot),
-  row('07', 'POP', 'ES', popSegment(0), popLegacy),
-  row('17', 'POP', 'SS', popSegment(2), popLegacy),
-  row('1F', 'POP', 'DS', popSegment(3), popLegacy),
-  row('0F A1', 'POP', 'FS', popSegment(4), { ...cold, ends: true }),
-  row('0F A9', 'POP', 'GS', popSegment(5), { ...cold, ends: true }),
+  row('07', 'POP', 'ES', popSegment(0), legacy),
+  row('17', 'POP', 'SS', popSegment(2), { ...legacy, ends: true }),
+  row('1F', 'POP', 'DS', popSegment(3), legacy),
+  row('0F A1', 'POP', 'FS', popSegment(4), cold),
+  row('0F A9', 'POP', 'GS', popSegment(5), cold),
   row('60', 'PUSHA/PUSHAD', '', PUSHA, legacy),
   row('61', 'POPA/POPAD', '', POPA, legacy),
   row('9C', 'PUSHF/PUSHFD/PUSHFQ', '', PUSHF, cold),
-  row('9D', 'POPF/POPFD/POPFQ', '', POPF, { ...cold, ends: true }),
+  row('9D', 'POPF/POPFD/POPFQ', '', POPF, cold),
   row('C8', 'ENTER', 'Iw,Ib', ENTER, cold),
   row('C9', 'LEAVE', '', LEAVE, hot),
 ];

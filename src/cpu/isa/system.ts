@@ -154,7 +154,7 @@ const privileged: RowOptions = { privileged: true };
 const system: RowOptions = { privileged: true, ends: true };
 const protectedSystem: RowOptions = { ...system, protectedOnly: true };
 const protectedOnly: RowOptions = { protectedOnly: true };
-const control: RowOptions = { ...system, size64: 'f64' };
+const control: RowOptions = { ...privileged, size64: 'f64' };
 const ends: RowOptions = { ends: true };
 
 export const systemRows: readonly Row[] = [
@@ -171,7 +171,7 @@ export const systemRows: readonly Row[] = [
   row('0F 22 /r', 'MOV', 'Cy,Ry', writeProcessor('writeControl'), control),
   row('0F 21 /r', 'MOV', 'Ry,Dy', readProcessor('readDebug'), control),
   row('0F 23 /r', 'MOV', 'Dy,Ry', writeProcessor('writeDebug'), control),
-  row('0F 06', 'CLTS', '', CLTS, system),
+  row('0F 06', 'CLTS', '', CLTS, privileged),
   row('0F 01 /4 mem', 'SMSW', 'Mw', SMSW),
   row('0F 01 /4 reg', 'SMSW', 'Rv', SMSW),
   row('0F 01 /6', 'LMSW', 'Ew', LMSW, system),
@@ -191,23 +191,23 @@ export const systemRows: readonly Row[] = [
   row('0F 01 /0 mem', 'SGDT', 'Ms', storeTable('gdtLimit', 'gdtBase'), { modes: 'long', size64: 'f64' }),
   row('0F 01 /1 mem', 'SIDT', 'Ms', storeTable('idtLimit', 'idtBase'), { modes: 'legacy' }),
   row('0F 01 /1 mem', 'SIDT', 'Ms', storeTable('idtLimit', 'idtBase'), { modes: 'long', size64: 'f64' }),
-  row('0F 01 /2 mem', 'LGDT', 'Ms', loadTable('loadGdt'), { ...system, modes: 'legacy' }),
+  row('0F 01 /2 mem', 'LGDT', 'Ms', loadTable('loadGdt'), { ...privileged, modes: 'legacy' }),
   row('0F 01 /2 mem', 'LGDT', 'Ms', loadTable('loadGdt'), { ...control, modes: 'long' }),
-  row('0F 01 /3 mem', 'LIDT', 'Ms', loadTable('loadIdt'), { ...system, modes: 'legacy' }),
+  row('0F 01 /3 mem', 'LIDT', 'Ms', loadTable('loadIdt'), { ...privileged, modes: 'legacy' }),
   row('0F 01 /3 mem', 'LIDT', 'Ms', loadTable('loadIdt'), { ...control, modes: 'long' }),
-  row('0F 01 /7 mem', 'INVLPG', 'Mb', INVLPG, system),
+  row('0F 01 /7 mem', 'INVLPG', 'Mb', INVLPG, privileged),
   row('0F 08', 'INVD', '', NOTHING, privileged),
   row('0F 09', 'WBINVD', '', NOTHING, privileged),
 
-  row('0F A2', 'CPUID', '', call('cpuid'), ends),
-  row('0F 32', 'RDMSR', '', call('rdmsr'), system),
-  row('0F 30', 'WRMSR', '', call('wrmsr'), system),
+  row('0F A2', 'CPUID', '', call('cpuid')),
+  row('0F 32', 'RDMSR', '', call('rdmsr'), privileged),
+  row('0F 30', 'WRMSR', '', call('wrmsr'), privileged),
   row('0F 31', 'RDTSC', '', readCounter('rdtsc')),
   row('0F 01 F9', 'RDTSCP', '', RDTSCP, { feature: 'rdtscp' }),
   row('0F 33', 'RDPMC', '', readCounter('rdpmc')),
   row('NP 0F 01 D0', 'XGETBV', '', call('xgetbv'), { feature: 'xsave', ends: true }),
   row('NP 0F 01 D1', 'XSETBV', '', call('xsetbv'), { feature: 'xsave', ...system }),
-  row('0F 01 F8', 'SWAPGS', '', call('swapgs'), { ...system, modes: 'long' }),
+  row('0F 01 F8', 'SWAPGS', '', call('swapgs'), { ...privileged, modes: 'long' }),
 
   row('0F 05', 'SYSCALL', '', call('syscall'), ends),
   row('0F 07', 'SYSRET', '', (b, i) => void b.helper('sysret', word(b, i.size)), ends),

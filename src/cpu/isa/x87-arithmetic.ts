@@ -14,6 +14,15 @@ import {
   top,
   x87,
 } from './x87-common.ts';
+import {
+  hasShortWay,
+  shortCompare,
+  shortCompareToFlags,
+  shortSign,
+  shortWithMemory,
+  shortWithRegister,
+} from './x87-short.ts';
+import type { Short } from './x87-short.ts';
 
 /** The operations of D8 /n; the reversed ones have their operands exchanged. */
 const arithmetic = { FADD: 0, FMUL: 1, FSUB: 4, FSUBR: 5, FDIV: 6, FDIVR: 7 } as const;
@@ -107,16 +116,33 @@ function intoRegister(op: Arithmetic, pops: boolean): Semantics {
   };
 }
 
+function short(way: Short | undefined): { readonly short?: Short } {
+  return way ? { short: way } : {};
+}
+
 function arithmeticRows(op: Arithmetic): readonly Row[] {
+  const shortOp = hasShortWay(op) ? op : undefined;
   const n = arithmetic[op];
   // The DC and DE forms have the reversed operations at each other's places.
   const swapped = n < 4 ? n : n ^ 1;
   return [
-    x87(`D8 /${n} mem`, op, 'Fd', withMemory(op, 'f32')),
-    x87(`DC /${n} mem`, op, 'Fq', withMemory(op, 'f64')),
-    x87(`D8 /${n} reg`, op, 'ST,T', intoTop(op)),
-    x87(`DC /${swapped} reg`, op, 'T,ST', intoRegister(op, false)),
-    x87(`DE /${swapped} reg`, `${op}P`, 'T,ST', intoRegister(op, true)),
+    x87(`D8 /${n} mem`, op, 'Fd', withMemory(op, 'f32'), short(shortOp && shortWithMemory(shortOp, 'f32'))),
+    x87(`DC /${n} mem`, op, 'Fq', withMemory(op, 'f64'), short(shortOp && shortWithMemory(shortOp, 'f64'))),
+    x87(`D8 /${n} reg`, op, 'ST,T', intoTop(op), short(shortOp && shortWithRegister(shortOp, 'top'))),
+    x87(
+      `DC /${swapped} reg`,
+      op,
+      'T,ST',
+      intoRegister(op, false),
+      short(shortOp && shortWithRegister(shortOp, 'register')),
+    ),
+    x87(
+      `DE /${swapped} reg`,
+      `${op}P`,
+      'T,ST',
+      intoRegister(op, true),
+      short(shortOp && shortWithRegister(shortOp, 'register', true)),
+    ),
     x87(`DA /${n} mem`, `FI${op.slice(1)}`, 'Fd', withMemory(op, 'i32')),
     x87(`DE /${n} mem`, `FI${op.slice(1)}`, 'Fw', withMemory(op, 'i16')),
   ];
@@ -220,6 +246,11 @@ const FXAM: Semantics = (b) => {
   finishStatus(b, b.get(codes), b.int(4, 0), CONDITION_CODES);
 };
 
+/** A word with sign and exponent is held in 2 or 4 bytes. */
+function sizeOfWord(word: Value): 2 | 4 {
+  return word.type === 'i16' ? 2 : 4;
+}
+
 /** FCHS and FABS touch only the sign, whatever the value is. */
 function signOp(change: (b: Builder, signExponent: Value) => Value): Semantics {
   return (b) => {
@@ -235,8 +266,10 @@ function signOp(change: (b: Builder, signExponent: Value) => Value): Semantics {
   };
 }
 
-const FCHS = signOp((b, word) => b.xor(word, b.int(2, 0x8000)));
-const FABS = signOp((b, word) => b.and(word, b.int(2, 0x7fff)));
+const changeSign = (b: Builder, word: Value): Value => b.xor(word, b.int(sizeOfWord(word), 0x8000));
+const clearSign = (b: Builder, word: Value): Value => b.and(word, b.int(sizeOfWord(word), 0x7fff));
+const FCHS = signOp(changeSign);
+const FABS = signOp(clearSign);
 
 // Two operands on the stack. ------------------------------------------------------------------------------------------
 
@@ -321,31 +354,31 @@ const WITH_C2 = 0x600;
 export const x87ArithmeticRows: readonly Row[] = [
   ...(['FADD', 'FMUL', 'FSUB', 'FSUBR', 'FDIV', 'FDIVR'] as const).flatMap(arithmeticRows),
 
-  x87('D8 /2 mem', 'FCOM', 'Fd', compareMemory('f32', 0)),
-  x87('D8 /3 mem', 'FCOMP', 'Fd', compareMemory('f32', 1)),
-  x87('DC /2 mem', 'FCOM', 'Fq', compareMemory('f64', 0)),
-  x87('DC /3 mem', 'FCOMP', 'Fq', compareMemory('f64', 1)),
+  x87('D8 /2 mem', 'FCOM', 'Fd', compareMemory('f32', 0), short(shortCompare('f32', 0))),
+  x87('D8 /3 mem', 'FCOMP', 'Fd', compareMemory('f32', 1), short(shortCompare('f32', 1))),
+  x87('DC /2 mem', 'FCOM', 'Fq', compareMemory('f64', 0), short(shortCompare('f64', 0))),
+  x87('DC /3 mem', 'FCOMP', 'Fq', compareMemory('f64', 1), short(shortCompare('f64', 1))),
   x87('DA /2 mem', 'FICOM', 'Fd', compareMemory('i32', 0)),
   x87('DA /3 mem', 'FICOMP', 'Fd', compareMemory('i32', 1)),
   x87('DE /2 mem', 'FICOM', 'Fw', compareMemory('i16', 0)),
   x87('DE /3 mem', 'FICOMP', 'Fw', compareMemory('i16', 1)),
-  x87('D8 /2 reg', 'FCOM', 'T', compareRegister(false, 0)),
-  x87('D8 /3 reg', 'FCOMP', 'T', compareRegister(false, 1)),
+  x87('D8 /2 reg', 'FCOM', 'T', compareRegister(false, 0), short(shortCompare('register', 0))),
+  x87('D8 /3 reg', 'FCOMP', 'T', compareRegister(false, 1), short(shortCompare('register', 1))),
   // Undocumented duplicates that all processors have.
-  x87('DC /2 reg', 'FCOM', 'T', compareRegister(false, 0)),
-  x87('DC /3 reg', 'FCOMP', 'T', compareRegister(false, 1)),
-  x87('DE /2 reg', 'FCOMP', 'T', compareRegister(false, 1)),
-  x87('DE D9', 'FCOMPP', 'T', compareRegister(false, 2)),
-  x87('DD /4 reg', 'FUCOM', 'T', compareRegister(true, 0)),
-  x87('DD /5 reg', 'FUCOMP', 'T', compareRegister(true, 1)),
-  x87('DA E9', 'FUCOMPP', 'T', compareRegister(true, 2)),
-  x87('DB /6 reg', 'FCOMI', 'ST,T', compareToFlags(false, false)),
-  x87('DF /6 reg', 'FCOMIP', 'ST,T', compareToFlags(false, true)),
-  x87('DB /5 reg', 'FUCOMI', 'ST,T', compareToFlags(true, false)),
-  x87('DF /5 reg', 'FUCOMIP', 'ST,T', compareToFlags(true, true)),
+  x87('DC /2 reg', 'FCOM', 'T', compareRegister(false, 0), short(shortCompare('register', 0))),
+  x87('DC /3 reg', 'FCOMP', 'T', compareRegister(false, 1), short(shortCompare('register', 1))),
+  x87('DE /2 reg', 'FCOMP', 'T', compareRegister(false, 1), short(shortCompare('register', 1))),
+  x87('DE D9', 'FCOMPP', 'T', compareRegister(false, 2), short(shortCompare('register', 2))),
+  x87('DD /4 reg', 'FUCOM', 'T', compareRegister(true, 0), short(shortCompare('register', 0))),
+  x87('DD /5 reg', 'FUCOMP', 'T', compareRegister(true, 1), short(shortCompare('register', 1))),
+  x87('DA E9', 'FUCOMPP', 'T', compareRegister(true, 2), short(shortCompare('register', 2))),
+  x87('DB /6 reg', 'FCOMI', 'ST,T', compareToFlags(false, false), short(shortCompareToFlags(false))),
+  x87('DF /6 reg', 'FCOMIP', 'ST,T', compareToFlags(false, true), short(shortCompareToFlags(true))),
+  x87('DB /5 reg', 'FUCOMI', 'ST,T', compareToFlags(true, false), short(shortCompareToFlags(false))),
+  x87('DF /5 reg', 'FUCOMIP', 'ST,T', compareToFlags(true, true), short(shortCompareToFlags(true))),
 
-  x87('D9 E0', 'FCHS', '', FCHS),
-  x87('D9 E1', 'FABS', '', FABS),
+  x87('D9 E0', 'FCHS', '', FCHS, short(shortSign(changeSign))),
+  x87('D9 E1', 'FABS', '', FABS, short(shortSign(clearSign))),
   x87('D9 E4', 'FTST', '', FTST),
   // Waits as well, although it raises nothing itself.
   x87('D9 E5', 'FXAM', '', FXAM),

@@ -13,13 +13,16 @@
  * 5. FIP becomes the instruction's own; FOP, and FDP where there is a memory operand, only if it had an unmasked
  *    exception (`notePointers`).
  *
- * The status word is kept without TOP.
+ * What is usual has a short way beside it (`x87-short.ts`).
+ *
+ * The status word is kept without TOP. ES and B are set if and only if an exception is set and unmasked.
  */
-import type { Builder, Instruction, Operand, Semantics, Value } from './builder.ts';
+import type { Builder, Instruction, Operand, Semantics, ShortWay, Value } from './builder.ts';
 import { resize } from './common.ts';
 import { row } from './row.ts';
 import type { Row, RowOptions } from './row.ts';
 import { deliverPending } from './vector.ts';
+import type { Short } from './x87-short.ts';
 
 /** Bits of the status word. */
 export const fsw = {
@@ -44,15 +47,17 @@ export const preventing = { arithmetic: 0x07, store: 0x1f } as const;
 
 export const INDEFINITE = { significand: 0xc000_0000_0000_0000n, signExponent: 0xffff } as const;
 
-/** A row of an instruction that first delivers a pending exception. */
+/** A row of an instruction that first delivers a pending exception, perhaps with a short way. */
 export function x87(
   encoding: string,
   mnemonic: string,
   operands: string,
   semantics: Semantics,
-  options: RowOptions = {},
+  options: RowOptions & { readonly short?: Short } = {},
 ): Row {
-  return control(encoding, mnemonic, operands, waiting(semantics), options);
+  const { short, ...rest } = options;
+  const rowOptions = short ? { ...rest, hot: true } : rest;
+  return control(encoding, mnemonic, operands, waiting(semantics, short), rowOptions);
 }
 
 /** A row of an instruction that does not wait (FNINIT, FNSTSW …). */
@@ -67,11 +72,28 @@ export function control(
 }
 
 /** What all instructions do that are no control instructions. */
-function waiting(semantics: Semantics): Semantics {
+function waiting(semantics: Semantics, short?: Short): Semantics {
   return (b, i) => {
-    deliverPending(b);
-    semantics(b, i);
-    notePointers(b, i);
+    const general = (): void => {
+      deliverPending(b);
+      semantics(b, i);
+      notePointers(b, i);
+    };
+    if (!short) {
+      general();
+      return;
+    }
+    const attempt = (): ShortWay => {
+      const { when, commit } = short(b, i, b.registerStack);
+      return {
+        when,
+        commit: () => {
+          commit();
+          b.registerStack.notePointer();
+        },
+      };
+    };
+    b.shortWay(attempt, general);
   };
 }
 

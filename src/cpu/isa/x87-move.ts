@@ -16,6 +16,17 @@ import {
   push,
   x87,
 } from './x87-common.ts';
+import {
+  shortExchange,
+  shortLoad,
+  shortLoadInteger,
+  shortLoadRegister,
+  shortOne,
+  shortStore,
+  shortStoreRegister,
+  shortZero,
+} from './x87-short.ts';
+import type { Short } from './x87-short.ts';
 
 /** A copy of a register, for where registers are about to change. */
 function copy(b: Builder, v: Value): Value {
@@ -262,21 +273,28 @@ const FDECSTP: Semantics = (b) => {
 
 const CONSTANTS = ['FLD1', 'FLDL2T', 'FLDL2E', 'FLDPI', 'FLDLG2', 'FLDLN2', 'FLDZ'] as const;
 
-export const x87MoveRows: readonly Row[] = [
-  x87('D9 /0 mem', 'FLD', 'Fd', FLD_F32),
-  x87('DD /0 mem', 'FLD', 'Fq', FLD_F64),
-  x87('DB /5 mem', 'FLD', 'Ft', FLD_F80),
-  x87('D9 /0 reg', 'FLD', 'T', FLD_ST),
-  x87('DF /0 mem', 'FILD', 'Fw', FILD),
-  x87('DB /0 mem', 'FILD', 'Fd', FILD),
-  x87('DF /5 mem', 'FILD', 'Fq', FILD),
-  x87('DF /4 mem', 'FBLD', 'Ft', FBLD),
-  ...CONSTANTS.map((name, n) => x87(`D9 ${(0xe8 + n).toString(16).toUpperCase()}`, name, '', constant(n))),
+const shortConstants: Readonly<Partial<Record<(typeof CONSTANTS)[number], { readonly short: Short }>>> = {
+  FLD1: { short: shortOne },
+  FLDZ: { short: shortZero },
+};
 
-  x87('D9 /2 mem', 'FST', 'Fd', storeNumber('f32', false)),
-  x87('D9 /3 mem', 'FSTP', 'Fd', storeNumber('f32', true)),
-  x87('DD /2 mem', 'FST', 'Fq', storeNumber('f64', false)),
-  x87('DD /3 mem', 'FSTP', 'Fq', storeNumber('f64', true)),
+export const x87MoveRows: readonly Row[] = [
+  x87('D9 /0 mem', 'FLD', 'Fd', FLD_F32, { short: shortLoad('f32') }),
+  x87('DD /0 mem', 'FLD', 'Fq', FLD_F64, { short: shortLoad('f64') }),
+  x87('DB /5 mem', 'FLD', 'Ft', FLD_F80),
+  x87('D9 /0 reg', 'FLD', 'T', FLD_ST, { short: shortLoadRegister }),
+  x87('DF /0 mem', 'FILD', 'Fw', FILD, { short: shortLoadInteger }),
+  x87('DB /0 mem', 'FILD', 'Fd', FILD, { short: shortLoadInteger }),
+  x87('DF /5 mem', 'FILD', 'Fq', FILD, { short: shortLoadInteger }),
+  x87('DF /4 mem', 'FBLD', 'Ft', FBLD),
+  ...CONSTANTS.map((name, n) =>
+    x87(`D9 ${(0xe8 + n).toString(16).toUpperCase()}`, name, '', constant(n), shortConstants[name] ?? {}),
+  ),
+
+  x87('D9 /2 mem', 'FST', 'Fd', storeNumber('f32', false), { short: shortStore('f32', false) }),
+  x87('D9 /3 mem', 'FSTP', 'Fd', storeNumber('f32', true), { short: shortStore('f32', true) }),
+  x87('DD /2 mem', 'FST', 'Fq', storeNumber('f64', false), { short: shortStore('f64', false) }),
+  x87('DD /3 mem', 'FSTP', 'Fq', storeNumber('f64', true), { short: shortStore('f64', true) }),
   x87('DB /7 mem', 'FSTP', 'Ft', FSTP_F80),
   x87('DF /2 mem', 'FIST', 'Fw', storeNumber('i16', false)),
   x87('DF /3 mem', 'FISTP', 'Fw', storeNumber('i16', true)),
@@ -288,15 +306,15 @@ export const x87MoveRows: readonly Row[] = [
   x87('DD /1 mem', 'FISTTP', 'Fq', storeNumber('i64', true, true), { feature: 'sse3' }),
   x87('DF /6 mem', 'FBSTP', 'Ft', FBSTP),
 
-  x87('DD /2 reg', 'FST', 'T', storeRegister(false)),
-  x87('DD /3 reg', 'FSTP', 'T', storeRegister(true)),
+  x87('DD /2 reg', 'FST', 'T', storeRegister(false), { short: shortStoreRegister(false) }),
+  x87('DD /3 reg', 'FSTP', 'T', storeRegister(true), { short: shortStoreRegister(true) }),
   // Undocumented duplicates that all processors have.
-  x87('D9 /3 reg', 'FSTP', 'T', storeRegister(true)),
-  x87('DF /2 reg', 'FSTP', 'T', storeRegister(true)),
-  x87('DF /3 reg', 'FSTP', 'T', storeRegister(true)),
-  x87('D9 /1 reg', 'FXCH', 'T', FXCH),
-  x87('DD /1 reg', 'FXCH', 'T', FXCH),
-  x87('DF /1 reg', 'FXCH', 'T', FXCH),
+  x87('D9 /3 reg', 'FSTP', 'T', storeRegister(true), { short: shortStoreRegister(true) }),
+  x87('DF /2 reg', 'FSTP', 'T', storeRegister(true), { short: shortStoreRegister(true) }),
+  x87('DF /3 reg', 'FSTP', 'T', storeRegister(true), { short: shortStoreRegister(true) }),
+  x87('D9 /1 reg', 'FXCH', 'T', FXCH, { short: shortExchange }),
+  x87('DD /1 reg', 'FXCH', 'T', FXCH, { short: shortExchange }),
+  x87('DF /1 reg', 'FXCH', 'T', FXCH, { short: shortExchange }),
   x87('DA /0 reg', 'FCMOVB', 'ST,T', moveIf(2)),
   x87('DA /1 reg', 'FCMOVE', 'ST,T', moveIf(4)),
   x87('DA /2 reg', 'FCMOVBE', 'ST,T', moveIf(6)),

@@ -22,7 +22,7 @@ import { compiledFunctions } from './region-builder.ts';
 import { RegionWriter } from './region-writer.ts';
 import { importViolated, InvariantChecks, violationMessage } from './invariants.ts';
 import type { FormTable, RegionPlan } from './region.ts';
-import { DecodedCode } from './region.ts';
+import { DecodedCode, entryInstruction } from './region.ts';
 
 export type TierName = keyof typeof tierCode;
 
@@ -84,8 +84,11 @@ export interface LiveRegion {
   readonly page: number;
   readonly modeKey: number;
   readonly offsets: ReadonlySet<number>;
-  /** Offsets of its entries, and RIP of the page where it was asked for. */
+  /** Offsets of its entries. */
   readonly entries: readonly number[];
+  /** Offsets that computed jumps choose among, and are entered at by that. */
+  readonly chosen: readonly number[];
+  /** RIP of the page where it was asked for. */
   readonly ripBase: bigint;
   readonly module: LiveModule;
 }
@@ -105,6 +108,9 @@ const longStallMs = 10;
 
 /** Instructions of the regions that make one module, unless the first one alone has more. */
 const batchInstructions = 300;
+
+/** Computed jumps to a place of their page that make it part of their region. */
+const hotJumps: Record<TierName, number> = { interpreter: 0, auto: 1024, jit: 2 };
 
 /** Requests that are worth a module of their own, and slices that fewer of them wait at most. */
 const batchRequests = 4;
@@ -206,6 +212,7 @@ export class Compiler {
       this.view.setUint32(this.header + ArenaHeader.offsets[gauge], 0, true);
     }
     this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
+    this.view.setUint32(this.header + ArenaHeader.offsets.hotJumps, hotJumps[tier], true);
   }
 
   /**
@@ -294,7 +301,7 @@ export class Compiler {
       if (this.field('arenaFlushes') !== this.flushes) return undefined;
       for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) kept.push(...r.entries);
     }
-    const plan = this.code.plan(host, modeKey, this.maximum, old !== undefined, kept);
+    const plan = this.code.plan(host, modeKey, this.maximum, ripBase, old !== undefined, kept);
     if (!plan) this.declineRecord(record);
     return plan && { ...plan, ripBase };
   }
@@ -420,9 +427,9 @@ export class Compiler {
       return false;
     }
     core.compiled.set(slot, run);
-    const { page, modeKey, ripBase = 0n } = plan;
-    const entries = plan.entries.map((n) => plan.blocks[n]?.instructions[0]?.offset ?? 0);
-    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, ripBase, module };
+    const { page, modeKey, chosen, ripBase = 0n } = plan;
+    const entries = plan.entries.flatMap((n) => plan.blocks[n]?.instructions[0]?.offset ?? []);
+    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, chosen, ripBase, module };
     this.regions.set(address, region);
     const list = this.pages.get(plan.page) ?? new Set();
     this.pages.set(plan.page, list.add(region));
@@ -430,7 +437,8 @@ export class Compiler {
     this.count('regionsAlive', 1);
     if (module.regions++ === 0) this.count('modulesAlive', 1);
     for (const entry of plan.entries) {
-      const record = plan.blocks[entry]?.instructions[0]?.record;
+      const block = plan.blocks[entry];
+      const record = block && entryInstruction(block)?.record;
       if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
     }
     core.publish(cpu, address);

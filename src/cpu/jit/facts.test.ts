@@ -47,9 +47,15 @@ describe('facts of forms', () => {
   });
 
   it('name the registers', () => {
-    expect(cache.of(form('ADD', 'rr')).general).toMatchObject({ rm: true, rmWritten: true, reg: true });
+    expect(cache.of(form('ADD', 'rr')).general).toMatchObject({ rmRead: true, rmWritten: true, regRead: true });
     // MUL: EAX and EDX, by number.
-    expect(cache.of(form('MUL', 'r')).general).toMatchObject({ fixed: 0b101, fixedWritten: 0b101 });
+    expect(cache.of(form('MUL', 'r')).general).toMatchObject({ fixedRead: 0b001, fixedWritten: 0b101 });
     expect(cache.of(form('PUSH', 'r')).general.fixedWritten).toBe(1 << 4);
+  });
+
+  it('tell what is overwritten whole from what is kept in part', () => {
+    expect(cache.of(form('MOV', 'rr')).general).toMatchObject({ rmWritten: true, rmRead: false });
+    expect(cache.of(form('MOV', 'rr', 2)).general).toMatchObject({ rmWritten: true, rmRead: true });
+    expect(cache.of(form('MOV', 'rr', 1)).general).toMatchObject({ rmWritten: true, rmRead: true });
   });
 });

@@ -2,7 +2,7 @@
  * What a form does, as far as the compiler must know before it writes code: found once for each form, by running its
  * semantics with a builder that only looks.
  */
-import type { FlagName, FlagRule, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type { FlagName, FlagRule, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
 import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
@@ -14,13 +14,16 @@ import type { FunctionReference } from '../../wasm/encoder.ts';
 export const flagBits: Readonly<Record<FlagName, number>> = { cf: 1, pf: 2, af: 4, zf: 8, sf: 16, of: 32 };
 export const allFlags = 63;
 
-/** Registers of one kind that a form touches: those named by slots of the record, and fixed ones as bits. */
+/**
+ * Registers of one kind that a form touches: those named by slots of the record, and fixed ones as bits. Read is what
+ * the form needs the value of, also because it may leave (a part of) it as it was.
+ */
 export interface RegisterUse {
-  rm: boolean;
+  rmRead: boolean;
   rmWritten: boolean;
-  reg: boolean;
+  regRead: boolean;
   regWritten: boolean;
-  fixed: number;
+  fixedRead: number;
   fixedWritten: number;
 }
 
@@ -49,7 +52,12 @@ interface Seen extends Value {
 }
 
 function noUse(): RegisterUse {
-  return { rm: false, rmWritten: false, reg: false, regWritten: false, fixed: 0, fixedWritten: 0 };
+  return { rmRead: false, rmWritten: false, regRead: false, regWritten: false, fixedRead: 0, fixedWritten: 0 };
+}
+
+/** A fixed register as a bit; AH CH DH BH, 16 to 19, are parts of the first four. */
+function fixedBit(o: FormOperand): number {
+  return 1 << (o.kind === 'register' && o.number >= 16 ? o.number - 16 : o.number);
 }
 
 const conditionFlags: readonly number[] = [
@@ -144,6 +152,10 @@ class FactsBuilder extends FormBuilder {
     this.arms--;
   }
 
+  shortWay(_attempt: () => ShortWay, general: () => void): void {
+    general();
+  }
+
   private writes(): void {
     if (this.arms > 0) this.variables = true;
   }
@@ -160,33 +172,34 @@ class FactsBuilder extends FormBuilder {
     this.writes();
   }
 
-  private touch(use: RegisterUse, o: FormOperand, written: boolean): void {
-    if (o.slot === 'rm') {
-      use.rm = true;
-      use.rmWritten ||= written;
-    } else if (o.slot === 'reg') {
-      use.reg = true;
-      use.regWritten ||= written;
-    } else {
-      const bit = 1 << (o.kind === 'register' && o.number >= 16 ? o.number - 16 : o.number);
-      use.fixed |= bit;
-      if (written) use.fixedWritten |= bit;
-    }
-    if (written) this.writes();
+  private reads(use: RegisterUse, o: FormOperand): void {
+    if (o.slot === 'rm') use.rmRead = true;
+    else if (o.slot === 'reg') use.regRead = true;
+    else use.fixedRead |= fixedBit(o);
   }
+
+  /** `whole`: nothing of its value before is left. */
+  private overwrites(use: RegisterUse, o: FormOperand, whole: boolean): void {
+    if (o.slot === 'rm') use.rmWritten = true;
+    else if (o.slot === 'reg') use.regWritten = true;
+    else use.fixedWritten |= fixedBit(o);
+    if (!whole || this.arms > 0) this.reads(use, o);
+    this.writes();
+  }
+
   protected readGeneral(o: FormOperand): Value {
-    this.touch(this.general, o, false);
+    this.reads(this.general, o);
     return this.value(o.size === 10 ? 'f80' : intType[o.size as Size]);
   }
   protected writeGeneral(o: FormOperand): void {
-    this.touch(this.general, o, true);
+    this.overwrites(this.general, o, o.size >= 4);
   }
   protected readVector(o: FormOperand): Value {
-    this.touch(this.vectors, o, false);
+    this.reads(this.vectors, o);
     return this.value(o.size === 16 ? 'v128' : intType[o.size as Size]);
   }
   protected writeVector(o: FormOperand): void {
-    this.touch(this.vectors, o, true);
+    this.overwrites(this.vectors, o, o.size === 16);
   }
   protected mmxAddress(): Value {
     return this.value('i32');

@@ -2,23 +2,10 @@
 import { isLong } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
-import type { RegisterUse } from './facts.ts';
-import type { Instruction, RegionPlan } from './region.ts';
+import type { RegisterFlow, RegisterSet } from './register-flow.ts';
+import { touchedRegisters } from './register-flow.ts';
+import type { RegionPlan } from './region.ts';
 
-interface RegisterSet {
-  used: number;
-  written: number;
-}
-
-/** Adds what an instruction uses, whose slots name these registers. */
-function mark(set: RegisterSet, use: Readonly<RegisterUse>, rm: number, reg: number): void {
-  const rmBit = use.rm ? 1 << rm : 0;
-  const regBit = use.reg ? 1 << reg : 0;
-  set.used |= use.fixed | rmBit | regBit;
-  set.written |= use.fixedWritten | (use.rmWritten ? rmBit : 0) | (use.regWritten ? regBit : 0);
-}
-
-const { gpr: gprStart, xmm: xmmStart, zero, ripBase } = Vcpu.offsets;
 const cpu = 0;
 export const labelParameter = 1;
 /** How many compiled functions are active above. */
@@ -36,23 +23,24 @@ export class RegionFrame {
   readonly flagA: number;
   readonly flagB: number;
   readonly flagC: number;
-  /** What the exit at `leave` stores and returns; `exitBudget` is given back. */
+  /** What the exits to the interpreter store and return; `exitBudget` is given back. */
   readonly exitCode: number;
-  readonly exitRip: number;
   readonly exitRecord: number;
   readonly exitBudget: number;
-  /** Nesting level of the exit. */
-  leave = 0;
+  /** Where a computed jump leads, as an offset in the page. */
+  readonly jumpOffset: number;
   private readonly usesUnits: boolean;
   private readonly gprs = new Map<number, number>();
   private readonly xmms = new Map<number, number>();
-  /** The registers' locals lie one behind the other. */
+  /** Their locals lie one behind the other. */
   readonly firstRegister: number;
   readonly registerCount: number;
-  private readonly general: RegisterSet = { used: 0, written: 0 };
-  private readonly vectors: RegisterSet = { used: 0, written: 0 };
+  /** Registers by their locals, from the first one on. */
+  private readonly registers: RegisterSet[] = [];
+  /** Nesting levels of the exits to the interpreter, by the registers that they store. */
+  private readonly exits = new Map<RegisterSet, number>();
 
-  constructor(f: FunctionBuilder, plan: RegionPlan) {
+  constructor(f: FunctionBuilder, plan: RegionPlan, flow: RegisterFlow) {
     this.f = f;
     this.modeKey = plan.modeKey;
     this.long = isLong(plan.modeKey);
@@ -66,34 +54,23 @@ export class RegionFrame {
     this.flagB = f.local(width);
     this.flagC = f.local('i32');
     this.exitCode = f.local('i32');
-    this.exitRip = f.local('i64');
     this.exitRecord = f.local('i32');
     this.exitBudget = f.local('i32');
-    let units = false;
-    for (const block of plan.blocks) {
-      for (const i of block.instructions) {
-        if (i.apart) continue;
-        this.note(i);
-        units ||= i.form.row.unit !== undefined;
+    this.jumpOffset = f.local('i32');
+    this.usesUnits = plan.blocks.some((b) => b.instructions.some((i) => !i.apart && i.form.row.unit !== undefined));
+    const touched = touchedRegisters(flow);
+    this.firstRegister = this.jumpOffset + 1;
+    for (let n = 0; n < 16; n++) {
+      if ((touched >> n) & 1) {
+        this.gprs.set(n, f.local(width));
+        this.registers.push(1 << n);
+      }
+      if ((touched >> (16 + n)) & 1) {
+        this.xmms.set(n, f.local('v128'));
+        this.registers.push(1 << (16 + n));
       }
     }
-    this.usesUnits = units;
-    this.firstRegister = this.exitBudget + 1;
-    for (let n = 0; n < 16; n++) {
-      if ((this.general.used >> n) & 1) this.gprs.set(n, f.local(width));
-      if ((this.vectors.used >> n) & 1) this.xmms.set(n, f.local('v128'));
-    }
-    this.registerCount = this.gprs.size + this.xmms.size;
-  }
-
-  private note(i: Instruction): void {
-    const { facts } = i;
-    mark(this.general, facts.general, (i.rm - gprStart) >> 3, (i.reg - gprStart) >> 3);
-    mark(this.vectors, facts.vectors, (i.rm - xmmStart) >> 4, (i.reg - xmmStart) >> 4);
-    if (!facts.addressed) return;
-    for (const slot of [i.base, i.index]) {
-      if (slot !== zero && slot !== ripBase) this.general.used |= 1 << ((slot - gprStart) >> 3);
-    }
+    this.registerCount = this.registers.length;
   }
 
   gpr(n: number): number {
@@ -111,14 +88,14 @@ export class RegionFrame {
   /** What the locals are, for people; those of no name hold values for a while. */
   names(): ReadonlyMap<number, string> {
     const { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC } = this;
-    const { exitCode, exitRip, exitRecord, exitBudget } = this;
+    const { exitCode, exitRecord, exitBudget, jumpOffset } = this;
     const fixed = { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC };
     const names = new Map<number, string>([
       [cpu, 'cpu'],
       [labelParameter, 'label'],
       [depthParameter, 'depth'],
     ]);
-    const all = { ...fixed, exitCode, exitRip, exitRecord, exitBudget };
+    const all = { ...fixed, exitCode, exitRecord, exitBudget, jumpOffset };
     for (const [name, local] of Object.entries(all)) names.set(local, name);
     const general = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
     for (const [n, local] of this.gprs) {
@@ -128,25 +105,49 @@ export class RegionFrame {
     return names;
   }
 
-  /** Loads what the function keeps in locals. */
+  /** The register of a local, as a set. */
+  registerBit(local: number): RegisterSet {
+    return this.registers[local - this.firstRegister] ?? 0;
+  }
+
+  /** The exit that stores these registers lies at the level of nesting that the code is at. */
+  openExit(dirty: RegisterSet): void {
+    this.exits.set(dirty, this.f.code.depth);
+  }
+
+  /** Nesting level of the exit that stores these registers. */
+  exitStoring(dirty: RegisterSet): number {
+    const level = this.exits.get(dirty);
+    if (level === undefined) throw new Error(`an exit that stores registers ${dirty.toString(16)}h was not foreseen`);
+    return level;
+  }
+
+  /** Loads what the function keeps in locals, but for registers. */
   enter(): void {
     const { code } = this.f;
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
     code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
-    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
-    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
     this.reload();
   }
 
+  /** Loads anew what other code may have changed, registers apart. */
   reload(): void {
     const { code } = this.f;
+    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
+    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
+  }
+
+  load(registers: RegisterSet): void {
+    const { code } = this.f;
     for (const [n, local] of this.gprs) {
+      if (!((registers >> n) & 1)) continue;
       code
         .get(cpu)
         .memory(this.long ? 'i64.load' : 'i32.load', Vcpu.offsets.gpr + 8 * n)
         .set(local);
     }
     for (const [n, local] of this.xmms) {
+      if (!((registers >> (16 + n)) & 1)) continue;
       code
         .get(cpu)
         .memory('v128.load', Vcpu.offsets.xmm + 16 * n)
@@ -154,18 +155,31 @@ export class RegionFrame {
     }
   }
 
-  /** Stores the registers that the function changes. Outside of 64-bit code their upper halves are 0 anyway. */
-  spill(): void {
+  /** Stores the flags of the locals, held by their kind; the kind 0 says that the vCPU has them already. */
+  holdFlags(): void {
+    const { code } = this.f;
+    const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
+    const store = this.long ? 'i64.store' : 'i32.store';
+    code.get(this.flagKind).if();
+    code.get(cpu).get(this.flagKind).memory('i32.store', heldKind);
+    code.get(cpu).get(this.flagA).memory(store, heldA);
+    code.get(cpu).get(this.flagB).memory(store, heldB);
+    code.get(cpu).get(this.flagC).memory('i32.store', heldC);
+    code.end();
+  }
+
+  /** Outside of 64-bit code their upper halves are 0 anyway. */
+  store(registers: RegisterSet): void {
     const { code } = this.f;
     for (const [n, local] of this.gprs) {
-      if (!((this.general.written >> n) & 1)) continue;
+      if (!((registers >> n) & 1)) continue;
       code
         .get(cpu)
         .get(local)
         .memory(this.long ? 'i64.store' : 'i32.store', Vcpu.offsets.gpr + 8 * n);
     }
     for (const [n, local] of this.xmms) {
-      if (!((this.vectors.written >> n) & 1)) continue;
+      if (!((registers >> (16 + n)) & 1)) continue;
       code
         .get(cpu)
         .get(local)

@@ -41,7 +41,16 @@ function plan(drafts: readonly Draft[]): RegionPlan {
     return { number, instructions: uses.map(instruction), predecessors, isEntry: entry, taken, next };
   });
   const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return { page: 0, modeKey: 0, blocks, entries, offsets: new Set(), count: drafts.length, granules: [0, 0] };
+  return {
+    page: 0,
+    modeKey: 0,
+    blocks,
+    entries,
+    offsets: new Set(),
+    chosen: [],
+    count: drafts.length,
+    granules: [0, 0],
+  };
 }
 
 /** A small generator (mulberry32), so that the regions are the same each time. */

@@ -1,6 +1,7 @@
 /** Which arithmetic flags are needed where: backwards over the blocks of a region. */
 import { allFlags } from './facts.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import { successorsOf } from './region.ts';
 
 export interface FlagLiveness {
   /** For each block and instruction: flags that somebody may want after it. */
@@ -45,7 +46,7 @@ export function flagLiveness(plan: RegionPlan): FlagLiveness {
   const outside = blocks.map((b) => (leavesRegion(b) ? allFlags : 0));
   const atStart: number[] = summaries.map((s) => s.read);
   const behind = (k: number, block: BasicBlock): number =>
-    (outside[k] ?? 0) | (atStart[block.taken ?? -1] ?? 0) | (atStart[block.next ?? -1] ?? 0);
+    successorsOf(block).reduce((live, to) => live | (atStart[to] ?? 0), outside[k] ?? 0);
   for (let changed = true; changed;) {
     changed = false;
     for (let k = blocks.length - 1; k >= 0; k--) {

@@ -24,7 +24,7 @@ export function regionsAt(compiler: Compiler, buffer: ArrayBufferLike, address: 
   const bytes = new Uint8Array(buffer);
   const disassemble = createDisassembler(instructionTable);
   const texts = found.flatMap((r) => {
-    const plan = compiler.code.planAgain(r.page, r.modeKey, r.offsets, new Set(r.entries));
+    const plan = compiler.code.planAgain(r.page, r.modeKey, r.offsets, new Set(r.entries), r.chosen);
     return plan ? [`region ${extent(r)}: ${listRegion(plan, { bytes, ripBase: r.ripBase, disassemble })}`] : [];
   });
   if (texts.length === 0) return { ok: false, message: `The code at ${hex} has changed since it was compiled.` };

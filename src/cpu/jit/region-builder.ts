@@ -6,7 +6,7 @@
  * and at exits. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has changed
  * anything (`bail`).
  */
-import type { FlagName, FlagRule, Operand, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type { FlagName, FlagRule, Operand, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
@@ -27,6 +27,7 @@ import { allFlags, flagBits } from './facts.ts';
 import type { RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import type { Instruction } from './region.ts';
+import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
 export const compiledFunctions = [
@@ -35,8 +36,9 @@ export const compiledFunctions = [
   'probeWrite',
   'compiledRead',
   'compiledWrite',
-  'storeFlags',
+  'settleFlags',
   'callCompiled',
+  'noteJump',
   'runForm',
 ] as const;
 export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
@@ -52,8 +54,19 @@ interface FlagNote {
   readonly aux: Node | undefined;
 }
 
-/** Where the flags are: in the words of the vCPU, in the function's flag locals, or still to be made. */
-export type Flags = 'memory' | 'locals' | FlagNote;
+/**
+ * Where the flags are: in the lazy words of the vCPU; in the vCPU, maybe held by a kind; in the function's flag locals;
+ * or still to be made.
+ */
+export type Flags = 'words' | 'memory' | 'locals' | FlagNote;
+
+/** Flags as `flag-kind.ts` has them. */
+interface HeldFlags {
+  readonly kind: number;
+  readonly a: Node;
+  readonly b?: Node;
+  readonly c?: Node;
+}
 
 /** How an instruction ends its block. */
 export type Outcome =
@@ -73,12 +86,16 @@ export class RegionBuilder extends FormBuilder {
   private readonly code: Code;
   private instruction!: Instruction;
   private facts!: FormFacts;
+  private registers!: InstructionRegisters;
   /** Flags that are needed after the instruction, and instructions of its block behind it. */
   private live = 0;
   private remaining = 0;
   /** Nodes that stand on a register's local, and (below) the node of each register in this instruction: by register. */
   private readonly watched: Node[][];
   private readonly current: (Node | undefined)[];
+  /** Registers that this instruction has read and written so far. */
+  private registersRead: RegisterSet = 0;
+  private registersWritten: RegisterSet = 0;
   private unitsChecked = false;
   private openArms = 0;
   flags: Flags = 'memory';
@@ -105,16 +122,22 @@ export class RegionBuilder extends FormBuilder {
   }
 
   /** Writes an instruction. `live`: flags that somebody may want after it. `remaining`: instructions behind it. */
-  writeInstruction(instruction: Instruction, facts: FormFacts, live: number, remaining: number): void {
+  writeInstruction(instruction: Instruction, registers: InstructionRegisters, live: number, remaining: number): void {
     this.instruction = instruction;
     this.form = instruction.form;
-    this.facts = facts;
+    this.facts = instruction.facts;
+    this.registers = registers;
     this.live = live;
     this.remaining = remaining;
     this.outcome = undefined;
     this.startForm();
+    this.registersRead = 0;
+    this.registersWritten = 0;
     if (instruction.apart) this.callForm();
     else this.emit();
+    if ((this.registersRead & ~registers.reads) !== 0 || this.registersWritten !== registers.writes) {
+      throw new Error(`${this.form.name} uses other registers than was foreseen`);
+    }
     if (!this.outcome) this.endInstruction();
   }
 
@@ -249,6 +272,10 @@ export class RegionBuilder extends FormBuilder {
     this.code.end();
   }
 
+  shortWay(_attempt: () => ShortWay, general: () => void): void {
+    general();
+  }
+
   /** Writes what may not run. */
   arm(write: () => void, flagsToLocals = false): void {
     const flags = this.flags;
@@ -300,6 +327,7 @@ export class RegionBuilder extends FormBuilder {
   }
 
   private registerNode(type: Type, local: number): Node {
+    this.registersRead |= this.frame.registerBit(local);
     const known = this.current[local - this.frame.firstRegister];
     if (known) return known;
     const node = this.nodes.inLocal(type, local);
@@ -309,6 +337,7 @@ export class RegionBuilder extends FormBuilder {
   }
 
   private setRegister(local: number, v: Node): void {
+    this.registersWritten |= this.frame.registerBit(local);
     this.put(v);
     this.copyOld(local);
     this.code.set(local);
@@ -465,6 +494,20 @@ export class RegionBuilder extends FormBuilder {
     return (this.frame.long ? rip : this.and(rip, this.int(8, 0xffffffff))) as Node;
   }
 
+  /** RIP of the offset in the page that a local holds, i64. */
+  ripAt(local: number): Node {
+    return this.add(this.ripBase(), this.as('i64', this.nodes.inLocal('i32', local))) as Node;
+  }
+
+  /** What `then` writes runs when the RIP lies in the region's page, with its offset in `frame.jumpOffset`. */
+  ifInPage(rip: Node, then: () => void): void {
+    const offset = this.nodes.hold(this.sub(rip, this.ripBase()) as Node);
+    this.put(this.ltU(offset, this.int(8, 4096))).if('none', true);
+    this.put(this.as('i32', offset)).set(this.frame.jumpOffset);
+    this.arm(then);
+    this.code.end();
+  }
+
   protected nextRip(): Value {
     return this.ripOf(this.instruction.offset + this.instruction.length);
   }
@@ -504,11 +547,12 @@ export class RegionBuilder extends FormBuilder {
   /** The interpreter does this instruction; nothing of it has been done. */
   private bail(): void {
     const { frame, code } = this;
+    if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.instruction.record).set(frame.exitRecord);
     code.i32(compiledExit.apart).set(frame.exitCode);
     if (this.remaining > 0) code.i32(this.remaining).set(frame.exitBudget);
     this.putFlagsInLocals();
-    code.br(frame.leave);
+    code.br(frame.exitStoring(this.registers.dirty));
   }
 
   private bailIf(c: Value): void {
@@ -535,33 +579,54 @@ export class RegionBuilder extends FormBuilder {
     throw new Error(`${this.form.name}: ends with sync, which is for the interpreter`);
   }
 
+  /** Registers whose locals hold what the vCPU does not, behind the instruction. */
+  private get dirtyAfter(): RegisterSet {
+    const { dirty, writes } = this.registers;
+    return this.instruction.apart ? 0 : dirty | writes;
+  }
+
   /**
    * Leaves to a RIP in i64, at the end of a block: into other compiled code, so that who called this one gets control
    * back from there; or back to who called.
    */
-  exitTo(target: Value, back = false): void {
-    this.put(target).set(this.frame.exitRip);
+  exitTo(target: Node, back = false, dirty = this.dirtyAfter): void {
+    const { frame, code } = this;
     this.toMemory();
-    this.code
-      .i32(back ? compiledExit.go : compiledExit.follow)
-      .set(this.frame.exitCode)
-      .br(this.frame.leave);
+    frame.store(dirty);
+    code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
+    code.get(cpu);
+    if (back) {
+      this.put(target).memory('i64.store', Vcpu.offsets.rip);
+      code.i32(compiledExit.go).return();
+    } else {
+      code.get(depthParameter);
+      this.put(target).returnCall(this.calls.callCompiled);
+    }
+  }
+
+  /** Leaves by a computed jump, whose record is in `frame.exitRecord`: the profile learns where it led. */
+  jumpOut(target: Node, dirty = this.dirtyAfter): void {
+    const { frame, code } = this;
+    this.nodes.hold(target);
+    code.get(cpu).get(frame.exitRecord);
+    this.put(target).call(this.calls.noteJump);
+    this.exitTo(target, false, dirty);
   }
 
   /** Leaves to a record, before any of the block has been counted. */
-  exitShort(record: number): void {
+  exitShort(record: number, dirty: RegisterSet): void {
     const { frame, code } = this;
     code.i32(record).set(frame.exitRecord);
     code.i32(compiledExit.short).set(frame.exitCode);
     this.putFlagsInLocals();
-    code.br(frame.leave);
+    code.br(frame.exitStoring(dirty));
   }
 
   /** The form's function does the instruction, and compiled code goes on behind it. */
   private callForm(): void {
     const { frame, code, instruction } = this;
     this.toMemory();
-    frame.spill();
+    frame.store(this.registers.dirty);
     code.get(cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.get(cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
@@ -572,6 +637,9 @@ export class RegionBuilder extends FormBuilder {
     code.i32(compiledExit.unwind).return().end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
     frame.reload();
+    frame.load(this.registers.needed);
+    this.flags = 'words';
+    this.unitsChecked = false;
     this.forgetRegisters();
   }
 
@@ -580,9 +648,9 @@ export class RegionBuilder extends FormBuilder {
     const { frame, code } = this;
     this.toMemory();
     this.nodes.hold(target);
-    frame.spill();
+    frame.store(this.dirtyAfter);
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).get(depthParameter);
+    code.get(cpu).get(depthParameter).i32(1).op('i32.add');
     this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
     code.get(cpu).memory('i64.load', Vcpu.offsets.rip);
@@ -591,6 +659,9 @@ export class RegionBuilder extends FormBuilder {
     code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
     frame.reload();
+    frame.load(this.registers.needed);
+    this.flags = 'memory';
+    this.unitsChecked = false;
     this.forgetRegisters();
   }
 
@@ -684,7 +755,7 @@ export class RegionBuilder extends FormBuilder {
     const keepsCarry = rule === 'inc' || rule === 'dec';
     if (!(this.live & (keepsCarry ? allFlags & ~flagBits.cf : allFlags))) return;
     if (rule === 'zsp') {
-      this.toMemory();
+      this.toWords();
       super.setFlags(rule, x, y, r, carry);
       return;
     }
@@ -702,7 +773,7 @@ export class RegionBuilder extends FormBuilder {
 
   override setFlag(name: FlagName, b: Value): void {
     if (!(this.live & flagBits[name])) return;
-    this.toMemory();
+    this.toWords();
     super.setFlag(name, b);
   }
 
@@ -710,14 +781,16 @@ export class RegionBuilder extends FormBuilder {
     if (!this.live) return;
     // The value may have been made from the flags.
     const word = this.held(v);
-    this.flags = 'memory';
+    this.forgetHeld();
     super.loadArithmeticFlags(word);
   }
 
   override flag(name: FlagName): Value {
-    if (this.flags === 'locals') this.toMemory();
     const { flags } = this;
-    if (typeof flags === 'string') return super.flag(name);
+    if (typeof flags === 'string') {
+      this.toWords();
+      return super.flag(name);
+    }
     const { rule, x, y, r, c, aux } = flags;
     const base = this.baseRule(rule);
     switch (name) {
@@ -746,9 +819,11 @@ export class RegionBuilder extends FormBuilder {
   }
 
   override condition(cc: number): Value {
-    if (this.flags === 'locals') this.toMemory();
     const { flags } = this;
-    if (typeof flags === 'string') return super.condition(cc);
+    if (typeof flags === 'string') {
+      this.toWords();
+      return super.condition(cc);
+    }
     const { rule, x, y, r } = flags;
     const plain: FlagRule = rule === 'sub' || rule === 'logic' ? rule : 'zsp';
     const short = this.comparison({ rule: plain, x, y, r }, cc);
@@ -757,25 +832,20 @@ export class RegionBuilder extends FormBuilder {
     return this.conditionOf(cc, (name) => this.flag(name), less);
   }
 
-  /** The flags' words in memory become right. */
-  toMemory(): void {
+  /** The lazy words become right, and nothing is held. */
+  private toWords(): void {
     const { flags, frame, code } = this;
-    this.flags = 'memory';
-    if (flags === 'memory') {
-      // The locals may still hold flags of before, which an exit would store.
-      code.i32(flagKind.none).set(frame.flagKind);
-      return;
-    }
-    if (flags === 'locals') {
-      code.get(cpu).get(frame.flagKind);
-      this.putWide(frame.flagA);
-      this.putWide(frame.flagB);
-      code.get(frame.flagC).call(this.calls.storeFlags);
-      code.i32(flagKind.none).set(frame.flagKind);
+    if (flags === 'words') return;
+    if (typeof flags === 'string') {
+      this.toMemory();
+      code.get(cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
+      code.get(cpu).call(this.calls.settleFlags).end();
+      this.flags = 'words';
       return;
     }
     const { rule, x, y, r, c, aux } = flags;
     const carry = c ?? this.bool(false);
+    this.forgetHeld();
     switch (rule) {
       case 'parts':
         super.setFlagsFrom(r, carry, y, aux);
@@ -795,27 +865,65 @@ export class RegionBuilder extends FormBuilder {
     code.i32(flagKind.none).set(frame.flagKind);
   }
 
-  private putWide(local: number): void {
-    this.code.get(local);
-    if (!this.frame.long) this.code.op('i64.extend_i32_u');
+  /** The lazy words are about to be written, whatever was held. */
+  private forgetHeld(): void {
+    if (this.flags !== 'words') this.storeField('i32.store', Vcpu.offsets.heldKind, this.int(4, flagKind.none));
+    this.flags = 'words';
+  }
+
+  /** The flags go to the vCPU: held by a kind, if they have not been made. */
+  toMemory(): void {
+    const { flags, frame, code } = this;
+    if (flags === 'memory' || flags === 'words') {
+      // The locals may still hold flags of before, which an exit would store.
+      code.i32(flagKind.none).set(frame.flagKind);
+      return;
+    }
+    this.flags = 'memory';
+    if (flags === 'locals') {
+      frame.holdFlags();
+      code.i32(flagKind.none).set(frame.flagKind);
+      return;
+    }
+    const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
+    const { kind, a, b, c } = this.heldFlags(flags);
+    const wide = (offset: number, v: Node): void => {
+      if (frame.long) this.storeField('i64.store', offset, this.as('i64', v));
+      else this.storeField('i32.store', offset, this.as('i32', v));
+    };
+    wide(heldA, a);
+    if (b) wide(heldB, b);
+    if (c) this.storeField('i32.store', heldC, c);
+    this.storeField('i32.store', heldKind, this.int(4, kind));
+    code.i32(flagKind.none).set(frame.flagKind);
+  }
+
+  /** A note as the kind and values of `flag-kind.ts`. */
+  private heldFlags({ rule, size, x, y, r, c, aux }: FlagNote): HeldFlags {
+    const operands = rule === 'add' || rule === 'sub' || rule === 'adc' || rule === 'sbb';
+    const carry = c && aux ? (this.or(this.retype('i32', c), this.boolAt(aux, 4)) as Node) : c;
+    return {
+      kind: flagKindOf(rule, size),
+      a: operands ? x : r,
+      ...(operands || rule === 'parts' ? { b: y } : {}),
+      ...(carry ? { c: carry } : {}),
+    };
   }
 
   /** The flag locals become right; what is known about the flags stays known. */
   putFlagsInLocals(): void {
     const { flags, frame, code } = this;
     if (flags === 'locals') return;
-    if (flags === 'memory') {
+    if (typeof flags === 'string') {
       code.i32(flagKind.none).set(frame.flagKind);
       return;
     }
-    const { rule, size, x, y, r, c, aux } = flags;
-    code.i32(flagKindOf(rule, size)).set(frame.flagKind);
+    const { kind, a, b, c } = this.heldFlags(flags);
     const width = frame.long ? 'i64' : 'i32';
-    const operands = rule === 'add' || rule === 'sub' || rule === 'adc' || rule === 'sbb';
-    this.put(this.as(width, operands ? x : r)).set(frame.flagA);
-    if (operands || rule === 'parts') this.put(this.as(width, y)).set(frame.flagB);
-    if (!c) return;
-    this.put(aux ? this.or(this.retype('i32', c), this.boolAt(aux, 4)) : c).set(frame.flagC);
+    code.i32(kind).set(frame.flagKind);
+    this.put(this.as(width, a)).set(frame.flagA);
+    if (b) this.put(this.as(width, b)).set(frame.flagB);
+    if (c) this.put(c).set(frame.flagC);
   }
 
   toLocals(): void {

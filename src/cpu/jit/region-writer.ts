@@ -4,15 +4,18 @@
  * next of them; otherwise the interpreter goes on.
  */
 import { Vcpu } from '../state.ts';
-import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
+import { allFlags } from './facts.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
-import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
+import { labelParameter, RegionFrame } from './frame.ts';
 import type { InvariantChecks } from './invariants.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
+import { entryInstruction, isComputedJump, successorsOf } from './region.ts';
+import type { RegisterFlow, RegisterSet } from './register-flow.ts';
+import { registerFlow } from './register-flow.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
@@ -46,7 +49,7 @@ export interface Mark {
 }
 
 export class RegionWriter {
-  /** In the order of the code; where the tail begins, which all exits lead to. */
+  /** In the order of the code; where the exits to the interpreter begin. */
   readonly marks: Mark[] = [];
   tail = 0;
   private readonly plan: RegionPlan;
@@ -54,19 +57,19 @@ export class RegionWriter {
   private readonly builder: RegionBuilder;
   private readonly code: Code;
   private readonly live: FlagLiveness;
+  private readonly registers: RegisterFlow;
   private readonly needs: readonly number[];
   private readonly labels = new Map<number, number>();
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
-  private readonly calls: CompiledCalls;
   private readonly checks: InvariantChecks | undefined;
 
   /** With `checks` the code checks itself at each block. */
   constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
     this.plan = plan;
     this.checks = checks;
-    this.calls = calls;
-    this.frame = new RegionFrame(f, plan);
+    this.registers = registerFlow(plan);
+    this.frame = new RegionFrame(f, plan, this.registers);
     this.builder = new RegionBuilder(this.frame, calls);
     this.code = f.code;
     this.live = flagLiveness(plan);
@@ -86,19 +89,30 @@ export class RegionWriter {
   *steps(): Generator<undefined, ReadonlyMap<number, number>> {
     const { plan, code, frame } = this;
     const shapes = structure({
-      successors: plan.blocks.map((b) => [b.taken, b.next].filter((s) => s !== undefined)),
+      successors: plan.blocks.map(successorsOf),
       entries: plan.entries,
     });
     this.assignLabels(plan.entries, shapes);
     this.checks?.atEntry(frame, plan);
     frame.enter();
     code.block();
-    frame.leave = code.depth;
+    const leave = code.depth;
+    const exits = this.exits();
+    for (const dirty of exits) {
+      code.block();
+      frame.openExit(dirty);
+    }
+    if (plan.entries.length === 1) frame.load(this.registers.neededAtStart[plan.entries[0] ?? 0] ?? 0);
     yield* this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
-    code.end();
     this.tail = code.bytes.length;
-    this.exit();
+    for (const dirty of exits.toReversed()) {
+      code.end();
+      frame.store(dirty);
+      code.br(leave);
+    }
+    code.end();
+    this.leave();
     return this.labels;
   }
 
@@ -108,33 +122,34 @@ export class RegionWriter {
     for (const s of shapes) if (s.kind === 'loop') this.assignLabels(s.heads.slice(1), s.body);
   }
 
-  /** The tail that all exits lead to. */
-  private exit(): void {
+  /** The registers that are stored at exits to the interpreter, each set once. */
+  private exits(): RegisterSet[] {
+    const { registers } = this;
+    const sets = new Set<RegisterSet>();
+    for (const { number, isEntry, instructions } of this.plan.blocks) {
+      if (isEntry) sets.add(registers.dirtyAtStart[number] ?? 0);
+      instructions.forEach((i, k) => {
+        if (!i.apart && i.facts.mayLeave) sets.add(registers.instructions[number]?.[k]?.dirty ?? 0);
+      });
+    }
+    return [...sets];
+  }
+
+  /** What all exits to the interpreter end with, once they have stored registers. */
+  private leave(): void {
     const { code, frame } = this;
-    const wide = (local: number): void => {
-      code.get(local);
-      if (!frame.long) code.op('i64.extend_i32_u');
-    };
-    code.get(frame.flagKind).if();
-    code.get(cpu).get(frame.flagKind);
-    wide(frame.flagA);
-    wide(frame.flagB);
-    code.get(frame.flagC).call(this.calls.storeFlags).end();
-    frame.spill();
+    frame.holdFlags();
     code.get(cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).get(frame.exitRip).memory('i64.store', Vcpu.offsets.rip);
     code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
-    code.get(frame.exitCode).i32(compiledExit.follow).op('i32.eq').if();
-    code.get(cpu).get(depthParameter).get(frame.exitRip).call(this.calls.callCompiled).return().end();
     code.get(frame.exitCode);
   }
 
   // Structure. ------------------------------------------------------------------------------------------------------
 
-  /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to them begin its next round. */
+  /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to the first begin its next round. */
   private *sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): Generator<undefined, void> {
     const { code } = this;
-    const begun = loop ? heads : [];
+    const begun = loop ? heads.slice(0, 1) : [];
     const dispatches = heads.length > 1;
     const levels: number[] = [];
     for (let k = shapes.length - 1; k >= (dispatches ? 0 : 1); k--) {
@@ -143,7 +158,15 @@ export class RegionWriter {
       const shape = shapes[k];
       if (shape) this.aim(headsBut(shape, begun), code.depth);
     }
-    if (dispatches) this.dispatch(shapes, heads, levels);
+    if (dispatches) {
+      const levelOf = new Map<number, number>();
+      shapes.forEach((shape, at) => {
+        for (const node of nodesOf(shape)) levelOf.set(node, levels[at] ?? 0);
+      });
+      const place = (head: number): number => levelOf.get(head) ?? 0;
+      if (loop) this.dispatch(heads, place);
+      else this.enter(heads, place);
+    }
     for (const [k, shape] of shapes.entries()) {
       if (dispatches || k > 0) code.end();
       for (const head of headsBut(shape, begun)) this.targets.delete(head);
@@ -155,18 +178,41 @@ export class RegionWriter {
     heads.forEach((head, k) => this.targets.set(head, { level, secondary: k > 0 }));
   }
 
-  /** Goes to the head that the label names; without one, to the first. */
-  private dispatch(shapes: readonly Shape[], heads: readonly number[], levels: readonly number[]): void {
+  /** Goes to the head that the label names; without one, to the first. `place`: the level of nesting that leads there. */
+  private dispatch(heads: readonly number[], place: (head: number) => number): void {
     const { code } = this;
-    const levelOf = new Map<number, number>();
-    shapes.forEach((shape, k) => {
-      for (const node of nodesOf(shape)) levelOf.set(node, levels[k] ?? 0);
-    });
-    const first = levelOf.get(heads[0] ?? 0) ?? 0;
-    const table = Array.from({ length: this.labels.size + 1 }, () => first);
-    for (const head of heads) table[this.labels.get(head) ?? 0] = levelOf.get(head) ?? 0;
-    code.get(labelParameter).op('i32.eqz').brIf(first);
-    code.get(labelParameter).brTable(table, first);
+    const [first = 0] = heads;
+    const table = Array.from({ length: this.labels.size + 1 }, () => place(first));
+    for (const head of heads) table[this.labels.get(head) ?? 0] = place(head);
+    code.get(labelParameter).op('i32.eqz').brIf(place(first));
+    code.get(labelParameter).brTable(table, place(first));
+  }
+
+  /** Loads what the entry needs that the label names, and goes there. */
+  private enter(entries: readonly number[], place: (head: number) => number): void {
+    const { code, frame } = this;
+    const needed = (entry: number): RegisterSet => this.registers.neededAtStart[entry] ?? 0;
+    const common = entries.reduce((set, entry) => set & needed(entry), ~0);
+    frame.load(common);
+    /** Ways that load the same registers and lead to the same place are one. */
+    const ways = new Map<string, { readonly load: RegisterSet; readonly to: number; readonly labels: number[] }>();
+    for (const entry of entries) {
+      const load = needed(entry) & ~common;
+      const to = place(entry);
+      const way = ways.get(`${load} ${to}`) ?? { load, to, labels: [] };
+      way.labels.push(this.labels.get(entry) ?? 0);
+      ways.set(`${load} ${to}`, way);
+    }
+    const loading = [...ways.values()].filter((way) => way.load !== 0);
+    const levels = new Map(loading.map((way) => [way, code.block().depth]));
+    const table = Array.from({ length: this.labels.size + 1 }, () => place(entries[0] ?? 0));
+    for (const way of ways.values()) for (const label of way.labels) table[label] = levels.get(way) ?? way.to;
+    code.get(labelParameter).brTable(table, table[1] ?? 0);
+    for (const { load, to } of loading.toReversed()) {
+      code.end();
+      frame.load(load);
+      code.br(to);
+    }
   }
 
   private *shape(shape: Shape): Generator<undefined, void> {
@@ -177,9 +223,10 @@ export class RegionWriter {
       return;
     }
     this.code.loop();
-    this.aim(shape.heads, this.code.depth);
+    const natural = shape.heads.slice(0, 1);
+    this.aim(natural, this.code.depth);
     yield* this.sequence(shape.body, shape.heads, true);
-    for (const head of shape.heads) this.targets.delete(head);
+    for (const head of natural) this.targets.delete(head);
     this.code.end();
   }
 
@@ -191,29 +238,75 @@ export class RegionWriter {
     this.marks.push({ at: code.bytes.length, block });
     builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
-    const [first] = instructions;
+    if (block.targets) {
+      this.choice(number, block.targets);
+      return;
+    }
+    const first = entryInstruction(block);
     if (!first) return;
     if (block.isEntry) {
-      code
-        .get(frame.budget)
-        .i32(this.needs[number] ?? 0)
-        .op('i32.lt_u')
-        .ifUnlikely();
-      builder.exitShort(first.record);
+      this.pushBudgetTooShort(number);
+      code.ifUnlikely();
+      builder.exitShort(first.record, this.registers.dirtyAtStart[number] ?? 0);
       code.end();
+    }
+    if (block.standsFor) {
+      code.i32(first.offset).set(frame.jumpOffset).i32(0).set(frame.exitRecord);
+      this.goto(block.next, first.offset);
+      return;
     }
     code.get(frame.budget).i32(instructions.length).op('i32.sub').set(frame.budget);
     this.checks?.atBlock(frame, this.plan, block);
     instructions.forEach((i, k) => {
       this.marks.push({ at: code.bytes.length, block, instruction: i });
-      builder.writeInstruction(i, i.facts, this.live.after[number]?.[k] ?? 63, instructions.length - 1 - k);
+      const registers = this.registers.instructions[number]?.[k];
+      if (!registers) return;
+      builder.writeInstruction(i, registers, this.live.after[number]?.[k] ?? allFlags, instructions.length - 1 - k);
     });
     this.terminate(block);
     builder.endInstruction();
   }
 
+  private pushBudgetTooShort(block: number): void {
+    this.code
+      .get(this.frame.budget)
+      .i32(this.needs[block] ?? 0)
+      .op('i32.lt_u');
+  }
+
+  /**
+   * To the block of the offset in the page that a computed jump has found, or out of the region: one jump through a table
+   * by a hash that sends each known offset to a place of its own.
+   */
+  private choice(number: number, targets: readonly JumpTarget[]): void {
+    const { code, frame, builder } = this;
+    const { multiplier, bits } = distinctHash(targets.map((t) => t.offset));
+    builder.toLocals();
+    code.block();
+    const other = code.depth;
+    this.pushBudgetTooShort(number);
+    code.brIf(other);
+    const cases = targets.map(() => code.block().depth).reverse();
+    const table = Array.from({ length: 1 << bits }, () => other);
+    targets.forEach((t, k) => (table[hashOf(t.offset, multiplier, bits)] = cases[k] ?? other));
+    code.get(frame.jumpOffset).i32(multiplier).op('i32.mul');
+    code
+      .i32(32 - bits)
+      .op('i32.shr_u')
+      .brTable(table, other);
+    for (const t of targets) {
+      code.end();
+      code.get(frame.jumpOffset).i32(t.offset).op('i32.ne').brIf(other);
+      builder.arm(() => {
+        this.goto(t.block, t.offset);
+      });
+    }
+    code.end();
+    builder.jumpOut(builder.ripAt(frame.jumpOffset), this.registers.dirtyAtStart[number] ?? 0);
+  }
+
   private terminate(block: BasicBlock): void {
-    const { builder, code } = this;
+    const { builder, code, frame } = this;
     const last = block.instructions.at(-1);
     if (!last) return;
     const after = last.offset + last.length;
@@ -227,7 +320,18 @@ export class RegionWriter {
         this.goto(block.taken, after + Number(last.immediate));
         return;
       case 'jump':
-        builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
+        if (!isComputedJump(last)) {
+          builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
+          return;
+        }
+        code.i32(last.record).set(frame.exitRecord);
+        if (block.next !== undefined) {
+          if (this.inherits(block.next)) builder.copyWatched();
+          builder.ifInPage(outcome.target, () => {
+            this.goto(block.next, after);
+          });
+        }
+        builder.jumpOut(outcome.target);
         return;
       case 'call':
         if (block.next === undefined) builder.exitTo(outcome.target);
@@ -270,7 +374,23 @@ export class RegionWriter {
   }
 }
 
-/** For each block: the most instructions from its start to the next entry. */
+/** A multiplicative hash of offsets, without collisions among these. */
+function distinctHash(offsets: readonly number[]): { readonly multiplier: number; readonly bits: number } {
+  for (let bits = Math.max(Math.ceil(Math.log2(offsets.length)) + 1, 1); bits < 13; bits++) {
+    // Odd multiples of 2^32 divided by the golden ratio, which scatters neighbours.
+    for (let k = 1; k < 200; k += 2) {
+      const multiplier = Math.imul(0x9e3779b1, k);
+      if (new Set(offsets.map((o) => hashOf(o, multiplier, bits))).size === offsets.length) return { multiplier, bits };
+    }
+  }
+  throw new Error(`no hash for ${offsets.length} offsets`);
+}
+
+function hashOf(offset: number, multiplier: number, bits: number): number {
+  return Math.imul(offset, multiplier) >>> (32 - bits);
+}
+
+/** For each block: the most instructions from its start to the next place where the budget is checked. */
 function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
   const needs: number[] = blocks.map(() => -1);
   const need = (block: BasicBlock): number => {
@@ -278,9 +398,11 @@ function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
     if (known >= 0) return known;
     needs[block.number] = 0;
     let beyond = 0;
-    for (const to of [block.taken, block.next]) {
-      const follower = to === undefined ? undefined : blocks[to];
-      if (follower && !follower.isEntry) beyond = Math.max(beyond, need(follower));
+    for (const to of successorsOf(block)) {
+      const follower = blocks[to];
+      // What the choice would refuse for want of budget must not enter by it.
+      if (!follower || follower.isEntry || (follower.targets && !block.standsFor)) continue;
+      beyond = Math.max(beyond, need(follower));
     }
     return (needs[block.number] = block.instructions.length + beyond);
   };

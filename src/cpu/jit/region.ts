@@ -4,7 +4,7 @@
  */
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
-import { Arena, Block, CodeMap } from '../arena.ts';
+import { Arena, ArenaHeader, Block, CodeMap, JumpEntry } from '../arena.ts';
 import { Record } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import type { FormFacts, FormFactsCache } from './facts.ts';
@@ -36,9 +36,32 @@ export interface BasicBlock {
   /** Blocks that follow: of a conditional branch first the one where it is taken. Absent: control leaves the region. */
   readonly taken: number | undefined;
   readonly next: number | undefined;
+  /** A block without instructions that leads to others by the offset in the page that a computed jump has found. */
+  readonly targets?: readonly JumpTarget[];
+  /** An entry without instructions: it stands for this one, and leads to it as a computed jump would. */
+  readonly standsFor?: Instruction;
   /** Blocks of the region that come here. */
   readonly predecessors: readonly number[];
   readonly isEntry: boolean;
+}
+
+export interface JumpTarget {
+  /** In the page. */
+  readonly offset: number;
+  readonly block: number;
+}
+
+/** Blocks that may follow a block. */
+export function successorsOf(block: BasicBlock): number[] {
+  if (block.targets) return block.targets.map((t) => t.block);
+  const { taken, next } = block;
+  if (taken === undefined) return next === undefined ? [] : [next];
+  return next === undefined ? [taken] : [taken, next];
+}
+
+/** The instruction that an entry of the region is entered at. */
+export function entryInstruction(block: BasicBlock): Instruction | undefined {
+  return block.standsFor ?? block.instructions[0];
 }
 
 export interface RegionPlan {
@@ -47,8 +70,9 @@ export interface RegionPlan {
   readonly modeKey: number;
   readonly blocks: readonly BasicBlock[];
   readonly entries: readonly number[];
-  /** Its instructions' offsets in the page. */
+  /** Its instructions' offsets in the page, and which of them computed jumps choose. */
   readonly offsets: ReadonlySet<number>;
+  readonly chosen: readonly number[];
   readonly count: number;
   /** 64-byte granules of the page that it is made from: bits of two words, the lower one first. */
   readonly granules: readonly [number, number];
@@ -212,6 +236,7 @@ export class DecodedCode {
     host: number,
     modeKey: number,
     limits: PlanLimits,
+    ripBase: bigint,
     extraEntry: boolean,
     keptEntries: Iterable<number> = [],
   ): RegionPlan | undefined {
@@ -221,11 +246,13 @@ export class DecodedCode {
     const { decoded, flows } = this;
     this.lookWithFlow(page, modeKey);
     if (!decoded.has(start)) return undefined;
-    const members = component(start, this.offsets, flows, limits.instructions);
-    const entries = entriesOf(members, decoded, flows);
+    const jumps = this.computedJumps(ripBase);
+    const members = component(start, this.offsets, flows, limits.instructions, jumps);
+    const chosen = jumps.flatMap(({ from, to }) => (members.has(from) && members.has(to) ? [to] : []));
+    const entries = entriesOf(members, decoded, flows, chosen);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
-    return layOut(page, modeKey, members, decoded, flows, entries);
+    return layOut(page, modeKey, members, decoded, flows, entries, chosen);
   }
 
   /** The code of a plan has not been written since it was made, nor the arena emptied. */
@@ -241,11 +268,12 @@ export class DecodedCode {
     modeKey: number,
     offsets: ReadonlySet<number>,
     entries: ReadonlySet<number>,
+    chosen: readonly number[],
   ): RegionPlan | undefined {
     const { decoded, flows } = this;
     this.lookWithFlow(page, modeKey);
     for (const offset of offsets) if (!decoded.has(offset)) return undefined;
-    return layOut(page, modeKey, offsets, decoded, flows, entries);
+    return layOut(page, modeKey, offsets, decoded, flows, entries, chosen);
   }
 
   /** Decoded instructions of a frame, by offset. */
@@ -269,6 +297,44 @@ export class DecodedCode {
       this.flows[offset] = flowOf(role, offset, offset + this.u8(record + o.length), displacement, this.decoded);
     }
   }
+
+  /** Where computed jumps of compiled code have led in their own page, which is at `ripBase`. */
+  private computedJumps(ripBase: bigint): readonly ComputedJump[] {
+    const jumps: ComputedJump[] = [];
+    const { offsets } = JumpEntry;
+    const arena = this.u32(this.cpu + Vcpu.offsets.arena);
+    const least = this.u32(arena + Arena.header + ArenaHeader.offsets.hotJumps) >> 4;
+    const sites = new Map<number, number>();
+    for (const offset of this.offsets) {
+      const record = this.records[offset] ?? 0;
+      if (this.role(this.u16(record + o.form))?.facts.transfer !== 'jump') continue;
+      const i = this.instruction(record);
+      if (i && isComputedJump(i)) sites.set(record, offset);
+    }
+    if (sites.size === 0) return jumps;
+    const low = Number(ripBase & 0xffffffffn);
+    const page = Number((ripBase >> 12n) & 0xfffffn);
+    for (const to of this.offsets) {
+      const index = (low ^ to ^ page) & (Arena.jumpEntries - 1);
+      const place = arena + Arena.jumpCache + index * JumpEntry.size;
+      if (this.u32(place + offsets.rip) !== low + to || this.u32(place + offsets.jumps) < least) continue;
+      const from = sites.get(this.u32(place + offsets.jumpedFrom));
+      if (from !== undefined) jumps.push({ from, to });
+    }
+    return jumps;
+  }
+}
+
+/** A jump through a register or a table. One through a plain cell, as linkers make, leads elsewhere. */
+export function isComputedJump(i: Instruction): boolean {
+  if (i.apart || i.facts.transfer !== 'jump' || i.form.mnemonic !== 'JMP') return false;
+  return !i.facts.addressed || i.index !== Vcpu.offsets.zero;
+}
+
+/** Offsets of a computed jump, and of what it has led to. */
+interface ComputedJump {
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Where control goes after an instruction, within its page and the decoded code. */
@@ -309,7 +375,13 @@ export function flowOf(
 type Flows = readonly (Flow | undefined)[];
 
 /** Offsets that are connected with `start`, the nearest ones first, up to a limit. `offsets`: all of the page. */
-function component(start: number, offsets: readonly number[], flows: Flows, limit: number): ReadonlySet<number> {
+function component(
+  start: number,
+  offsets: readonly number[],
+  flows: Flows,
+  limit: number,
+  jumps: readonly ComputedJump[],
+): ReadonlySet<number> {
   // Lists of what comes before an instruction: where the last edge to it stands, and at each edge the one before.
   const last = new Int32Array(pageBytes).fill(-1);
   const from: number[] = [];
@@ -324,6 +396,13 @@ function component(start: number, offsets: readonly number[], flows: Flows, limi
     if (f?.next !== undefined) edge(offset, f.next);
     if (f?.taken !== undefined) edge(offset, f.taken);
   }
+  const computed = new Map<number, number[]>();
+  for (const { from: site, to } of jumps) {
+    edge(site, to);
+    const list = computed.get(site);
+    if (list) list.push(to);
+    else computed.set(site, [to]);
+  }
   const members = new Set<number>([start]);
   const queue = [start];
   const visit = (n: number): void => {
@@ -337,13 +416,22 @@ function component(start: number, offsets: readonly number[], flows: Flows, limi
     if (f?.next !== undefined) visit(f.next);
     if (f?.taken !== undefined) visit(f.taken);
     for (let e = last[at] ?? -1; e >= 0; e = previous[e] ?? -1) visit(from[e] ?? start);
+    computed.get(at)?.forEach(visit);
   }
   return members;
 }
 
-/** Where the region is entered: at what nothing in it leads to, behind calls, and at the heads of loops. */
-function entriesOf(members: ReadonlySet<number>, decoded: Decoded, flows: Flows): Set<number> {
-  const reached = new Set<number>();
+/**
+ * Where the region is entered: at what nothing in it leads to, behind calls, and at the heads of loops. (What computed
+ * jumps lead to is entered as they do, so that it is no head of a loop: `choiceOf`.)
+ */
+function entriesOf(
+  members: ReadonlySet<number>,
+  decoded: Decoded,
+  flows: Flows,
+  chosen: readonly number[],
+): Set<number> {
+  const reached = new Set<number>(chosen);
   const entries = new Set<number>();
   for (const offset of members) {
     const f = flows[offset];
@@ -363,6 +451,31 @@ function entriesOf(members: ReadonlySet<number>, decoded: Decoded, flows: Flows)
   return entries;
 }
 
+type Draft = BasicBlock & { readonly predecessors: number[] };
+
+/** The block where computed jumps choose, and entries that lead to it. */
+function choiceOf(number: number, chosen: readonly number[], drafts: readonly Draft[]): Draft[] {
+  const made: Draft[] = [];
+  const targets: JumpTarget[] = [];
+  for (const { number: block, instructions, isEntry } of drafts) {
+    const [first] = instructions;
+    if (!first || !chosen.includes(first.offset)) continue;
+    targets.push({ offset: first.offset, block });
+    if (isEntry) continue;
+    const stub = {
+      instructions: [],
+      standsFor: first,
+      taken: undefined,
+      next: number,
+      predecessors: [],
+      isEntry: true,
+    };
+    made.push({ ...stub, number: number + 1 + made.length });
+  }
+  const choice = { number, instructions: [], targets, taken: undefined, next: undefined };
+  return [{ ...choice, predecessors: [], isEntry: false }, ...made];
+}
+
 function layOut(
   page: number,
   modeKey: number,
@@ -370,9 +483,11 @@ function layOut(
   decoded: Decoded,
   flows: Flows,
   entries: ReadonlySet<number>,
+  chosen: readonly number[],
 ): RegionPlan {
   const offsets = [...members].sort((a, b) => a - b);
   const leaders = new Set<number>(entries);
+  for (const offset of chosen) leaders.add(offset);
   for (const offset of offsets) {
     const f = flows[offset];
     if (f?.taken !== undefined) leaders.add(f.taken);
@@ -391,33 +506,35 @@ function layOut(
   }
   const numberAt = new Map(starts.map((offset, k) => [offset, k]));
   const granules: [number, number] = [0, 0];
-  const drafts = lists.map((list, number) => {
+  const choice = lists.length;
+  const drafts: Draft[] = lists.map((list, number) => {
     const instructions = list.map((offset) => decoded.get(offset)).filter((i) => i !== undefined);
     for (const i of instructions) {
       for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules[g >> 5 ? 1 : 0] |= 1 << (g & 31);
     }
     const last = flows[list.at(-1) ?? -1];
+    const end = instructions.at(-1);
+    const chooses = chosen.length > 0 && end !== undefined && isComputedJump(end);
     const taken = last?.taken === undefined ? undefined : numberAt.get(last.taken);
-    const next = last?.next === undefined ? undefined : numberAt.get(last.next);
+    const next = chooses ? choice : last?.next === undefined ? undefined : numberAt.get(last.next);
     return {
       number,
       instructions,
-      predecessors: [] as number[],
+      predecessors: [],
       isEntry: entries.has(list[0] ?? -1),
       taken,
       next,
     };
   });
-  for (const d of drafts) {
-    if (d.taken !== undefined) drafts[d.taken]?.predecessors.push(d.number);
-    if (d.next !== undefined && d.next !== d.taken) drafts[d.next]?.predecessors.push(d.number);
-  }
+  if (chosen.length > 0) drafts.push(...choiceOf(choice, chosen, drafts));
+  for (const d of drafts) for (const to of new Set(successorsOf(d))) drafts[to]?.predecessors.push(d.number);
   return {
     page,
     modeKey,
     blocks: drafts,
     entries: drafts.filter((d) => d.isEntry).map((d) => d.number),
     offsets: members,
+    chosen,
     count: offsets.length,
     granules,
   };

@@ -3,9 +3,9 @@
  * blocks and loops of WebAssembly.
  *
  * The strongly connected components of the graph, in topological order, are the sequence: a single block, or a loop. A
- * loop's heads are its blocks that are entered from outside; without the edges to them the rest of the loop is
- * structured again. So every jump leads to a later shape of the same or of an enclosing sequence, or to a head of an
- * enclosing loop.
+ * loop's heads are its blocks that are entered from outside; one of them is the natural head, where its rounds begin.
+ * Without the edges to that one, the loop is structured again. So every jump leads to a later shape of the same or of an
+ * enclosing sequence, or to the natural head of an enclosing loop.
  */
 
 /** Blocks 0…n−1, numbered in the order of their code. */
@@ -88,10 +88,11 @@ class Structurer {
       const [first = 0] = component;
       if (loops[k] !== true) return { kind: 'block', node: first };
       const heads = headsOf(component, edges, entries);
-      const before = heads.map((n) => this.cut[n] ?? false);
-      for (const n of heads) this.cut[n] = true;
+      const [natural = 0] = heads;
+      const before = this.cut[natural] ?? false;
+      this.cut[natural] = true;
       const body = this.sequence(component, heads);
-      heads.forEach((n, at) => (this.cut[n] = before[at] ?? false));
+      this.cut[natural] = before;
       return { kind: 'loop', heads, body };
     });
   }

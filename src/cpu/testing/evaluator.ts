@@ -15,6 +15,7 @@ import type {
   Instruction,
   Operand,
   Segment,
+  ShortWay,
   Size,
   SystemRegister,
   Value,
@@ -22,6 +23,7 @@ import type {
 } from '../isa/builder.ts';
 import type { Helper } from '../isa/helpers.ts';
 import { helpers } from '../isa/helpers.ts';
+import { StackInMemory } from '../isa/register-stack.ts';
 import type { Row } from '../isa/row.ts';
 import { Vcpu } from '../state.ts';
 import { status } from '../status.ts';
@@ -112,6 +114,7 @@ class Evaluator extends ValueArithmetic implements Builder {
   private readonly i: ResolvedInstruction;
   private readonly vcpu: VcpuState;
   private readonly view: DataView;
+  readonly registerStack = new StackInMemory(this);
   private temporaries = 0;
   private target: bigint | undefined;
   private outcome: number = status.ok;
@@ -329,6 +332,10 @@ class Evaluator extends ValueArithmetic implements Builder {
   if(c: Value, then: () => void, otherwise?: () => void): void {
     if (truth(c)) then();
     else otherwise?.();
+  }
+  /** The general way is the definition. */
+  shortWay(_attempt: () => ShortWay, general: () => void): void {
+    general();
   }
   raise(vector: number, error?: Value): void {
     this.fault(vector, error === undefined ? undefined : Number(bitsOf(error)));
@@ -549,9 +556,12 @@ class Evaluator extends ValueArithmetic implements Builder {
   }
   f80(significand: Value, signExponent: Value): Value {
     const t = this.temporary();
-    this.poke(this.inVcpu(t), 8, bitsOf(significand));
-    this.poke(this.inVcpu(t) + 8, 8, bitsOf(signExponent));
+    this.setF80(t, significand, signExponent);
     return t;
+  }
+  setF80(f80: Value, significand: Value, signExponent: Value): void {
+    this.poke(this.inVcpu(f80), 8, bitsOf(significand));
+    this.poke(this.inVcpu(f80) + 8, 8, bitsOf(signExponent));
   }
   copyF80(temporary: Value, v: Value): void {
     const at = this.inVcpu(temporary);

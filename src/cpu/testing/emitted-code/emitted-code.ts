@@ -36,9 +36,16 @@ export function createEmitter(): (snippet: Snippet) => string {
       machine.call('lookup', cpu);
       at += bytes.length;
     }
+    for (const [from, to] of snippet.jumps) {
+      vcpu.rip = BigInt(from);
+      const site = machine.call('lookup', cpu) ?? 0;
+      vcpu.rip = BigInt(to);
+      machine.call('lookup', cpu);
+      machine.call('noteJump', cpu, site, BigInt(to));
+    }
     const host = Number(machine.call('translate', cpu, BigInt(start), fetch)) >>> 0;
     const decoded = new DecodedCode(buffer, cpu, table);
-    const plan = decoded.plan(host, vcpu.modeKey, { instructions: 1000 }, false);
+    const plan = decoded.plan(host, vcpu.modeKey, { instructions: 1000 }, BigInt(start), false);
     if (!plan) throw new Error(`${snippet.name}: nothing was decoded`);
     const ripBase = BigInt(start);
     const text = listRegion(plan, { bytes: new Uint8Array(buffer), ripBase, disassemble });

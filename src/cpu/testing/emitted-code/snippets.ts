@@ -8,10 +8,12 @@ export interface Snippet {
   readonly name: string;
   readonly mode: SnippetMode;
   readonly instructions: readonly { readonly bytes: readonly number[]; readonly text: string }[];
+  /** Computed jumps that have been seen: addresses, from and to. */
+  readonly jumps: readonly (readonly [from: number, to: number])[];
 }
 
 /** Lines of bytes and text, as `objdump -M intel` prints them. */
-function snippet(name: string, mode: SnippetMode, lines: string): Snippet {
+function snippet(name: string, mode: SnippetMode, lines: string, jumps: Snippet['jumps'] = []): Snippet {
   const instructions = lines
     .trim()
     .split('\n')
@@ -19,7 +21,7 @@ function snippet(name: string, mode: SnippetMode, lines: string): Snippet {
       const [, hex = '', text = ''] = /^\s*((?:[0-9a-f]{2} )+)\s*(.*)$/.exec(line) ?? [];
       return { bytes: [...hex.matchAll(/[0-9a-f]{2}/g)].map(([byte]) => Number.parseInt(byte, 16)), text };
     });
-  return { name, mode, instructions };
+  return { name, mode, instructions, jumps };
 }
 
 // prettier-ignore
@@ -418,6 +420,17 @@ export const snippets: readonly Snippet[] = [
     0f 05                     syscall
     c3                        ret
   `),
+  snippet('jump-through-table', 'protected32', `
+    49                        dec ecx
+    78 12                     js 1015
+    0f b6 14 0e               movzx edx,BYTE PTR [esi+ecx*1]
+    ff 24 95 00 20 00 00      jmp DWORD PTR [edx*4+0x2000]
+    40                        inc eax
+    eb ef                     jmp 1000
+    01 c0                     add eax,eax
+    eb eb                     jmp 1000
+    c3                        ret
+  `, [[0x1007, 0x100e], [0x1007, 0x1011]]),
   snippet('real-mode', 'real', `
     8b 00                     mov ax,WORD PTR [bx+si]
     26 03 05                  add ax,WORD PTR es:[di]
