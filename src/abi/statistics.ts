@@ -41,6 +41,9 @@ export const guestCounter = {
   shortExits: 23,
   unwindExits: 24,
   statusExits: 25,
+  /** Times that the guest stood still for the compiler for at least 1 ms, and for more than 10 ms. */
+  compileStalls: 26,
+  longCompileStalls: 27,
 } as const;
 
 export type GuestCounter = keyof typeof guestCounter;
@@ -88,6 +91,9 @@ export interface Statistics {
     /** Time that the guest stood still for it. */
     readonly milliseconds: number;
     readonly longestMilliseconds: number;
+    /** Times that it did so for at least 1 ms, and for more than 10 ms. */
+    readonly stalls: number;
+    readonly longStalls: number;
     /** Returns of compiled code to the dispatch loop, by kind (`compiledExit` in `cpu/status.ts`). */
     readonly exits: Readonly<Record<'go' | 'apart' | 'short' | 'unwind' | 'status', number>>;
   };
@@ -132,6 +138,8 @@ export function readStatistics(control: ControlPage | undefined): Statistics {
       failures: counter('compileFailures'),
       milliseconds: counter('compileMicroseconds') / 1000,
       longestMilliseconds: counter('longestCompileMicroseconds') / 1000,
+      stalls: counter('compileStalls'),
+      longStalls: counter('longCompileStalls'),
       exits: {
         go: counter('goExits'),
         apart: counter('apartExits'),

@@ -225,4 +225,7 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   /** Time that the guest stood still for it, and the longest piece of it. */
   compileMicroseconds: 'u32',
   longestCompileMicroseconds: 'u32',
+  /** Such pieces of at least 1 ms, and those of more than 10 ms. */
+  compileStalls: 'u32',
+  longCompileStalls: 'u32',
 });

@@ -30,6 +30,8 @@ describe('published counters', () => {
     header.modulesAlive = 2;
     header.compileMicroseconds = 1500;
     header.longestCompileMicroseconds = 900;
+    header.compileStalls = 12;
+    header.longCompileStalls = 1;
     header.compiledExits.set([1, 2, 3, 4, 5]);
     publisher.publish();
     expect(statistics()).toMatchObject({
@@ -41,6 +43,8 @@ describe('published counters', () => {
         modulesAlive: 2,
         milliseconds: 1.5,
         longestMilliseconds: 0.9,
+        stalls: 12,
+        longStalls: 1,
         exits: { go: 1, apart: 2, short: 3, unwind: 4, status: 5 },
       },
     });

@@ -29,6 +29,8 @@ const sums: Partial<Record<GuestCounter, number>> = {
   regionInstructions: offsets.regionInstructions,
   compileFailures: offsets.compileFailures,
   compileMicroseconds: offsets.compileMicroseconds,
+  compileStalls: offsets.compileStalls,
+  longCompileStalls: offsets.longCompileStalls,
   goExits: exit(0),
   apartExits: exit(1),
   shortExits: exit(2),

@@ -65,7 +65,17 @@ type Counter =
   | 'modulesAlive'
   | 'compileFailures'
   | 'regionsEvicted'
-  | 'compileMicroseconds';
+  | 'compileMicroseconds'
+  | 'compileStalls'
+  | 'longCompileStalls';
+
+/** Code that the core wants compiled: `ArenaHeader.requests`. */
+interface Request {
+  readonly host: number;
+  readonly modeKey: number;
+  readonly record: number;
+  readonly ripBase: bigint;
+}
 
 /** A region that can be entered. */
 export interface LiveRegion {
@@ -88,7 +98,15 @@ interface LiveModule {
   regions: number;
 }
 
-/** Instructions that one call compiles, at most, so that the guest does not stand still for long. */
+/**
+ * Milliseconds after which the compiler lets the guest go on, to go on itself after the next slice. The step that it is
+ * at it ends first: the longest one, a module of 1,000 instructions, takes some 3 ms.
+ */
+const stallMs = 6;
+/** A stall that is too long. */
+const longStallMs = 10;
+
+/** Instructions of the regions that make one module, unless the first one alone has more. */
 const batchInstructions = 300;
 
 /** Computed jumps to a place of their page that make it part of their region. */
@@ -130,6 +148,8 @@ export class Compiler {
   private usedSlots = Arena.noCode + 1;
   private flushes = -1;
   private tier: TierName = 'auto';
+  /** What is being compiled. */
+  private job: Generator<undefined, void> | undefined;
   /** Slices since the first request that waits. */
   private waited = 0;
   private readonly nowMs: () => number;
@@ -195,16 +215,33 @@ export class Compiler {
     this.view.setUint32(this.header + ArenaHeader.offsets.hotJumps, hotJumps[tier], true);
   }
 
-  /** Compiles what the core has asked for. Cheap when that is nothing. */
+  /**
+   * Compiles what the core has asked for, or goes on with it, for {@link stallMs} at a time. Cheap when that is nothing.
+   */
   serve(): void {
     if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();
-    const count = this.field('requested');
-    if (count === 0 || !this.due(count)) return;
+    if (!this.job) {
+      const count = this.field('requested');
+      if (count === 0 || !this.due(count)) return;
+      this.job = this.compileRequests(count);
+    }
+    const { job } = this;
     const start = this.nowMs();
-    const plans = this.takeRequests(count);
-    this.compile(plans);
-    const took = Math.round((this.nowMs() - start) * 1000);
+    const until = this.tier === 'jit' ? Infinity : start + stallMs;
+    let now = start;
+    for (let going = true; going && now < until;) {
+      going = job.next().done !== true;
+      if (!going) this.job = undefined;
+      now = this.nowMs();
+    }
+    this.noteStall(now - start);
+  }
+
+  private noteStall(milliseconds: number): void {
+    const took = Math.round(milliseconds * 1000);
     this.count('compileMicroseconds', took);
+    if (milliseconds >= 1) this.count('compileStalls', 1);
+    if (milliseconds > longStallMs) this.count('longCompileStalls', 1);
     const longest = this.header + ArenaHeader.offsets.longestCompileMicroseconds;
     this.view.setUint32(longest, Math.max(this.u32(longest), took), true);
   }
@@ -219,42 +256,54 @@ export class Compiler {
 
   // Requests. -------------------------------------------------------------------------------------------------------
 
-  private takeRequests(count: number): RegionPlan[] {
-    const { requests, requestModes, requestRecords, requestRips, requested } = ArenaHeader.offsets;
-    const asked = Array.from({ length: count }, (_, k) => ({
+  /** In steps of a few milliseconds at most. */
+  private *compileRequests(count: number): Generator<undefined, void> {
+    const asked = Array.from({ length: count }, (_, k) => this.requestAt(k));
+    this.view.setUint32(this.header + ArenaHeader.offsets.requested, 0, true);
+    const plans: RegionPlan[] = [];
+    let instructions = 0;
+    for (const request of asked) {
+      const plan = this.planOf(request, plans);
+      // Without room the arena has been emptied, and with it what was asked for.
+      if (this.field('arenaFlushes') !== this.flushes) return;
+      if (!plan) continue;
+      // What does not fit will be asked for again.
+      if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
+      plans.push(plan);
+      instructions += plan.count;
+      this.historyOf(plan.page, plan.modeKey).compiled++;
+      yield;
+    }
+    yield* this.compile(plans);
+  }
+
+  private requestAt(k: number): Request {
+    const { requests, requestModes, requestRecords, requestRips } = ArenaHeader.offsets;
+    return {
       host: this.u32(this.header + requests + 4 * k),
       modeKey: this.u32(this.header + requestModes + 4 * k),
       record: this.u32(this.header + requestRecords + 4 * k),
       ripBase: this.view.getBigUint64(this.header + requestRips + 8 * k, true),
-    }));
-    this.view.setUint32(this.header + requested, 0, true);
-    const plans: RegionPlan[] = [];
-    let instructions = 0;
-    for (const { host, modeKey, record, ripBase } of asked) {
-      const page = (host & ~0xfff) >>> 0;
-      const covered = plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(host & 0xfff));
-      if (covered) continue;
-      const old = this.regionOf(page, modeKey, host & 0xfff);
-      if (!this.worthwhile(page, modeKey, old !== undefined)) continue;
-      const kept: number[] = [];
-      if (this.tier === 'jit') {
-        decodeAhead(this.core, this.cpu, this.code, { page, start: host & 0xfff, modeKey, ripBase }, this.maximum);
-        // Without room the arena has been emptied, and with it what was asked for.
-        if (this.field('arenaFlushes') !== this.flushes) break;
-        for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) kept.push(...r.entries);
-      }
-      const plan = this.code.plan(host, modeKey, this.maximum, ripBase, old !== undefined, kept);
-      if (!plan) {
-        this.declineRecord(record);
-        continue;
-      }
-      // What does not fit will be asked for again.
-      if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
-      plans.push({ ...plan, ripBase });
-      instructions += plan.count;
-      this.historyOf(page, modeKey).compiled++;
+    };
+  }
+
+  /** The region that a request stands for, unless one of `plans` has it or it is not worth it. */
+  private planOf(request: Request, plans: readonly RegionPlan[]): RegionPlan | undefined {
+    const { host, modeKey, record, ripBase } = request;
+    const page = (host & ~0xfff) >>> 0;
+    const start = host & 0xfff;
+    if (plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(start))) return undefined;
+    const old = this.regionOf(page, modeKey, start);
+    if (!this.worthwhile(page, modeKey, old !== undefined)) return undefined;
+    const kept: number[] = [];
+    if (this.tier === 'jit') {
+      decodeAhead(this.core, this.cpu, this.code, { page, start, modeKey, ripBase }, this.maximum);
+      if (this.field('arenaFlushes') !== this.flushes) return undefined;
+      for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) kept.push(...r.entries);
     }
-    return plans;
+    const plan = this.code.plan(host, modeKey, this.maximum, ripBase, old !== undefined, kept);
+    if (!plan) this.declineRecord(record);
+    return plan && { ...plan, ripBase };
   }
 
   /**
@@ -286,30 +335,32 @@ export class Compiler {
 
   // Modules. --------------------------------------------------------------------------------------------------------
 
-  private compile(plans: readonly RegionPlan[]): void {
+  private *compile(plans: readonly RegionPlan[]): Generator<undefined, void> {
     if (plans.length === 0) return;
     let built: Built;
     try {
-      built = this.build(plans);
+      built = yield* this.build(plans);
     } catch (error) {
-      this.failed(plans, error);
+      yield* this.failed(plans, error);
       return;
     }
     const module: LiveModule = { regions: 0 };
     for (const { plan, name, labels } of built.regions) {
       const run = built.instance.exports[name];
+      // The guest may have written its code meanwhile.
+      if (typeof run !== 'function' || !this.code.holds(plan)) continue;
       // Without room for it the arena has been emptied: what the other plans name is gone, too.
-      if (typeof run === 'function' && !this.install(plan, run as () => number, labels, module)) return;
+      if (!this.install(plan, run as () => number, labels, module)) return;
     }
   }
 
-  private failed(plans: readonly RegionPlan[], error: unknown): void {
+  private *failed(plans: readonly RegionPlan[], error: unknown): Generator<undefined, void> {
     const [first, ...others] = plans;
     if (!first) return;
     if (others.length > 0) {
       // One of them is to blame: each by itself, as long as the arena has what they name.
       const flushes = this.field('arenaFlushes');
-      for (const plan of plans) if (this.field('arenaFlushes') === flushes) this.compile([plan]);
+      for (const plan of plans) if (this.field('arenaFlushes') === flushes) yield* this.compile([plan]);
       return;
     }
     this.count('compileFailures', 1);
@@ -327,18 +378,22 @@ export class Compiler {
     this.view.setUint8(at, this.view.getUint8(at) | recordFlags.declined);
   }
 
-  private build(plans: readonly RegionPlan[]): Built {
+  private *build(plans: readonly RegionPlan[]): Generator<undefined, Built> {
     const m = new ModuleBuilder();
     const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
     const checks = this.debug ? new InvariantChecks(importViolated(m)) : undefined;
-    const regions = plans.map((plan, k) => {
-      const name = `region${k}`;
+    const regions: BuiltRegion[] = [];
+    for (const plan of plans) {
+      const name = `region${regions.length}`;
       const f: FunctionBuilder = m.function(name, ['i32', 'i32', 'i32'], ['i32']);
-      const labels = new RegionWriter(f, plan, calls, checks).write();
+      const writer = new RegionWriter(f, plan, calls, checks);
+      yield;
+      const labels = yield* writer.steps();
       m.exportFunction(name, f);
       this.count('regionInstructions', plan.count);
-      return { plan, name, labels };
-    });
+      regions.push({ plan, name, labels });
+    }
+    yield;
     const bytes = m.encode();
     this.count('moduleBytes', bytes.length);
     this.count('modules', 1);
@@ -405,6 +460,7 @@ export class Compiler {
   private collect(): void {
     if (this.field('arenaFlushes') !== this.flushes) {
       this.flushes = this.field('arenaFlushes');
+      this.job = undefined;
       for (const r of this.regions.values()) this.free(r);
       this.regions.clear();
       this.pages.clear();
@@ -433,13 +489,15 @@ export class Compiler {
   }
 }
 
+interface BuiltRegion {
+  readonly plan: RegionPlan;
+  readonly name: string;
+  readonly labels: ReadonlyMap<number, number>;
+}
+
 interface Built {
   readonly instance: WebAssembly.Instance;
-  readonly regions: readonly {
-    readonly plan: RegionPlan;
-    readonly name: string;
-    readonly labels: ReadonlyMap<number, number>;
-  }[];
+  readonly regions: readonly BuiltRegion[];
 }
 
 function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boolean {

@@ -78,6 +78,15 @@ export class RegionWriter {
 
   /** Writes the function; gives the label of each entry, by the block's number. */
   write(): ReadonlyMap<number, number> {
+    const steps = this.steps();
+    for (;;) {
+      const step = steps.next();
+      if (step.done === true) return step.value;
+    }
+  }
+
+  /** The same, block by block. */
+  *steps(): Generator<undefined, ReadonlyMap<number, number>> {
     const { plan, code, frame } = this;
     const shapes = structure({
       successors: plan.blocks.map(successorsOf),
@@ -94,7 +103,7 @@ export class RegionWriter {
       frame.openExit(dirty);
     }
     if (plan.entries.length === 1) frame.load(this.registers.neededAtStart[plan.entries[0] ?? 0] ?? 0);
-    this.sequence(shapes, plan.entries, false);
+    yield* this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     this.tail = code.bytes.length;
     for (const dirty of exits.toReversed()) {
@@ -138,7 +147,7 @@ export class RegionWriter {
   // Structure. ------------------------------------------------------------------------------------------------------
 
   /** `heads`: where it is entered. `loop`: they are a loop's, and jumps to the first begin its next round. */
-  private sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): void {
+  private *sequence(shapes: readonly Shape[], heads: readonly number[], loop: boolean): Generator<undefined, void> {
     const { code } = this;
     const begun = loop ? heads.slice(0, 1) : [];
     const dispatches = heads.length > 1;
@@ -150,15 +159,19 @@ export class RegionWriter {
       if (shape) this.aim(headsBut(shape, begun), code.depth);
     }
     if (dispatches) {
-      const place = (head: number): number => levels[shapes.findIndex((s) => nodesOf(s).includes(head))] ?? 0;
+      const levelOf = new Map<number, number>();
+      shapes.forEach((shape, at) => {
+        for (const node of nodesOf(shape)) levelOf.set(node, levels[at] ?? 0);
+      });
+      const place = (head: number): number => levelOf.get(head) ?? 0;
       if (loop) this.dispatch(heads, place);
       else this.enter(heads, place);
     }
-    shapes.forEach((shape, k) => {
+    for (const [k, shape] of shapes.entries()) {
       if (dispatches || k > 0) code.end();
       for (const head of headsBut(shape, begun)) this.targets.delete(head);
-      this.shape(shape);
-    });
+      yield* this.shape(shape);
+    }
   }
 
   private aim(heads: readonly number[], level: number): void {
@@ -202,16 +215,17 @@ export class RegionWriter {
     }
   }
 
-  private shape(shape: Shape): void {
+  private *shape(shape: Shape): Generator<undefined, void> {
     if (shape.kind === 'block') {
       const block = this.plan.blocks[shape.node];
       if (block) this.block(block);
+      yield;
       return;
     }
     this.code.loop();
     const natural = shape.heads.slice(0, 1);
     this.aim(natural, this.code.depth);
-    this.sequence(shape.body, shape.heads, true);
+    yield* this.sequence(shape.body, shape.heads, true);
     for (const head of natural) this.targets.delete(head);
     this.code.end();
   }

@@ -255,6 +255,13 @@ export class DecodedCode {
     return layOut(page, modeKey, members, decoded, flows, entries, chosen);
   }
 
+  /** The code of a plan has not been written since it was made, nor the arena emptied. */
+  holds(plan: RegionPlan): boolean {
+    return plan.blocks.every((block) =>
+      block.instructions.every((i) => this.role(this.u16(i.record + o.form))?.form === i.form),
+    );
+  }
+
   /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
   planAgain(
     page: number,
