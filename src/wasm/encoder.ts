@@ -404,16 +404,17 @@ export class ModuleBuilder {
     this.exports.push({ name, reference });
   }
 
-  /** Table 0: a function reference for each index. */
-  table(elements: readonly FunctionReference[]): void {
+  /** The last table: a function reference for each index; gives the table's own. */
+  table(elements: readonly FunctionReference[]): number {
     this.tableElements = elements;
+    return this.emptyTables.length;
   }
 
-  /** An exported table of `size` null references, after {@link table}; its index. */
+  /** An exported table of `size` null references, before {@link table}; its index. */
   emptyTable(name: string, size: number): number {
-    if (!this.tableElements) throw new Error('table 0 comes first');
+    if (this.tableElements) throw new Error('the table of functions comes last');
     this.emptyTables.push({ name, size });
-    return this.emptyTables.length;
+    return this.emptyTables.length - 1;
   }
 
   /** A passive data segment (memory.init); its index. */
@@ -459,22 +460,19 @@ export class ModuleBuilder {
       const size = tableElements.length;
       section(4, (w) => {
         w.unsigned(1 + this.emptyTables.length);
-        for (const n of [size, ...this.emptyTables.map((t) => t.size)]) w.u8(0x70).u8(1).unsigned(n).unsigned(n);
+        for (const n of [...this.emptyTables.map((t) => t.size), size]) w.u8(0x70).u8(1).unsigned(n).unsigned(n);
       });
     }
     section(7, (w) => {
       w.unsigned(this.exports.length + this.emptyTables.length);
       for (const e of this.exports) w.text(e.name).u8(0).unsigned(e.reference.index);
-      this.emptyTables.forEach((t, k) =>
-        w
-          .text(t.name)
-          .u8(1)
-          .unsigned(k + 1),
-      );
+      this.emptyTables.forEach((t, k) => w.text(t.name).u8(1).unsigned(k));
     });
     if (tableElements) {
       section(9, (w) => {
-        w.unsigned(1).unsigned(0).u8(0x41).signed32(0).u8(0x0b).unsigned(tableElements.length);
+        // An active segment that names its table, of function indices.
+        w.unsigned(1).unsigned(2).unsigned(this.emptyTables.length).u8(0x41).signed32(0).u8(0x0b).u8(0);
+        w.unsigned(tableElements.length);
         for (const e of tableElements) w.unsigned(e.index);
       });
     }

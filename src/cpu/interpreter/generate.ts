@@ -86,7 +86,6 @@ export function generateInterpreter(
     view.setUint16(place, numbers.get(view.getUint16(place, true)) ?? pseudoForm.undefined, true);
   }
   const functions = forms.flatMap((form) => written.get(form) ?? []);
-  m.table(functions);
   const support = writeCompiledSupport(m, core, functions);
   writeDispatch(m, core, writeInner(m, core, inline, fusions), support);
   writeInitTables(m, writeFusionTable(tables, forms, inline, fusions));
