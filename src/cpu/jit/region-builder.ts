@@ -6,7 +6,17 @@
  * and at exits. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has changed
  * anything (`bail`).
  */
-import type { FlagName, FlagRule, Operand, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type {
+  FlagName,
+  FlagRule,
+  Operand,
+  RegisterStack,
+  ShortWay,
+  Size,
+  Type,
+  Value,
+  Variable,
+} from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
@@ -30,6 +40,7 @@ import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from '.
 import type { PageLocals } from './known-pages.ts';
 import type { Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
+import { X87Registers } from './x87-registers.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
 export const compiledFunctions = [
@@ -101,6 +112,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly pages: KnownPages;
   private unitsChecked = false;
   private openArms = 0;
+  private readonly x87: X87Registers;
   flags: Flags = 'memory';
   outcome: Outcome | undefined;
 
@@ -113,6 +125,17 @@ export class RegionBuilder extends FormBuilder {
     this.pages = new KnownPages(frame.f, frame.long);
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
+    this.x87 = new X87Registers({
+      builder: this,
+      nodes: this.nodes,
+      f: frame.f,
+      offset: () => this.instruction.offset,
+      ripOf: (offset) => this.ripOf(offset),
+    });
+  }
+
+  override get registerStack(): RegisterStack {
+    return this.x87;
   }
 
   // Instructions. ---------------------------------------------------------------------------------------------------
@@ -139,8 +162,13 @@ export class RegionBuilder extends FormBuilder {
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
+    // Elsewhere, and in other blocks, the x87 is looked for in memory.
+    const onStack = this.facts.x87 === 'stack' && !instruction.apart;
+    const last = remaining === 0;
+    if (!onStack && (last || instruction.apart || this.facts.x87 === 'memory')) this.x87.settle();
     if (instruction.apart) this.callForm();
     else this.emit();
+    if (onStack && last) this.x87.settle();
     if ((this.registersRead & ~registers.reads) !== 0 || this.registersWritten !== registers.writes) {
       throw new Error(`${this.form.name} uses other registers than was foreseen`);
     }
@@ -158,6 +186,7 @@ export class RegionBuilder extends FormBuilder {
     });
     this.current.fill(undefined);
     this.nodes.release(kept);
+    this.x87.endInstruction();
   }
 
   private flagNodes(): readonly Node[] {
@@ -278,8 +307,31 @@ export class RegionBuilder extends FormBuilder {
     this.code.end();
   }
 
-  shortWay(_attempt: () => ShortWay, general: () => void): void {
-    general();
+  /** Where the short way ends the form's function does the instruction, and the code goes on. */
+  shortWay(attempt: () => ShortWay): void {
+    const { code, x87 } = this;
+    x87.begin();
+    const before = x87.snapshot();
+    const { when, commit } = attempt();
+    if (this.constantOf(when) === 1n) {
+      commit();
+      return;
+    }
+    this.put(when).if('none', true);
+    this.arm(commit);
+    code.else();
+    this.arm(() => {
+      x87.writeBack(before);
+      this.toMemory();
+      this.runForm();
+      x87.putDiffers();
+      code.ifUnlikely();
+      this.leaveBehind(compiledExit.go);
+      code.end();
+      x87.reload();
+    });
+    code.end();
+    if (this.facts.flagsWritten & this.live) this.flags = 'memory';
   }
 
   /** Writes what may not run. */
@@ -558,6 +610,7 @@ export class RegionBuilder extends FormBuilder {
     code.i32(this.instruction.record).set(frame.exitRecord);
     code.i32(compiledExit.apart).set(frame.exitCode);
     if (this.remaining > 0) code.i32(this.remaining).set(frame.exitBudget);
+    this.x87.writeBack();
     this.putFlagsInLocals();
     code.br(frame.exitStoring(this.registers.dirty));
   }
@@ -631,23 +684,34 @@ export class RegionBuilder extends FormBuilder {
 
   /** The form's function does the instruction, and compiled code goes on behind it. */
   private callForm(): void {
-    const { frame, code, instruction } = this;
     this.toMemory();
+    this.runForm();
+    this.frame.reload();
+    this.frame.load(this.registers.needed);
+    this.flags = 'words';
+    this.unitsChecked = false;
+    this.forgetRegisters();
+  }
+
+  /** Calls the form's function, with everything in memory; registers are not loaded again. */
+  private runForm(): void {
+    const { frame, code, instruction } = this;
     frame.store(this.registers.dirty);
     code.get(cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.get(cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).i32(compiledExit.status).op('i32.add').return().end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.unwind).ifUnlikely();
-    code.get(cpu);
-    this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
-    code.i32(compiledExit.unwind).return().end();
+    this.leaveBehind(compiledExit.unwind);
+    code.end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
-    frame.reload();
-    frame.load(this.registers.needed);
-    this.flags = 'words';
-    this.unitsChecked = false;
-    this.forgetRegisters();
+  }
+
+  /** Leaves behind an instruction that its form's function has done. */
+  private leaveBehind(exit: number): void {
+    this.code.get(cpu);
+    this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
+    this.code.i32(exit).return();
   }
 
   /** The outcome is a call: runs compiled code there, and comes back to the instruction behind. */
