@@ -38,6 +38,7 @@ import { allFlags, flagBits } from './facts.ts';
 import type { RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import type { Instruction } from './region.ts';
+import type { StackState } from './x87-registers.ts';
 import { X87Registers } from './x87-registers.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
@@ -92,7 +93,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly current = new Map<number, Node>();
   private unitsChecked = false;
   private openArms = 0;
-  private readonly x87: X87Registers;
+  readonly x87: X87Registers;
   flags: Flags = 'memory';
   outcome: Outcome | undefined;
 
@@ -117,9 +118,10 @@ export class RegionBuilder extends FormBuilder {
 
   // Instructions. ---------------------------------------------------------------------------------------------------
 
-  /** Before the first instruction of a block, whose flags are where `flags` says. */
-  startBlock(flags: Flags): void {
+  /** Before the first instruction of a block, whose flags are where `flags` says, and x87 registers where `x87` does. */
+  startBlock(flags: Flags, x87?: StackState): void {
     this.flags = flags;
+    this.x87.startBlock(x87);
     this.unitsChecked = false;
     this.watched.clear();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
@@ -134,13 +136,11 @@ export class RegionBuilder extends FormBuilder {
     this.remaining = remaining;
     this.outcome = undefined;
     this.startForm();
-    // Elsewhere, and in other blocks, the x87 is looked for in memory.
-    const onStack = facts.x87 === 'stack' && !instruction.apart;
-    const last = remaining === 0;
-    if (!onStack && (last || instruction.apart || facts.x87 === 'memory')) this.x87.settle();
+    // Elsewhere the x87 is looked for in memory.
+    const leaves = facts.transfer === 'call' || facts.transfer === 'jump';
+    if (instruction.apart || leaves || facts.x87 === 'memory') this.x87.settle();
     if (instruction.apart) this.callForm();
     else this.emit();
-    if (onStack && last) this.x87.settle();
     if (!this.outcome) this.endInstruction();
   }
 
@@ -580,6 +580,7 @@ export class RegionBuilder extends FormBuilder {
    */
   exitTo(target: Value, back = false): void {
     this.put(target).set(this.frame.exitRip);
+    this.x87.writeBack();
     this.toMemory();
     this.code
       .i32(back ? compiledExit.go : compiledExit.follow)

@@ -12,6 +12,7 @@ import { depthParameter, labelParameter, RegionFrame } from './frame.ts';
 import type { InvariantChecks } from './invariants.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
+import type { StackState } from './x87-registers.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
@@ -53,6 +54,7 @@ export class RegionWriter {
   private readonly labels = new Map<number, number>();
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
+  private readonly inheritedX87 = new Map<number, StackState | undefined>();
   private readonly calls: CompiledCalls;
   private readonly checks: InvariantChecks | undefined;
 
@@ -180,7 +182,8 @@ export class RegionWriter {
     const { code, frame, builder } = this;
     const { number, instructions } = block;
     this.marks.push({ at: code.bytes.length, block });
-    builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'));
+    const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
+    builder.startBlock(flags, this.inheritedX87.get(number));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     const [first] = instructions;
     if (!first) return;
@@ -254,8 +257,13 @@ export class RegionWriter {
     }
     const target = this.targets.get(number);
     if (!target) throw new Error(`block ${number} cannot be reached from here`);
-    if (this.inherits(number)) this.inherited.set(number, builder.bequeath());
-    else if (this.live.atStart[number]) builder.putFlagsInLocals();
+    if (this.inherits(number)) {
+      this.inherited.set(number, builder.bequeath());
+      this.inheritedX87.set(number, builder.x87.bequeath());
+    } else {
+      builder.x87.writeBack();
+      if (this.live.atStart[number]) builder.putFlagsInLocals();
+    }
     if (target.secondary) code.i32(this.labels.get(number) ?? 0).set(labelParameter);
     code.br(target.level);
   }
