@@ -40,6 +40,7 @@ import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from '.
 import type { PageLocals } from './known-pages.ts';
 import type { Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
+import type { StackState } from './x87-registers.ts';
 import { X87Registers } from './x87-registers.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
@@ -112,7 +113,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly pages: KnownPages;
   private unitsChecked = false;
   private openArms = 0;
-  private readonly x87: X87Registers;
+  readonly x87: X87Registers;
   flags: Flags = 'memory';
   outcome: Outcome | undefined;
 
@@ -140,9 +141,10 @@ export class RegionBuilder extends FormBuilder {
 
   // Instructions. ---------------------------------------------------------------------------------------------------
 
-  /** Before the first instruction of a block, whose flags are where `flags` says. */
-  startBlock(flags: Flags, instructions: readonly Instruction[]): void {
+  /** Before the first instruction of a block, whose flags are where `flags` says, and x87 registers where `x87` does. */
+  startBlock(instructions: readonly Instruction[], flags: Flags, x87?: StackState): void {
     this.flags = flags;
+    this.x87.startBlock(x87);
     this.pages.startBlock(instructions);
     this.unitsChecked = false;
     this.forgetWatched();
@@ -162,13 +164,11 @@ export class RegionBuilder extends FormBuilder {
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
-    // Elsewhere, and in other blocks, the x87 is looked for in memory.
-    const onStack = this.facts.x87 === 'stack' && !instruction.apart;
-    const last = remaining === 0;
-    if (!onStack && (last || instruction.apart || this.facts.x87 === 'memory')) this.x87.settle();
+    // Elsewhere the x87 is looked for in memory.
+    const leaves = this.facts.transfer === 'call' || this.facts.transfer === 'jump';
+    if (instruction.apart || leaves || this.facts.x87 === 'memory') this.x87.settle();
     if (instruction.apart) this.callForm();
     else this.emit();
-    if (onStack && last) this.x87.settle();
     if ((this.registersRead & ~registers.reads) !== 0 || this.registersWritten !== registers.writes) {
       throw new Error(`${this.form.name} uses other registers than was foreseen`);
     }
@@ -651,6 +651,7 @@ export class RegionBuilder extends FormBuilder {
    */
   exitTo(target: Node, back = false, dirty = this.dirtyAfter): void {
     const { frame, code } = this;
+    this.x87.writeBack();
     this.toMemory();
     frame.store(dirty);
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);

@@ -4,12 +4,12 @@
  * cost nothing. Short ways demand things of control word and tags; once demanded, they are known.
  *
  * Memory is behind until `writeBack`, which stands wherever the code may be left or calls something that looks at the
- * x87, and at the end of the block (`settle`).
+ * x87, and at ways to blocks that can be entered from elsewhere. A block with one predecessor goes on with its state.
  */
 import type { Builder, Extended, Operand, RegisterStack, Value } from '../isa/builder.ts';
 import { StackInMemory, isUsualControl, withCodes, withRounding } from '../isa/register-stack.ts';
 import { Vcpu } from '../state.ts';
-import type { Code, FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
+import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import type { Expressions, Node } from './expressions.ts';
 
 /** The locals of a value. */
@@ -56,7 +56,8 @@ export class X87Registers implements RegisterStack {
   private state: StackState | undefined;
   /** TOP at slot 0; tags by slots; status word but for PE, where `inexact` is not 0, and C1, which is `roundedUp`. */
   private locals: { top: number; tags: number; status: number; inexact: number; roundedUp: number } | undefined;
-  private readonly free: Held[] = [];
+  private readonly all: Held[] = [];
+  private free: Held[] = [];
   /** Values that were replaced; their locals are free again when the instruction is done. */
   private readonly replaced = new Set<Held>();
 
@@ -67,6 +68,18 @@ export class X87Registers implements RegisterStack {
   }
 
   // The state. ------------------------------------------------------------------------------------------------------
+
+  /** Before a block that is entered in this state; undefined: all is in memory. */
+  startBlock(state: StackState | undefined): void {
+    this.state = state && copyOf(state);
+    this.replaced.clear();
+    this.free = this.all.filter((held) => !state?.values.includes(held));
+  }
+
+  /** The state for a block that is entered from here alone. */
+  bequeath(): StackState | undefined {
+    return this.state && copyOf(this.state);
+  }
 
   /** Before a short way, where the code is sure to come by. */
   begin(): void {
@@ -116,8 +129,7 @@ export class X87Registers implements RegisterStack {
   }
 
   snapshot(): StackState {
-    const state = this.now();
-    return { ...state, tags: [...state.tags], values: [...state.values] };
+    return copyOf(this.now());
   }
 
   endInstruction(): void {
@@ -231,8 +243,11 @@ export class X87Registers implements RegisterStack {
   }
 
   private allocate(): Held {
-    const local = (type: ValueType): number => this.host.f.local(type);
-    return this.free.pop() ?? { significand: local('i64'), signExponent: local('i32') };
+    const known = this.free.pop();
+    if (known) return known;
+    const made = { significand: this.host.f.local('i64'), signExponent: this.host.f.local('i32') };
+    this.all.push(made);
+    return made;
   }
 
   private held(slot: number): Held {
@@ -369,6 +384,10 @@ export class X87Registers implements RegisterStack {
     if (!this.state) return this.memory.statusWord();
     return b.or(this.status(), b.shl(this.topAt(this.state.depth), b.int(4, 11)));
   }
+}
+
+function copyOf(state: StackState): StackState {
+  return { ...state, tags: [...state.tags], values: [...state.values] };
 }
 
 function knownTags(state: StackState): { readonly mask: number; readonly bits: number } {
