@@ -38,6 +38,9 @@ import { ALIGNMENT } from './registers';
 /** On read entries: writes are allowed and the dirty bit is set; only code in the page keeps them off the fast path. */
 // @ts-ignore: decorator
 @inline const WRITES: u32 = 2;
+/** The entry is not in the log of those that a write to CR3 empties; so of entries that were never filled (all ones). */
+// @ts-ignore: decorator
+@inline const UNLOGGED: u32 = 4;
 
 // @ts-ignore: decorator
 @inline const NO_PAGE: u64 = 0xffffffffffffffff;
@@ -297,6 +300,7 @@ function walk64(cpu: usize, linear: u64, access: u32, user: bool): u64 {
 // ---------------------------------------------------------------------------------------------------------------------
 // TLB maintenance.
 
+/** Notes an entry that is filled with a page that is not global. */
 function logFill(cpu: usize, entry: usize): void {
   const header = arenaHeader(cpu);
   const count = load<u32>(header, ArenaHeader.fillCount);
@@ -306,10 +310,14 @@ function logFill(cpu: usize, entry: usize): void {
 
 function fill(cpu: usize, set: usize, kind: usize, linear: u64, page: usize, flags: u32): void {
   const entry = entryOf(set, kind, linear);
-  if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) logFill(cpu, entry);
+  let unlogged = load<u32>(entry, TlbEntry.flags) & UNLOGGED;
+  if (unlogged && !(flags & GLOBAL)) {
+    logFill(cpu, entry);
+    unlogged = 0;
+  }
   store<u64>(entry, linear & ~0xfff, TlbEntry.tag);
   store<u32>(entry, <u32>page - ((<u32>linear) & ~0xfff), TlbEntry.addend);
-  store<u32>(entry, flags, TlbEntry.flags);
+  store<u32>(entry, flags | unlogged, TlbEntry.flags);
 }
 
 /** Makes the jump-cache entries of supervisor or user code stale: its mapping may have changed. */
@@ -380,33 +388,31 @@ export function noteCodePage(cpu: usize, linear: u64): void {
   if (!(load<u32>(entry, TlbEntry.flags) & GLOBAL)) store<u32>(header, 1, ArenaHeader.localCode);
 }
 
+// @ts-ignore: decorator
+@inline
+function emptyUnlessGlobal(entry: usize): void {
+  const flags = load<u32>(entry, TlbEntry.flags);
+  if (!(flags & GLOBAL)) store<u64>(entry, NO_PAGE, TlbEntry.tag);
+  store<u32>(entry, flags | UNLOGGED, TlbEntry.flags);
+}
+
+/** Empties the entries of the log that are not global; all such entries when it has overflowed. */
+function emptyLogged(cpu: usize, count: u32): void {
+  if (<usize>count > Arena.fillLogEntries) {
+    const end = arena(cpu) + Arena.tlb + Arena.tlbSets * Arena.tlbSetBytes;
+    for (let entry = arena(cpu) + Arena.tlb; entry < end; entry += 16) emptyUnlessGlobal(entry);
+    return;
+  }
+  let place = arena(cpu) + Arena.fillLog;
+  for (const end = place + ((<usize>count) << 2); place < end; place += 4) emptyUnlessGlobal(<usize>load<u32>(place));
+}
+
 /** Empties the TLBs; with `keepGlobal`, as a write to CR3 does, but for global pages. */
 export function flushTlb(cpu: usize, keepGlobal: bool): void {
   const header = arenaHeader(cpu);
-  const log = arena(cpu) + Arena.fillLog;
-  const count = load<u32>(header, ArenaHeader.fillCount);
-  let kept: u32 = 0;
-  if (<usize>count > Arena.fillLogEntries) {
-    // The log overflowed: look at every entry.
-    const end = arena(cpu) + Arena.tlb + Arena.tlbSets * Arena.tlbSetBytes;
-    for (let entry = arena(cpu) + Arena.tlb; entry < end; entry += 16) {
-      if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) continue;
-      if (keepGlobal && load<u32>(entry, TlbEntry.flags) & GLOBAL) {
-        if (<usize>kept < Arena.fillLogEntries) store<u32>(log + ((<usize>kept) << 2), <u32>entry);
-        kept++;
-      } else store<u64>(entry, NO_PAGE, TlbEntry.tag);
-    }
-  } else {
-    for (let i: u32 = 0; i < count; i++) {
-      const entry = <usize>load<u32>(log + ((<usize>i) << 2));
-      if (keepGlobal && load<u32>(entry, TlbEntry.flags) & GLOBAL) {
-        if (load<u64>(entry, TlbEntry.tag) == NO_PAGE) continue;
-        store<u32>(log + ((<usize>kept) << 2), <u32>entry);
-        kept++;
-      } else store<u64>(entry, NO_PAGE, TlbEntry.tag);
-    }
-  }
-  store<u32>(header, kept, ArenaHeader.fillCount);
+  if (!keepGlobal) memory.fill(arena(cpu) + Arena.tlb, 0xff, Arena.tlbSets * Arena.tlbSetBytes);
+  else emptyLogged(cpu, load<u32>(header, ArenaHeader.fillCount));
+  store<u32>(header, 0, ArenaHeader.fillCount);
   store<u32>(header, load<u32>(header, ArenaHeader.tlbFlushes) + 1, ArenaHeader.tlbFlushes);
   if (!keepGlobal) {
     store<u32>(header, 0, ArenaHeader.hugePages);

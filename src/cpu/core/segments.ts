@@ -234,11 +234,18 @@ export function loadSegmentChecked(cpu: usize, segment: i32, selector: i32): i32
     raiseNoError(cpu, UD);
     return 0;
   }
+  const base = baseOf(cpu, segment);
+  const limit = limitOf(cpu, segment);
+  const attributes = attributesOf(cpu, segment);
   if (paragraphs(cpu)) setParagraph(cpu, segment, value);
   else if (segment == SS) {
     if (!loadStackSegment(cpu, value)) return 0;
   } else if (!loadDataSegment(cpu, segment, value)) return 0;
-  if (segment < FS) updateMode(cpu);
+  // FS and GS are in no mode key.
+  const same =
+    segment >= FS ||
+    (base == baseOf(cpu, segment) && limit == limitOf(cpu, segment) && attributes == attributesOf(cpu, segment));
+  if (!same) updateMode(cpu);
   return 1;
 }
 

@@ -1,0 +1,80 @@
+/**
+ * Code whose mapping changes, on each tier: what runs behind INVLPG and a write to CR3 comes from the new page (SDM
+ * vol. 3 §4.10.4).
+ */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parseCase } from './cases.ts';
+import { createCoreMachine } from './core-machine.ts';
+import { AVAILABLE_TIERS } from './tiers.ts';
+
+const core = new URL('../../../build/core/core.wasm', import.meta.url);
+
+/** 32-bit little-endian words in hex. */
+function words(...values: readonly number[]): string {
+  const bytes = new Uint8Array(new Uint32Array(values).buffer);
+  return [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+/** Page-table entries of the first 64 KiB, each at its own address but for those named. */
+function table(others: Readonly<Record<number, number>> = {}): string {
+  return words(...Array.from({ length: 16 }, (_, page) => (others[page] ?? page << 12) | 3));
+}
+
+/** MOV EAX, 4000h; MOV CR3, EAX; MOV EAX, CR0; OR EAX, 80000000h; MOV CR0, EAX */
+const enablePaging = 'b8 00 40 00 00  0f 22 d8  0f 20 c0  0d 00 00 00 80  0f 22 c0';
+/** MOV ECX, address; CALL ECX */
+const call = (address: number): string => `b9 ${words(address)} ff d1`;
+/** MOV AL, value; RET */
+const give = (value: string): string => `b0 ${value} c3`;
+
+describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
+  const machine = createCoreMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
+  const run = (code: readonly (readonly [number, string])[]): void => {
+    const mem = code.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
+    const regs = { eip: 0x1000, esp: 0xff00 };
+    const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
+    machine.load(parseCase(JSON.stringify(line)));
+    const limits = { maxInstructions: 1000, stopAtException: false };
+    expect(machine.run({ kind: 'hlt' }, limits)).toEqual({ kind: 'ended' });
+  };
+
+  /** Two pages whose numbers have their low 12 bits in common: 8000h and 1008000h, of the frames 8000h and 9000h. */
+  const first = 0x8000;
+  const second = 0x1008000;
+  const pages = [
+    [0x4000, words(0x5003, 0, 0, 0, 0x6003)],
+    [0x5000, table()],
+    [0x6000, words(0, 0, 0, 0, 0, 0, 0, 0, 0x9003)],
+    [0x8000, give('11')],
+    [0x9000, give('42')],
+    [0xa000, give('77')],
+  ] as const;
+
+  it.each([
+    ['the first page', first, 0x5020],
+    ['the second page', second, 0x6020],
+  ])('code of two pages that share a place of the table: INVLPG of %s', (_, page, entry) => {
+    // MOV BL, AL; MOV BH, AL; MOV DWORD [entry], 0A003h; INVLPG [page]; …; HLT
+    const before = `${call(first)} 88 c3 ${call(second)} 88 c7 ${call(first)} ${call(second)}`;
+    const change = `c7 05 ${words(entry)} ${words(0xa003)} 0f 01 3d ${words(page)}`;
+    run([[0x1000, `${enablePaging} ${before} ${change} ${call(page)} f4`], ...pages]);
+    expect(machine.readReg('ebx') & 0xffffn).toBe(0x4211n);
+    expect(machine.readReg('eax') & 0xffn).toBe(0x77n);
+  });
+
+  it('the instruction behind a write to CR3, in a page that is not global', () => {
+    run([
+      // MOV EAX, 6000h; JMP 0B000h
+      [0x1000, `${enablePaging} b8 00 60 00 00  b9 00 b0 00 00  ff e1`],
+      [0x4000, words(0x5003)],
+      [0x5000, table()],
+      [0x6000, words(0x7003)],
+      [0x7000, table({ 0xb: 0xc000 })],
+      // MOV CR3, EAX; MOV AL, 11h; HLT, and in the page that takes its place three NOPs; MOV AL, 42h; HLT
+      [0xb000, '0f 22 d8  b0 11  f4'],
+      [0xc000, '90 90 90  b0 42  f4'],
+    ]);
+    expect(machine.readReg('eax') & 0xffn).toBe(0x42n);
+  });
+});
