@@ -90,6 +90,25 @@ export type Outcome =
 
 const cpu = 0;
 const noNodes: readonly Node[] = [];
+/** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
+const longAddress = {
+  add: 'i64.add',
+  sub: 'i64.sub',
+  and: 'i64.and',
+  shr: 'i64.shr_u',
+  eq: 'i64.eq',
+  below: 'i64.lt_u',
+  load: 'i64.load',
+} as const satisfies Record<string, OpcodeName>;
+const shortAddress = {
+  add: 'i32.add',
+  sub: 'i32.sub',
+  and: 'i32.and',
+  shr: 'i32.shr_u',
+  eq: 'i32.eq',
+  below: 'i32.lt_u',
+  load: 'i32.load',
+} as const satisfies Record<string, OpcodeName>;
 const { zero: zeroSlot, ripBase: ripBaseSlot, gpr: gprStart } = Vcpu.offsets;
 
 export class RegionBuilder extends FormBuilder {
@@ -181,10 +200,13 @@ export class RegionBuilder extends FormBuilder {
     const leaves: Node[] = [];
     for (const n of kept) this.nodes.leaves(n, (leaf) => leaves.push(leaf));
     const { firstRegister } = this.frame;
-    this.watched.forEach((list, at) => {
-      if (list.length > 0) this.watched[at] = list.filter((n) => n.local === firstRegister + at && leaves.includes(n));
-    });
-    this.current.fill(undefined);
+    for (let at = 0; at < this.watched.length; at++) {
+      this.current[at] = undefined;
+      const list = this.watched[at];
+      if (!list || list.length === 0) continue;
+      const local = firstRegister + at;
+      this.watched[at] = leaves.length === 0 ? [] : list.filter((n) => n.local === local && leaves.includes(n));
+    }
     this.nodes.release(kept);
     this.x87.endInstruction();
   }
@@ -776,28 +798,27 @@ export class RegionBuilder extends FormBuilder {
   /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
   private hostByTlb(address: number, host: number, size: number, write: boolean, kept: PageLocals | undefined): void {
     const { code, frame } = this;
-    const type = frame.long ? 'i64' : 'i32';
+    const ops = frame.long ? longAddress : shortAddress;
     const entry = this.nodes.allocate('i32');
     const index = (Arena.tlbEntries - 1) << 4;
     const array = write ? Arena.tlbArrayBytes : 0;
-    const constant = (n: number): Code => (frame.long ? code.i64(n) : code.i32(n));
     code.get(frame.tlb).get(address);
-    constant(8).op(`${type}.shr_u`);
+    this.addressConstant(8).op(ops.shr);
     if (frame.long) code.op('i32.wrap_i64');
     code.i32(index).op('i32.and').op('i32.add').tee(entry);
     // An empty entry has a tag of all ones, which is no page in its low half either.
-    code.memory(`${type}.load`, array + TlbEntry.offsets.tag).get(address);
-    if (size > 1) constant(size - 1).op(`${type}.add`);
-    constant(-4096).op(`${type}.and`);
+    code.memory(ops.load, array + TlbEntry.offsets.tag).get(address);
+    if (size > 1) this.addressConstant(size - 1).op(ops.add);
+    this.addressConstant(-4096).op(ops.and);
     if (kept) code.tee(kept.page);
-    code.op(`${type}.eq`).if('i32', true);
-    if (kept) constant(pageReach).set(kept.reach);
+    code.op(ops.eq).if('i32', true);
+    if (kept) this.addressConstant(pageReach).set(kept.reach);
     code.get(address);
     if (frame.long) code.op('i32.wrap_i64');
     code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
     if (kept) code.tee(kept.addend);
     code.op('i32.add').else();
-    if (kept) constant(0).set(kept.reach);
+    if (kept) this.addressConstant(0).set(kept.reach);
     this.callForHost(address, host, size, write);
     code.end().set(host);
   }
@@ -805,13 +826,17 @@ export class RegionBuilder extends FormBuilder {
   /** By a page that was found before in this block, or by the core. */
   private hostInPage(address: number, host: number, size: number, write: boolean, known: PageLocals): void {
     const { code, frame } = this;
-    const type = frame.long ? 'i64' : 'i32';
-    code.get(address).get(known.page).op(`${type}.sub`).get(known.reach).op(`${type}.lt_u`).if('i32', true);
+    const ops = frame.long ? longAddress : shortAddress;
+    code.get(address).get(known.page).op(ops.sub).get(known.reach).op(ops.below).if('i32', true);
     code.get(address);
     if (frame.long) code.op('i32.wrap_i64');
     code.get(known.addend).op('i32.add').else();
     this.callForHost(address, host, size, write);
     code.end().set(host);
+  }
+
+  private addressConstant(n: number): Code {
+    return this.frame.long ? this.code.i64(n) : this.code.i32(n);
   }
 
   private callForHost(address: number, host: number, size: number, write: boolean): void {
