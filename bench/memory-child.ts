@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { shared, startHeadless, type HeadlessMachine } from '../src/cli/headless.ts';
+import { workerProgram } from '../src/cli/worker-program.ts';
 import type { MemoryAnswer, MemoryOrder } from './memory.ts';
 import { processMemory, type ProcessMemory } from './process-memory.ts';
 
@@ -40,7 +41,7 @@ async function run({ machine, tier }: MemoryOrder): Promise<MemoryAnswer> {
   const process1 = await measure(ramBytes, 1);
   const second = await boot();
   const process2 = await measure(ramBytes, 2);
-  const worker = new Worker(new URL('../src/cli/node-worker.mjs', import.meta.url), { execArgv: [] });
+  const worker = new Worker(workerProgram(), { execArgv: [] });
   await once(worker, 'online');
   const { rssBytes } = await measure(ramBytes, 2);
   // All were needed up to here.

@@ -11,8 +11,9 @@
  * stop, park) hold as long as they are set, and the coordinator clears them; *pulse* bits (mail, reset, power button,
  * NMI) are cleared by the executor when it has acted.
  *
- * Waiting. The executor sleeps in `Atomics.wait(doorbell)`, or, where that is likely to take long, in its event loop; the coordinator uses `Atomics.waitAsync` on
- * `acknowledgeSerial` and `state` (see {@link ControlPage.changed}) or looks at them in each animation frame.
+ * Waiting. The executor sleeps in `Atomics.wait(doorbell)`, or, where that is likely to take long, in its event loop; the
+ * coordinator uses `Atomics.waitAsync` on `acknowledgeSerial` and `state` (see {@link ControlPage.changed}) or looks at
+ * them in each animation frame.
  *
  * @example coordinator
  * const control = new ControlPage(memory.buffer);
