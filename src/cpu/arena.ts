@@ -27,7 +27,7 @@ export const JumpEntry = struct('JumpEntry', 2, {
   key: 'u32',
   /** A record, or an entry of compiled code. */
   record: 'u32',
-  /** Of an entry its `link` and `label`, so that a call reads one line of the cache; of a record {@link noCode}. */
+  /** Of an entry its `link` and `label`, so that a call reads one line of the cache; of a record {@link noCode} and itself. */
   slot: 'u32',
   label: 'u32',
   /** Computed jumps of compiled code in the same page that came here, and the record of the last of them. */

@@ -230,7 +230,7 @@ export function setJumpTarget(jump: usize, to: usize): void {
   const compiled = <u32>load<u16>(to, Record.form) == DecodeTable.formCompiled;
   store<u32>(jump, <u32>to, JumpEntry.record);
   store<u32>(jump, compiled ? load<u32>(to, Entry.link) : <u32>Arena.noCode, JumpEntry.slot);
-  store<u32>(jump, compiled ? load<u32>(to, Entry.label) : 0, JumpEntry.label);
+  store<u32>(jump, compiled ? load<u32>(to, Entry.label) : <u32>to, JumpEntry.label);
 }
 
 /** What is at RIP is known: the page that runs is set, and the jump cache learns it. */

@@ -20,10 +20,10 @@ export const dispatchFunctions = [
   'sample',
   'settleFlags',
 ] as const;
-type DispatchCalls = Calls<(typeof dispatchFunctions)[number]>;
+export type DispatchCalls = Calls<(typeof dispatchFunctions)[number]>;
 
 /** Places of the arena's header. */
-const header = (field: keyof typeof ArenaHeader.offsets): number => Arena.header + ArenaHeader.offsets[field];
+export const header = (field: keyof typeof ArenaHeader.offsets): number => Arena.header + ArenaHeader.offsets[field];
 
 /** Slots for functions of compiled code. */
 export const compiledSlots = 16384;
@@ -36,9 +36,9 @@ const sampleInstructions = 1024;
  * code that is short but often called would never show in samples of the interpreter alone. A prime, for loops of the
  * guest that leave several times in a round.
  */
-const exitsOfSample = 31;
+export const exitsOfSample = 31;
 
-interface CompiledCode {
+export interface CompiledCode {
   readonly table: number;
   readonly like: { readonly type: number };
   /** probe(cpu) → the record or entry at Vcpu.rip by the jump cache, with ripBase set; or 0. */
@@ -55,7 +55,7 @@ function countForm(code: Code, arena: number, record: number, place: number, tab
 }
 
 /** Flags that compiled code has left held become the lazy words. */
-function settle(code: Code, core: DispatchCalls): void {
+export function settle(code: Code, core: DispatchCalls): void {
   const cpu = 0;
   code.get(cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
   code.get(cpu).call(core.settleFlags).end();
@@ -63,7 +63,7 @@ function settle(code: Code, core: DispatchCalls): void {
 
 /**
  * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which becomes the compiled code there,
- * or gives `go` at once where there is none; and runForm(cpu, record) → status, an instruction by its form's function.
+ * or what stands for it (`bridge.ts`), or gives `go` where the jump cache does not know it; and runForm(cpu, record) → status, an instruction by its form's function.
  * countedRunForm stands for runForm where forms are counted.
  */
 export function writeCompiledSupport(
@@ -88,9 +88,6 @@ export function writeCompiledSupport(
     code.i32(0);
   }
 
-  const none = m.function('noCode', ['i32', 'i32', 'i32'], ['i32']);
-  none.code.i32(compiledExit.go);
-  m.exportFunction('noCode', none);
   m.exportFunction('probe', probe);
 
   const call = m.function('callCompiled', ['i32', 'i32', 'i64'], ['i32']);

@@ -8,6 +8,7 @@
  *     instruction to run next (with status.fault: the one that faulted).
  *   initTables(address)   copies the decode tables there.
  */
+import { writeBridge } from './bridge.ts';
 import { Arena } from '../arena.ts';
 import type { CompiledTable, Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
@@ -87,7 +88,9 @@ export function generateInterpreter(
   }
   const functions = forms.flatMap((form) => written.get(form) ?? []);
   const support = writeCompiledSupport(m, core, functions);
-  writeDispatch(m, core, writeInner(m, core, inline, fusions), support);
+  const loop = writeInner(m, core, inline, fusions);
+  writeBridge(m, core, loop, support);
+  writeDispatch(m, core, loop, support);
   writeInitTables(m, writeFusionTable(tables, forms, inline, fusions));
   return { wasm: m.encode(), forms, inlineCount: inline.length + fusions.length };
 }
