@@ -7,7 +7,7 @@
 import type { GuestImage } from '../guests/manifest.ts';
 import type { Architecture } from '../guests/schema.ts';
 import { buildGuests, decodeMachine, guestMachine, type CommandLine } from './images.ts';
-import { measureMemory } from './memory.ts';
+import { memorySample } from './memory.ts';
 import { describeGuest, measureBoot, measureCall, measureDecode, startShell } from './measure.ts';
 import type { BenchOptions } from './options.ts';
 import type { Machine, Peer, Session } from './peers/peer.ts';
@@ -88,28 +88,28 @@ export class Benchmark {
     }
   }
 
-  /** Of Tabvisor under Node only. */
   get #measuresMemory(): boolean {
     const { options, peers } = this.#setup;
-    return options.sections.includes('memory') && peers.some(({ id }) => id === 'tabvisor');
+    return options.sections.includes('memory') && peers.some(({ measureMemory }) => measureMemory !== undefined);
   }
 
   async #memory(guest: GuestImage | undefined, arch: Architecture, round: number): Promise<void> {
-    if (guest === undefined || this.#cancelled) return;
-    const { root, options, report } = this.#setup;
-    const key = { arch, row: guest.id, round };
-    const order = {
-      machine: guestMachine(root, guest, 'trimmed'),
-      ...(options.tier === undefined ? {} : { tier: options.tier }),
-    };
-    try {
-      const sample = await measureMemory(root, order, key);
-      this.memory.push(sample);
-      report(`round ${round}: ${guest.id}: ${sample.beyondRamMiB} MiB beyond RAM`);
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.failures.push({ section: 'memory', ...key, peer: 'tabvisor', message });
-      report(`round ${round}: memory of ${guest.id} failed: ${message}`);
+    if (guest === undefined) return;
+    const { root, peers, report } = this.#setup;
+    const machine = guestMachine(root, guest, 'trimmed');
+    for (const peer of peers) {
+      if (peer.measureMemory === undefined || this.#cancelled) continue;
+      const key = { arch, row: guest.id, peer: peer.id, round };
+      try {
+        const measured = await peer.measureMemory(machine);
+        const sample = memorySample({ ...key, memoryMiB: machine.memoryMiB }, measured);
+        this.memory.push(sample);
+        report(`round ${round}: ${guest.id} on ${peer.id}: ${sample.beyondRamMiB} MiB beyond RAM`);
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error);
+        this.failures.push({ section: 'memory', ...key, message });
+        report(`round ${round}: memory of ${guest.id} failed on ${peer.id}: ${message}`);
+      }
     }
   }
 

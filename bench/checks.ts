@@ -1,7 +1,7 @@
 /** What must hold for a result to be believed, and what the project has promised of it. */
 import type { Table } from './report.ts';
 import { integerWorkloads } from './rows.ts';
-import { promisedMiB } from './memory.ts';
+import { bySubject, promisedMiB } from './memory.ts';
 import type { MemorySample, Sample } from './samples.ts';
 import { figure, median } from './statistics.ts';
 
@@ -51,9 +51,9 @@ export interface SpeedPromise {
 
 /** Memory of a process beyond the guests' RAM. */
 export function memoryPromises(samples: readonly MemorySample[]): SpeedPromise[] {
-  return [...new Set(samples.map(({ row }) => row))].map((row) => {
-    const beyond = median(samples.filter((sample) => sample.row === row).map((sample) => sample.beyondRamMiB)) ?? 0;
-    const text = `${row}: at most ${promisedMiB} MiB of the process beyond the guest's RAM`;
+  return bySubject(samples).map((own) => {
+    const beyond = median(own.map((sample) => sample.beyondRamMiB)) ?? 0;
+    const text = `${own[0]?.row} on ${own[0]?.peer}: at most ${promisedMiB} MiB of the process beyond the guest's RAM`;
     return { text, measured: `${figure(beyond)} MiB`, holds: beyond <= promisedMiB };
   });
 }

@@ -7,29 +7,19 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { shared, startHeadless, type HeadlessMachine } from '../src/cli/headless.ts';
-import { memoryMap } from '../src/machine/memory-map.ts';
-import type { MemoryAnswer, MemoryOrder, ProcessMemory } from './memory.ts';
-import { ownMappings, residentBytes } from './process-memory.ts';
+import { workerProgram } from '../src/cli/worker-program.ts';
+import type { MemoryAnswer, MemoryOrder } from './memory.ts';
+import { processMemory, type ProcessMemory } from './process-memory.ts';
 
 const bootTimeoutMs = 600_000;
 /** The engine frees and trims what a boot needed; the guest has nothing more to do. */
 const settleMs = 3000;
 
-/** What lies in memory now. `guests` have `ramBytes` each. */
+/** What lies in memory when it has settled. */
 async function measure(ramBytes: number, guests: number): Promise<ProcessMemory> {
   await sleep(settleMs);
   globalThis.gc?.();
-  const { totalBytes, frames, frameBytes } = memoryMap(ramBytes);
-  const memories = ownMappings().filter(({ bytes }) => bytes === totalBytes);
-  if (memories.length !== guests) {
-    throw new Error(`${memories.length} mappings have the size of a guest's memory, ${guests} expected`);
-  }
-  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  return {
-    rssBytes: process.memoryUsage.rss(),
-    memoryBytes: sum(memories.map((mapping) => mapping.residentBytes)),
-    ramBytes: sum(memories.map(({ start }) => residentBytes(start + frames, frameBytes))),
-  };
+  return processMemory('self', ramBytes, guests);
 }
 
 async function run({ machine, tier }: MemoryOrder): Promise<MemoryAnswer> {
@@ -51,7 +41,7 @@ async function run({ machine, tier }: MemoryOrder): Promise<MemoryAnswer> {
   const process1 = await measure(ramBytes, 1);
   const second = await boot();
   const process2 = await measure(ramBytes, 2);
-  const worker = new Worker(new URL('../src/cli/node-worker.mjs', import.meta.url), { execArgv: [] });
+  const worker = new Worker(workerProgram(), { execArgv: [] });
   await once(worker, 'online');
   const { rssBytes } = await measure(ramBytes, 2);
   // All were needed up to here.

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { memoryPromises } from './checks.ts';
-import { memorySample, renderMemory, type ProcessMemory } from './memory.ts';
-import { parseSmaps } from './process-memory.ts';
+import { memorySample, renderMemory } from './memory.ts';
+import { parseSmaps, type ProcessMemory } from './process-memory.ts';
 
 const miB = 2 ** 20;
 const state = (rss: number, memory: number, ram: number): ProcessMemory => ({
@@ -15,7 +15,10 @@ describe('memorySample', () => {
     withGuests: [state(80, 0, 0), state(240, 120, 100), state(390, 241, 205)],
     workerBytes: 40 * miB,
   } as const;
-  const sample = memorySample({ arch: 'i386', row: 'linux-i386', round: 1, memoryMiB: 256 }, measured);
+  const sample = memorySample(
+    { arch: 'i386', row: 'linux-i386', peer: 'tabvisor', round: 1, memoryMiB: 256 },
+    measured,
+  );
 
   it('is what the second guest adds, without the RAM that was touched meanwhile', () => {
     expect(sample).toMatchObject({ rssMiB: [80, 240, 390], touchedRamMiB: 105, beyondRamMiB: 45, ownMemoryMiB: 16 });

@@ -1,8 +1,8 @@
 /**
- * What a guest costs beyond its RAM: the memory of a Node process with one guest at its prompt and with two, and what of
- * it is RAM that the guests have touched. What the process needs anyhow (the engine, the core, the images) is there with
- * the first guest already; the difference is one guest: its own memory without RAM (registers, decoded code), its worker
- * with its heap, compiled code.
+ * What a guest costs beyond its RAM: the memory of a process (Node, or the page's renderer) with one guest at its prompt
+ * and with two, and what of it is RAM that the guests have touched. What the process needs anyhow (the engine, the core,
+ * the images) is there with the first guest already; the difference is one guest: its own memory without RAM (registers,
+ * decoded code), its worker with its heap, compiled code.
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -13,17 +13,9 @@ import type { TierName } from '../src/cpu/jit/compiler.ts';
 import { allocatorEnvironment } from '../tools/allocator.mjs';
 import { load } from './machine-info.ts';
 import type { Machine } from './peers/peer.ts';
+import type { ProcessMemory } from './process-memory.ts';
 import type { MemorySample } from './samples.ts';
 import { markdownTable, median } from './statistics.ts';
-
-/** All in bytes that lie in host memory. */
-export interface ProcessMemory {
-  readonly rssBytes: number;
-  /** The guests' WebAssembly memories. */
-  readonly memoryBytes: number;
-  /** Their frames alone: RAM that the guests have touched. */
-  readonly ramBytes: number;
-}
 
 export interface MemoryOrder {
   readonly machine: Machine;
@@ -33,8 +25,8 @@ export interface MemoryOrder {
 export interface Measured {
   /** With no guest, one and two. */
   readonly withGuests: readonly [ProcessMemory, ProcessMemory, ProcessMemory];
-  /** What an executor's worker adds that has loaded its program and has no guest. */
-  readonly workerBytes: number;
+  /** What an executor's worker adds that has loaded its program and has no guest; measured under Node only. */
+  readonly workerBytes?: number;
 }
 
 export type MemoryAnswer =
@@ -47,7 +39,7 @@ const timeoutMs = 1_300_000;
 
 /** The difference that one more guest makes, in MiB. */
 export function memorySample(
-  key: Pick<MemorySample, 'arch' | 'row' | 'round' | 'memoryMiB'>,
+  key: Pick<MemorySample, 'arch' | 'row' | 'peer' | 'round' | 'memoryMiB'>,
   { withGuests: [none, one, two], workerBytes }: Measured,
 ): MemorySample {
   const miB = (bytes: number): number => Math.round((bytes / 2 ** 20) * 10) / 10;
@@ -60,7 +52,7 @@ export function memorySample(
     touchedRamMiB: miB(ram),
     beyondRamMiB: miB(two.rssBytes - one.rssBytes - ram),
     ownMemoryMiB: miB(own),
-    workerMiB: miB(workerBytes),
+    ...(workerBytes === undefined ? {} : { workerMiB: miB(workerBytes) }),
     load: load(),
   };
 }
@@ -85,11 +77,7 @@ async function ask(child: ChildProcess, order: MemoryOrder): Promise<MemoryAnswe
 }
 
 /** Boots the machine twice in a fresh Node process. @throws Error with what went wrong there */
-export async function measureMemory(
-  root: string,
-  order: MemoryOrder,
-  key: Pick<MemorySample, 'arch' | 'row' | 'round'>,
-): Promise<MemorySample> {
+export async function measureNodeMemory(root: string, order: MemoryOrder): Promise<Measured> {
   const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
   const args = ['--expose-gc', '--import', loader, path.join(root, 'bench/memory-child.ts')];
   const child = spawn(process.execPath, args, {
@@ -98,13 +86,14 @@ export async function measureMemory(
   });
   const answer = await ask(child, order);
   if (answer.kind === 'failed') throw new Error(answer.message);
-  return memorySample({ ...key, memoryMiB: order.machine.memoryMiB }, answer);
+  return answer;
 }
 
 /** Medians over the rounds. */
 export function renderMemory(samples: readonly MemorySample[]): string {
   const header = [
     'guest',
+    'peer',
     'RAM MiB',
     'RAM touched',
     'beyond RAM',
@@ -112,11 +101,14 @@ export function renderMemory(samples: readonly MemorySample[]): string {
     'of it bare worker',
     'process with 0, 1, 2 guests',
   ];
-  const rows = [...new Set(samples.map(({ row }) => row))].map((row) => {
-    const own = samples.filter((sample) => sample.row === row);
-    const middle = (value: (sample: MemorySample) => number): string => (median(own.map(value)) ?? 0).toFixed(1);
+  const rows = bySubject(samples).map((own) => {
+    const middle = (value: (sample: MemorySample) => number | undefined): string => {
+      const values = own.map(value).filter((one) => one !== undefined);
+      return values.length === 0 ? '' : (median(values) ?? 0).toFixed(1);
+    };
     return [
-      row,
+      own[0]?.row ?? '',
+      own[0]?.peer ?? '',
       String(own[0]?.memoryMiB ?? ''),
       middle((sample) => sample.touchedRamMiB),
       middle((sample) => sample.beyondRamMiB),
@@ -125,5 +117,15 @@ export function renderMemory(samples: readonly MemorySample[]): string {
       [0, 1, 2].map((guests) => middle((sample) => sample.rssMiB[guests] ?? 0)).join(', '),
     ];
   });
-  return `### memory of a Node process, MiB in host memory\n\n${markdownTable(header, rows)}\n`;
+  return `### memory of a process, MiB in host memory\n\n${markdownTable(header, rows)}\n`;
+}
+
+/** The samples of each guest on each peer. */
+export function bySubject(samples: readonly MemorySample[]): MemorySample[][] {
+  const groups = new Map<string, MemorySample[]>();
+  for (const sample of samples) {
+    const key = `${sample.row} ${sample.peer}`;
+    groups.set(key, [...(groups.get(key) ?? []), sample]);
+  }
+  return [...groups.values()];
 }

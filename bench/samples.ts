@@ -26,11 +26,12 @@ export interface Sample {
   readonly load: number;
 }
 
-/** What one more guest takes of a Node process's memory, in MiB (memory.ts). */
+/** What one more guest takes of a process's memory, in MiB (memory.ts). */
 export interface MemorySample {
   readonly section: 'memory';
   readonly arch: Architecture;
   readonly row: string;
+  readonly peer: string;
   readonly round: number;
   /** RAM that the guest was given. */
   readonly memoryMiB: number;
@@ -42,8 +43,8 @@ export interface MemorySample {
   readonly beyondRamMiB: number;
   /** Of it, the guest's own WebAssembly memory: registers, tables, decoded code. */
   readonly ownMemoryMiB: number;
-  /** Of it, an executor's worker that has loaded its program (under Node with the TypeScript loader) and no guest. */
-  readonly workerMiB: number;
+  /** Of it, an executor's worker that has loaded its program and no guest; under Node. */
+  readonly workerMiB?: number;
   readonly load: number;
 }
 

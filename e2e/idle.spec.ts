@@ -43,8 +43,9 @@ for (const guest of [amd64, i386]) {
     test.skip(process.platform !== 'linux', 'it reads /proc');
     await vmm.open(`?guest=${guest}`);
     await vmm.booted(guest);
-    // V8's compilers in the background, and the guest's own housekeeping after its start, are not idling.
-    await vmm.page.waitForTimeout(10_000);
+    // The guest's own housekeeping after its start, V8's compilers in the background, and the collection of what they left
+    // are not idling.
+    await vmm.page.waitForTimeout(15_000);
     const before = browserSeconds();
     const start = performance.now();
     await vmm.page.waitForTimeout(idleSeconds * 1000);
@@ -53,6 +54,6 @@ for (const guest of [amd64, i386]) {
     test.info().annotations.push({ type: 'idle', description: text });
     console.log(text);
     expect(before).toBeGreaterThan(0.5);
-    expect(load, text).toBeLessThan(idleSeconds >= 60 ? 0.02 : 0.04);
+    expect(load, text).toBeLessThan(0.02);
   });
 }

@@ -105,6 +105,18 @@ async function boots() {
   return countsOf(await run('npx', ['--no-install', 'tsx', 'src/cli/boot-tests.ts']));
 }
 
+/** What a guest costs beyond its RAM: each promise that the benchmark prints counts as one test. */
+async function memory() {
+  const { output } = await npm(
+    'bench',
+    ...['--what', 'memory', '--peers', 'tabvisor,tabvisor-chromium', '--arch', 'amd64', '--rounds', '1'],
+    ...['--out', path.join(REPORTS, 'memory.json')],
+  );
+  const held = output.match(/^- holds: /gm)?.length ?? 0;
+  const broken = output.match(/^- \*\*(does not hold|failed)\*\*: /gm)?.length ?? 0;
+  return held + broken === 2 ? { passed: held, failed: broken } : failed('two promises should have been measured');
+}
+
 const STEPS = [
   { name: 'core', title: 'processor core', run: () => check(npm('build:core')) },
   { name: 'guests', title: 'guest images', quick: false, run: () => check(npm('guests')) },
@@ -127,6 +139,7 @@ const STEPS = [
   },
   { name: 'boots', title: 'boots under Node', quick: false, run: boots },
   { name: 'e2e', title: 'boots in Chromium', quick: false, run: endToEnd },
+  { name: 'memory', title: 'memory of a guest', quick: false, run: memory },
 ];
 
 function listOption(name) {

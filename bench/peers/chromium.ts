@@ -10,6 +10,8 @@ import type { Coordinator } from '../../src/vmm/index.ts';
 import { BROWSER_ARGUMENTS, findBrowser, HOW_TO_GET_A_BROWSER } from '../../tools/browser.mjs';
 import { getFirmware, type Firmware } from '../firmware.ts';
 import { describeHost } from '../machine-info.ts';
+import type { Measured } from '../memory.ts';
+import { processMemory, type ProcessMemory } from '../process-memory.ts';
 import { SerialText } from '../serial-text.ts';
 import { PeerMissing, type Counters, type Machine, type Peer, type Session } from './peer.ts';
 import { installV86 } from './v86.ts';
@@ -21,6 +23,10 @@ interface PageGlobals {
   benchOutput(latin1: string): void;
   benchType(text: string): void;
 }
+
+const bootTimeoutMs = 600_000;
+/** Some ten seconds after a guest became quiet the engine collects what its boot has left. */
+const settleMs = 20_000;
 
 /** What SharedArrayBuffer and precise clocks ask for; the same for both. */
 const isolation = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
@@ -67,6 +73,18 @@ async function openPage(machine: Machine): Promise<OpenPage> {
   return { page, console, stop: () => browser.close() };
 }
 
+/** Process of the browser's one page: there may be a spare one, which has done nothing. */
+async function rendererOf(page: Page): Promise<number> {
+  const session = await page.context().browser()?.newBrowserCDPSession();
+  if (session === undefined) throw new Error('the browser is gone');
+  const { processInfo } = await session.send('SystemInfo.getProcessInfo');
+  await session.detach();
+  const renderers = processInfo.filter(({ type }) => type === 'renderer');
+  const used = renderers.sort((a, b) => b.cpuTime - a.cpuTime)[0];
+  if (used === undefined) throw new Error('the browser has no renderer');
+  return used.id;
+}
+
 export class TabvisorChromiumPeer implements Peer {
   readonly id = 'tabvisor-chromium';
   readonly runtime = 'chromium';
@@ -99,20 +117,60 @@ export class TabvisorChromiumPeer implements Peer {
     await this.#server?.close();
   }
 
-  async start(machine: Machine): Promise<Session> {
+  /** Opens the page; `source` is the machine as the page's coordinator takes it. */
+  async #open(machine: Machine): Promise<OpenPage & { readonly source: Parameters<Coordinator['create']>[0] }> {
     const address = this.#server?.resolvedUrls?.local[0];
     if (address === undefined) throw new Error('the page is not served: prepare the peer first');
-    const { page, console, stop } = await openPage(machine);
+    const opened = await openPage(machine);
     try {
-      await page.goto(address);
-      await page.waitForFunction(() => (globalThis as unknown as Partial<PageGlobals>).tabvisor !== undefined);
-      const source = {
-        name: 'bench',
-        kernelUrl: new URL('bench-image/kernel', address).href,
-        ...(machine.initrd === undefined ? {} : { initrdUrl: new URL('bench-image/initrd', address).href }),
-        commandLine: machine.commandLine,
-        memoryMiB: machine.memoryMiB,
-      };
+      await opened.page.goto(address);
+      await opened.page.waitForFunction(() => (globalThis as unknown as Partial<PageGlobals>).tabvisor !== undefined);
+    } catch (error) {
+      await opened.stop();
+      throw error;
+    }
+    const source = {
+      name: 'bench',
+      kernelUrl: new URL('bench-image/kernel', address).href,
+      ...(machine.initrd === undefined ? {} : { initrdUrl: new URL('bench-image/initrd', address).href }),
+      commandLine: machine.commandLine,
+      memoryMiB: machine.memoryMiB,
+    };
+    return { ...opened, source };
+  }
+
+  /** Of the page's renderer. */
+  async measureMemory(machine: Machine): Promise<Measured> {
+    const { page, source, stop } = await this.#open(machine);
+    const boot = async (): Promise<void> => {
+      await page.evaluate(
+        async ([what, timeoutMs]) => {
+          const { tabvisor } = globalThis as unknown as PageGlobals;
+          const guest = await tabvisor.create(what);
+          await tabvisor.start(guest);
+          await tabvisor.waitForText(guest, 'tabvisor: guest ready', { timeoutMs });
+        },
+        [source, bootTimeoutMs] as const,
+      );
+    };
+    const measure = async (guests: number): Promise<ProcessMemory> => {
+      await page.waitForTimeout(settleMs);
+      return processMemory(await rendererOf(page), machine.memoryMiB * 2 ** 20, guests);
+    };
+    try {
+      const none = await measure(0);
+      await boot();
+      const one = await measure(1);
+      await boot();
+      return { withGuests: [none, one, await measure(2)] };
+    } finally {
+      await stop();
+    }
+  }
+
+  async start(machine: Machine): Promise<Session> {
+    const { page, console, source, stop } = await this.#open(machine);
+    try {
       const id = await page.evaluate(async (what) => {
         const { tabvisor, benchOutput } = globalThis as unknown as PageGlobals;
         const guest = await tabvisor.create(what);

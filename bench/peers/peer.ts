@@ -1,5 +1,6 @@
 /** What the benchmark asks of a peer: Tabvisor, another emulator, or the bare host. */
 import type { Architecture } from '../../guests/schema.ts';
+import type { Measured } from '../memory.ts';
 import type { SerialText } from '../serial-text.ts';
 
 /** What is booted: the same bytes and the same command line on every peer. Files are absolute paths. */
@@ -45,6 +46,8 @@ export interface Peer {
   /** Fetches and checks what the peer needs; resolves to its version. @throws PeerMissing */
   prepare(): Promise<string>;
   start(machine: Machine): Promise<Session>;
+  /** Boots the machine twice in one process, and says what memory that has; undefined where nobody asks for it. */
+  measureMemory?(machine: Machine): Promise<Measured>;
   /** Ends what {@link prepare} began. */
   close?(): Promise<void>;
 }

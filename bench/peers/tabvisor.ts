@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { createRequire } from 'node:module';
 import type { TierName } from '../../src/cpu/jit/compiler.ts';
 import { describeHost } from '../machine-info.ts';
+import { measureNodeMemory, type Measured } from '../memory.ts';
 import { startNode } from './child-session.ts';
 import { PeerMissing, type Machine, type Peer, type Session } from './peer.ts';
 
@@ -38,5 +39,10 @@ export class TabvisorPeer implements Peer {
     const loader = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
     const child = path.join(root, 'bench/peers/tabvisor-child.ts');
     return startNode(['--import', loader, child], { kind: 'start', machine, tier }, true);
+  }
+
+  measureMemory(machine: Machine): Promise<Measured> {
+    const { root, tier } = this.#options;
+    return measureNodeMemory(root, { machine, ...(tier === undefined ? {} : { tier }) });
   }
 }

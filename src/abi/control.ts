@@ -11,8 +11,9 @@
  * stop, park) hold as long as they are set, and the coordinator clears them; *pulse* bits (mail, reset, power button,
  * NMI) are cleared by the executor when it has acted.
  *
- * Waiting. The executor sleeps in `Atomics.wait(doorbell)`; the coordinator uses `Atomics.waitAsync` on
- * `acknowledgeSerial` and `state` (see {@link ControlPage.changed}) or looks at them in each animation frame.
+ * Waiting. The executor sleeps in `Atomics.wait(doorbell)`, or, where that is likely to take long, in its event loop; the
+ * coordinator uses `Atomics.waitAsync` on `acknowledgeSerial` and `state` (see {@link ControlPage.changed}) or looks at
+ * them in each animation frame.
  *
  * @example coordinator
  * const control = new ControlPage(memory.buffer);
@@ -268,6 +269,12 @@ export class ControlPage {
     Atomics.wait(this.#words, index('doorbell'), seen, timeoutMs);
   }
 
+  /** The same in the event loop, so that the engine's own tasks run; blocks where the host cannot do that. */
+  async waitInEventLoop(seen: number, timeoutMs: number): Promise<void> {
+    if (nativeWaitAsync() === undefined) this.wait(seen, timeoutMs);
+    else await this.changed('doorbell', seen, timeoutMs);
+  }
+
   /** Takes pulse bits: returns those of `bits` that were set, and clears them. */
   take(bits: number): number {
     return Atomics.and(this.#words, index('request'), ~bits) & bits;
@@ -319,9 +326,13 @@ type AsyncWait = (
   timeout?: number,
 ) => { async: false } | { async: true; value: Promise<string> };
 
+function nativeWaitAsync(): AsyncWait | undefined {
+  return (Atomics as unknown as { waitAsync?: AsyncWait }).waitAsync;
+}
+
 /** `Atomics.waitAsync`, or looking every 4 ms where the browser has none. */
 export async function waitAsync(view: Int32Array, at: number, seen: number, timeoutMs: number): Promise<void> {
-  const native = (Atomics as unknown as { waitAsync?: AsyncWait }).waitAsync;
+  const native = nativeWaitAsync();
   if (native !== undefined) {
     const result = native(view, at, seen, timeoutMs);
     if (result.async) await result.value;

@@ -7,7 +7,7 @@
  *     start(options) → lays the machine out in the memory (unless it is there already), loads the kernel, wires devices;
  *                      does not run the guest
  *     region(a)      → the compiled code of an address as text, for the developer; with mail, like all but start and run
- *     run()          → blocks the worker and runs the guest until it ends, is asked to stop, or has mail
+ *     run()          → runs the guest until it ends, is asked to stop, or has mail; blocks the worker while it computes
  *                      (requests, input and pauses go through the control page and do not end it)
  *
  * Nothing throws across: a rejected promise or an `error` event of the worker is a defect, and the coordinator treats it

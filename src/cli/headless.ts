@@ -22,6 +22,7 @@ import type { MachineExtras, SessionLimits } from '../executor/session.ts';
 import { memoryMap } from '../machine/memory-map.ts';
 import { GuestConsole } from '../vmm/console.ts';
 import type { WorkerRequest } from './node-worker.ts';
+import { workerProgram } from './worker-program.ts';
 
 const wasmPageBytes = 65536;
 /** Of an executor's heap. It makes little garbage but while it compiles; V8's default would keep 32 MiB for that. */
@@ -197,7 +198,7 @@ class NodeExecutor {
   #settle: { resolve: (value: unknown) => void; reject: (error: Error) => void } | undefined;
 
   constructor() {
-    this.#worker = new Worker(new URL('./node-worker.mjs', import.meta.url), {
+    this.#worker = new Worker(workerProgram(), {
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb },
     });

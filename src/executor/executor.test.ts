@@ -95,6 +95,24 @@ describe('executor', () => {
     expect(machine.control.fields.idleNs).toBeGreaterThan(10e6);
   });
 
+  it('lets the event loop run while its guest is quiet or paused', async () => {
+    const machine = new Machine(guest.tickingGuest(200, 'halt'));
+    const session = await machine.executor();
+    const start = performance.now();
+    const run = session.runUntil({});
+    // Its first second was spent in Atomics.wait.
+    expect(machine.control.fields.uptimeNs).toBeGreaterThan(0.9e9);
+    expect(machine.control.state).toBe('halted');
+    const paused = machine.control.request(requestBit.pause);
+    while (!machine.control.acknowledged(paused)) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(machine.control.state).toBe('paused');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    machine.control.release(requestBit.pause);
+    expect(await run).toMatchObject({ state: 'debugExit', exitCode: 11 });
+    // The pause is not guest time.
+    expect(machine.control.fields.uptimeNs / 1e6).toBeLessThan(performance.now() - start - 190);
+  });
+
   it('skips idle time under the virtual clock', async () => {
     const machine = new Machine(guest.tickingGuest(1000, 'halt'), { clock: 'virtual' });
     const session = await machine.executor();

@@ -183,7 +183,7 @@ export class Executor {
 
   async #sleep(sleep: Sleep): Promise<void> {
     const start = this.#nowNs();
-    await this.#control.changed('doorbell', sleep.doorbell, sleep.timeoutMs);
+    await this.#control.waitInEventLoop(sleep.doorbell, sleep.timeoutMs);
     if (sleep.while === 'paused') this.#pc.clock.resume();
     else this.#control.fields.idleNs += this.#nowNs() - start;
   }
@@ -396,7 +396,7 @@ export class Executor {
     return goOn;
   }
 
-  /** Compiling leaves garbage; a thread that then sleeps in `Atomics.wait` has no idle time in which V8 would collect it. */
+  /** Compiling leaves garbage, which the engine by itself leaves lying for a while. */
   #tidy(): void {
     const modules = this.#compiler?.modules ?? 0;
     if (modules === this.#modulesTidied) return;

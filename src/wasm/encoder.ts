@@ -104,8 +104,19 @@ export class ByteWriter {
   }
 
   text(value: string): this {
-    const data = textEncoder.encode(value);
-    return this.unsigned(data.length).raw(data);
+    // Names are short and ASCII: written straight, which an encoder is slow to begin with.
+    const at = this.length;
+    this.unsigned(value.length);
+    for (let k = 0; k < value.length; k++) {
+      const unit = value.charCodeAt(k);
+      if (unit >= 0x80) {
+        this.length = at;
+        const data = textEncoder.encode(value);
+        return this.unsigned(data.length).raw(data);
+      }
+      this.u8(unit);
+    }
+    return this;
   }
 
   finish(): Uint8Array {

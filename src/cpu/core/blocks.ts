@@ -291,7 +291,7 @@ function fuse(cpu: usize, record: usize): void {
   if (!(branch & DecodeTable.fusionBranch)) return;
   const before = record - Record.SIZE;
   const group = <u32>load<u16>(fusion + ((<usize>load<u16>(before, Record.form)) << 1));
-  if (group == 0 || group & DecodeTable.fusionBranch) return;
+  if (group == 0 || group >= DecodeTable.fusionTransfer) return;
   const groups = tables + <usize>load<u32>(tables, 12);
   const fused = load<u16>(groups + ((<usize>(((group - 1) << 4) | (branch & 15))) << 1));
   if (fused) store<u16>(before, fused, Record.form);

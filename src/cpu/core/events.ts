@@ -6,7 +6,7 @@
  * trace; `deliverEvents` turns it into a transfer. Delivery itself may fault; the classes of the two exceptions then
  * decide (SDM vol. 3 table 6-5): the second one instead, a double fault, or shutdown.
  */
-import { ExitReason, Status, Vcpu } from '../../../build/core/layout';
+import { Arena, DecodeTable, Entry, ExitReason, Record, RecordFlags, Status, Vcpu } from '../../../build/core/layout';
 import { deliver } from './delivery';
 import { getFlags } from './flags';
 import { interruptAcknowledge, log, LOG_TRIPLE_FAULT } from './machine';
@@ -38,6 +38,9 @@ export const SOURCE_EXTERNAL: u32 = 2;
 /** #DB traps and INT1. */
 export const SOURCE_TRAP: u32 = 3;
 
+/** IA32_DEBUGCTL: last branch records (none are kept), single step on branches. */
+const DEBUGCTL_LBR: u64 = 1;
+const DEBUGCTL_BTF: u64 = 2;
 /** DR6: single step. */
 export const DR6_BS: u32 = 0x4000;
 /** DR7.GD: access to debug registers faults. Cleared on entry to the #DB handler. */
@@ -187,7 +190,9 @@ function eventEntered(cpu: usize, vector: u32): void {
   store<u32>(cpu, 0, Vcpu.delivering);
   store<u32>(cpu, 0, Vcpu.shadow);
   store<u32>(cpu, 0, Vcpu.pendingDebug);
-  if (vector == DB) store<u64>(cpu + 56, load<u64>(cpu + 56, Vcpu.dr) & ~DR7_GD, Vcpu.dr);
+  if (vector != DB) return;
+  store<u64>(cpu + 56, load<u64>(cpu + 56, Vcpu.dr) & ~DR7_GD, Vcpu.dr);
+  store<u64>(cpu, load<u64>(cpu, Vcpu.msrDebugControl) & ~(DEBUGCTL_LBR | DEBUGCTL_BTF), Vcpu.msrDebugControl);
 }
 
 /** kind: 0 INT n, 1 INT3, 2 INTO, 3 INT1. Delivery faults are raised at the instruction itself. */
@@ -283,12 +288,41 @@ export function stepping(cpu: usize): bool {
   return (load<u32>(cpu, Vcpu.eflags) & (TF | RF)) != 0 || (load<u64>(cpu + 56, Vcpu.dr) & 0xff) != 0;
 }
 
+/** What `beginStep` tells `endStep`: 0, or the instruction's length with this bit if it may be repeated at its place. */
+const STEP_REPEATS: u32 = 0x100;
+
 /**
  * Before a single instruction (after instructionBreakpoint): RF covers only this one; TF asks for a trap after it.
  * The trap is noted now, so that an instruction that enters a handler (INT n) or faults takes it back.
  */
-export function beginStep(cpu: usize): void {
+export function beginStep(cpu: usize, record: usize): u32 {
   const flags = load<u32>(cpu, Vcpu.eflags);
   if (flags & RF) store<u32>(cpu, flags & ~RF, Vcpu.eflags);
-  if (flags & TF) store<u32>(cpu, load<u32>(cpu, Vcpu.pendingDebug) | DR6_BS, Vcpu.pendingDebug);
+  if (!(flags & TF)) return 0;
+  store<u32>(cpu, load<u32>(cpu, Vcpu.pendingDebug) | DR6_BS, Vcpu.pendingDebug);
+  if (record == 0 || !(load<u64>(cpu, Vcpu.msrDebugControl) & DEBUGCTL_BTF)) return 0;
+  // An entry of compiled code may stand for the record.
+  if (load<u16>(record, Record.form) == <u16>DecodeTable.formCompiled) record = <usize>load<u32>(record, Entry.record);
+  const length = <u32>load<u8>(record, Record.length);
+  if (alwaysBranches(cpu, record)) return 0;
+  return load<u8>(record, Record.flags) & (RecordFlags.rep | RecordFlags.repne) ? length | STEP_REPEATS : length;
+}
+
+function alwaysBranches(cpu: usize, record: usize): bool {
+  const tables = <usize>load<u32>(cpu, Vcpu.arena) + Arena.tables;
+  const kinds = tables + <usize>load<u32>(tables, 8);
+  return load<u16>(kinds + ((<usize>load<u16>(record, Record.form)) << 1)) == <u16>DecodeTable.fusionTransfer;
+}
+
+/**
+ * After the instruction at `start`: with DebugCtl.BTF only taken branches trap (SDM vol. 3 §17.4.3). A conditional branch
+ * to the instruction behind it passes for one that was not taken.
+ */
+export function endStep(cpu: usize, start: u64, step: u32): void {
+  if (step == 0) return;
+  const rip = load<u64>(cpu, Vcpu.rip);
+  const behind = start + <u64>(step & 0xff);
+  const straight = rip == (code64(cpu) ? behind : behind & 0xffffffff);
+  if (!straight && !(step & STEP_REPEATS && rip == start)) return;
+  store<u32>(cpu, load<u32>(cpu, Vcpu.pendingDebug) & ~DR6_BS, Vcpu.pendingDebug);
 }

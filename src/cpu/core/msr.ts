@@ -226,7 +226,7 @@ function writeField(cpu: usize, index: u32, value: u64, field: usize): bool {
       if (load<u64>(field) & 1) return false;
       break;
     case DEBUG_CONTROL:
-      // LBR, BTF and the TR and BTS bits; nothing is recorded.
+      // LBR, BTF and the TR and BTS bits; BTF has an effect (`endStep`), nothing is recorded.
       if (value & ~0xffff) return false;
       break;
     case PAT:

@@ -3,7 +3,7 @@
  */
 import { Arena, ArenaHeader, ExitReason, Vcpu } from '../../../build/core/layout';
 import { flushBlocks, lookup } from './blocks';
-import { beginStep, deliverEvents, instructionBreakpoint, stepping, undisturbed } from './events';
+import { beginStep, deliverEvents, endStep, instructionBreakpoint, stepping, undisturbed } from './events';
 import { dispatch, initTables, probe } from './handlers';
 import { arenaHeader, resetTlb, TROUBLE_DEVICE, TROUBLE_FAULT } from './memory';
 import { updateMode } from './mode';
@@ -51,9 +51,11 @@ export function run(cpu: usize, slice: u32): u32 {
       store<u32>(cpu, 0, Vcpu.trouble);
       continue;
     }
-    if (single) beginStep(cpu);
+    const start = load<u64>(cpu, Vcpu.rip);
+    const step = single ? beginStep(cpu, record) : 0;
     store<u32>(cpu, 0, Vcpu.shadowFresh);
     left -= enter(cpu, record, single || shadow ? 1 : left);
+    endStep(cpu, start, step);
     // The shadow covers one instruction, unless that one cast it anew.
     if (shadow && !load<u32>(cpu, Vcpu.shadowFresh)) store<u32>(cpu, 0, Vcpu.shadow);
   }
@@ -122,7 +124,8 @@ export function stepOnce(cpu: usize): u32 {
 export function beginOne(cpu: usize): u32 {
   if (stepping(cpu)) {
     if (instructionBreakpoint(cpu)) return 0;
-    beginStep(cpu);
+    // Single step on branches is the run loop's.
+    beginStep(cpu, 0);
   }
   store<u32>(cpu, load<u32>(cpu, Vcpu.shadow) ? 2 : 0, Vcpu.shadowFresh);
   return 1;

@@ -103,21 +103,24 @@ export abstract class FlagWords extends Operations {
   }
 
   flag(name: FlagName): Value {
-    const word = (offset: number): Value => this.loadField('i32', 'i32.load', offset);
     switch (name) {
       case 'cf':
         return this.loadField('bool', 'i32.load', f.flagCarry);
       case 'zf':
         return this.isZero(this.loadField('i64', 'i64.load', f.flagResult));
       case 'sf':
-        return this.sign(this.xor(word(f.flagResult + 4), word(f.flagAux)));
+        return this.sign(this.xor(this.word(f.flagResult + 4), this.word(f.flagAux)));
       case 'of':
-        return this.sign(word(f.flagOverflow + 4));
+        return this.sign(this.word(f.flagOverflow + 4));
       case 'af':
-        return this.bit(word(f.flagAux), 4);
+        return this.bit(this.word(f.flagAux), 4);
       case 'pf':
-        return this.evenParity(this.xor(word(f.flagResult), this.shr(word(f.flagAux), this.int(4, 8))));
+        return this.evenParity(this.xor(this.word(f.flagResult), this.shr(this.word(f.flagAux), this.int(4, 8))));
     }
+  }
+
+  private word(offset: number): Value {
+    return this.loadField('i32', 'i32.load', offset);
   }
 
   protected evenParity(v: Value): Value {

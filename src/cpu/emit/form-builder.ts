@@ -78,7 +78,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   /** Set while the body of a `pop` runs: transfers wait until the stack pointer has moved. */
   private deferred: { target?: Value } | undefined;
   private temporaries = 0;
-  readonly registerStack: RegisterStack = new StackInMemory(this);
+  private readonly stackInMemory = new StackInMemory(this);
   /** The instruction left by a way of its own (a status helper, sync, a transfer): nothing may follow. */
   protected left = false;
 
@@ -534,6 +534,10 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   setSystem(name: SystemRegister, v: Value): void {
     const [offset, bytes] = systemField[name];
     this.storeField(storeOp[bytes] ?? 'i32.store', offset, this.as(bytes === 8 ? 'i64' : 'i32', v));
+  }
+
+  get registerStack(): RegisterStack {
+    return this.stackInMemory;
   }
 
   // x87 and temporaries. --------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@
  * jump can lead to the branch alone, and an unlinked branch is left to its own case.
  *
  * The table, behind the entries of the decode tables: for each form number a u16: 0, `fusionBranch` | condition for a
- * conditional branch, or the number of its group + 1 for a form that fuses. A group has 16 u16: the number of the fused
+ * conditional branch, `fusionTransfer` for a form that always branches, or the number of its group + 1 for a form that
+ * fuses. A group has 16 u16: the number of the fused
  * form for each condition, or 0. The decoder (`core/blocks.ts`) replaces the first record's form.
  */
 import type { Form } from '../isa/compile.ts';
@@ -12,6 +13,9 @@ import { pseudoForm } from '../isa/compile.ts';
 
 /** Marks a conditional branch in the table. */
 export const fusionBranch = 0x8000;
+/** Marks what transfers control whatever the flags are, for DebugCtl.BTF (`core/events.ts`). */
+export const fusionTransfer = 0x4000;
+const transfers = new Set(['JMP', 'CALL', 'RET', 'JMP FAR', 'CALL FAR', 'RETF', 'IRET/IRETD/IRETQ']);
 
 export interface Fusion {
   /** The first instruction. */
@@ -57,8 +61,12 @@ export function writeFusionTable(
   const firstFused = pseudoForm.count + inline.length;
   forms.forEach((form, k) => {
     const isFused = k >= inline.length && k < inline.length + fusions.length;
-    const value = form.mnemonic === 'Jcc' ? fusionBranch | form.condition : isFused ? 0 : grouped.indexOf(form) + 1;
-    view.setUint16(start + 2 * (pseudoForm.count + k), value, true);
+    const value = (): number => {
+      if (form.mnemonic === 'Jcc') return fusionBranch | form.condition;
+      if (transfers.has(form.mnemonic)) return fusionTransfer;
+      return isFused ? 0 : grouped.indexOf(form) + 1;
+    };
+    view.setUint16(start + 2 * (pseudoForm.count + k), value(), true);
   });
   fusions.forEach((f, k) => {
     view.setUint16(groups + 32 * grouped.indexOf(f.form) + 2 * f.condition, firstFused + k, true);

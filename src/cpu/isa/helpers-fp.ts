@@ -7,6 +7,16 @@ import type { Helper } from './helper.ts';
 
 const exact = 'wasm has no flags, no rounding modes, no denormals-are-zero: the exact result where the fast path ends';
 
+/** (result, x, y, flags of unpacking) → flags of an operation on two f80. */
+function arithmetic(mnemonic: string): Helper {
+  return {
+    parameters: ['i32', 'i32', 'i32', 'i32'],
+    result: 'i32',
+    kind: 'pure',
+    reason: `${mnemonic}: no 80-bit format in wasm`,
+  };
+}
+
 export const fpHelpers = {
   sseF64: { parameters: ['i32', 'i64', 'i64'], result: 'i64', kind: 'fault', reason: exact },
   sseF32: { parameters: ['i32', 'i32', 'i32'], result: 'i32', kind: 'fault', reason: exact },
@@ -46,30 +56,10 @@ export const fpHelpers = {
   f80FromBcd: { parameters: ['i32', 'i64', 'i32'], result: 'none', kind: 'pure', reason: 'decimal digits' },
   f80Load32: { parameters: ['i32', 'i32'], result: 'i32', kind: 'pure', reason: 'FLD m32: quiets signalling NaNs' },
   f80Load64: { parameters: ['i32', 'i64'], result: 'i32', kind: 'pure', reason: 'FLD m64: quiets signalling NaNs' },
-  f80Add: {
-    parameters: ['i32', 'i32', 'i32', 'i32'],
-    result: 'i32',
-    kind: 'pure',
-    reason: 'FADD: no 80-bit format in wasm',
-  },
-  f80Multiply: {
-    parameters: ['i32', 'i32', 'i32', 'i32'],
-    result: 'i32',
-    kind: 'pure',
-    reason: 'FMUL: no 80-bit format in wasm',
-  },
-  f80Subtract: {
-    parameters: ['i32', 'i32', 'i32', 'i32'],
-    result: 'i32',
-    kind: 'pure',
-    reason: 'FSUB: no 80-bit format in wasm',
-  },
-  f80Divide: {
-    parameters: ['i32', 'i32', 'i32', 'i32'],
-    result: 'i32',
-    kind: 'pure',
-    reason: 'FDIV: no 80-bit format in wasm',
-  },
+  f80Add: arithmetic('FADD'),
+  f80Subtract: arithmetic('FSUB'),
+  f80Multiply: arithmetic('FMUL'),
+  f80Divide: arithmetic('FDIV'),
   f80Compare: {
     parameters: ['i32', 'i32', 'i32'],
     result: 'i32',

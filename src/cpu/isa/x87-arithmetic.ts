@@ -15,10 +15,10 @@ import {
   x87,
 } from './x87-common.ts';
 import {
-  hasShortWay,
   shortCompare,
   shortCompareToFlags,
   shortSign,
+  shortSquareRoot,
   shortWithMemory,
   shortWithRegister,
 } from './x87-short.ts';
@@ -116,33 +116,20 @@ function intoRegister(op: Arithmetic, pops: boolean): Semantics {
   };
 }
 
-function short(way: Short | undefined): { readonly short?: Short } {
-  return way ? { short: way } : {};
+function short(way: Short): { readonly short: Short } {
+  return { short: way };
 }
 
 function arithmeticRows(op: Arithmetic): readonly Row[] {
-  const shortOp = hasShortWay(op) ? op : undefined;
   const n = arithmetic[op];
   // The DC and DE forms have the reversed operations at each other's places.
   const swapped = n < 4 ? n : n ^ 1;
   return [
-    x87(`D8 /${n} mem`, op, 'Fd', withMemory(op, 'f32'), short(shortOp && shortWithMemory(shortOp, 'f32'))),
-    x87(`DC /${n} mem`, op, 'Fq', withMemory(op, 'f64'), short(shortOp && shortWithMemory(shortOp, 'f64'))),
-    x87(`D8 /${n} reg`, op, 'ST,T', intoTop(op), short(shortOp && shortWithRegister(shortOp, 'top'))),
-    x87(
-      `DC /${swapped} reg`,
-      op,
-      'T,ST',
-      intoRegister(op, false),
-      short(shortOp && shortWithRegister(shortOp, 'register')),
-    ),
-    x87(
-      `DE /${swapped} reg`,
-      `${op}P`,
-      'T,ST',
-      intoRegister(op, true),
-      short(shortOp && shortWithRegister(shortOp, 'register', true)),
-    ),
+    x87(`D8 /${n} mem`, op, 'Fd', withMemory(op, 'f32'), short(shortWithMemory(op, 'f32'))),
+    x87(`DC /${n} mem`, op, 'Fq', withMemory(op, 'f64'), short(shortWithMemory(op, 'f64'))),
+    x87(`D8 /${n} reg`, op, 'ST,T', intoTop(op), short(shortWithRegister(op, 'top'))),
+    x87(`DC /${swapped} reg`, op, 'T,ST', intoRegister(op, false), short(shortWithRegister(op, 'register'))),
+    x87(`DE /${swapped} reg`, `${op}P`, 'T,ST', intoRegister(op, true), short(shortWithRegister(op, 'register', true))),
     x87(`DA /${n} mem`, `FI${op.slice(1)}`, 'Fd', withMemory(op, 'i32')),
     x87(`DE /${n} mem`, `FI${op.slice(1)}`, 'Fw', withMemory(op, 'i16')),
   ];
@@ -390,7 +377,7 @@ export const x87ArithmeticRows: readonly Row[] = [
   x87('D9 F5', 'FPREM1', '', binaryOp('FPREM1', CONDITION_CODES)),
   x87('D9 F8', 'FPREM', '', binaryOp('FPREM', CONDITION_CODES)),
   x87('D9 F9', 'FYL2XP1', '', binaryPop('FYL2XP1')),
-  x87('D9 FA', 'FSQRT', '', unaryOp('FSQRT')),
+  x87('D9 FA', 'FSQRT', '', unaryOp('FSQRT'), short(shortSquareRoot)),
   x87('D9 FB', 'FSINCOS', '', splitOp('FSINCOS', WITH_C2)),
   x87('D9 FC', 'FRNDINT', '', unaryOp('FRNDINT')),
   x87('D9 FD', 'FSCALE', '', binaryOp('FSCALE')),

@@ -7,6 +7,7 @@
  */
 import type { Builder, Operand, Semantics, Size, Value } from './builder.ts';
 import { eflagsBit, operand } from './common.ts';
+import { StackInMemory } from './register-stack.ts';
 import { row } from './row.ts';
 import type { Row } from './row.ts';
 import { control, fsw } from './x87-common.ts';
@@ -37,9 +38,9 @@ function probeRead(b: Builder, area: Operand, size: number): void {
   b.read(field(b, area, size - 1, 1));
 }
 
-/** The status word with TOP in it. */
+/** The status word with TOP in it, for areas that are written from memory. */
 function statusWord(b: Builder): Value {
-  return b.or(b.getSystem('fpuStatus'), b.shl(b.getSystem('fpuTop'), b.int(4, 11)));
+  return new StackInMemory(b).statusWord();
 }
 
 /** Sets control and status so that ES and B say whether a set flag is unmasked. */
@@ -57,7 +58,7 @@ function setTop(b: Builder, status: Value): void {
 }
 
 const FNSTCW: Semantics = (b, i) => b.write(operand(i, 0), b.trunc(2, b.getSystem('fpuControl')));
-const FNSTSW: Semantics = (b, i) => b.write(operand(i, 0), b.trunc(2, statusWord(b)));
+const FNSTSW: Semantics = (b, i) => b.write(operand(i, 0), b.trunc(2, b.registerStack.statusWord()));
 const FLDCW: Semantics = (b, i) => {
   deliverPending(b);
   setControlAndStatus(b, b.zext(4, b.read(operand(i, 0))), b.getSystem('fpuStatus'));
@@ -293,7 +294,7 @@ export const x87ControlRows: readonly Row[] = [
   control('D9 /7 mem', 'FNSTCW', 'Mw', FNSTCW),
   control('D9 /5 mem', 'FLDCW', 'Mw', FLDCW),
   control('DD /7 mem', 'FNSTSW', 'Mw', FNSTSW),
-  control('DF E0', 'FNSTSW', 'AX', FNSTSW),
+  control('DF E0', 'FNSTSW', 'AX', FNSTSW, { hot: true }),
   control('DB E2', 'FNCLEX', '', FNCLEX),
   control('DB E3', 'FNINIT', '', FNINIT),
   // FENI, FDISI and FSETPM of the 8087 and 287: no operation since the 387.

@@ -124,6 +124,99 @@ export function product(b: Builder, x: Extended, y: Extended): Rounded {
   };
 }
 
+/** One digit of 32 bits of (n, next) / divisor (Knuth, TAOCP vol. 2, 4.3.1 D): an estimate, corrected at most twice. */
+function quotientDigit(b: Builder, n: Value, next: Value, high: Value, low: Value): Value {
+  const half = b.int(4, 32);
+  const none = b.int(8, 0);
+  const estimate = b.divU(n, high);
+  const rest = b.sub(n, b.mul(estimate, high));
+  const tooLarge = (q: Value, r: Value): Value =>
+    b.either(b.ne(b.shr(q, half), none), b.ltU(b.or(b.shl(r, half), next), b.mul(q, low)));
+  const first = tooLarge(estimate, rest);
+  const closer = b.sub(estimate, b.boolToInt(8, first));
+  const more = b.add(rest, high);
+  const second = all(b, first, b.isZero(b.shr(more, half)), tooLarge(closer, more));
+  return b.sub(closer, b.boolToInt(8, second));
+}
+
+export function quotient(b: Builder, x: Extended, y: Extended): Rounded {
+  const ex = exponentOf(b, x);
+  const ey = exponentOf(b, y);
+  const half = b.int(4, 32);
+  const lowHalf = b.int(8, 0xffff_ffffn);
+  const divisor = b.or(y.significand, b.int(8, INTEGER_BIT));
+  // In (½, 2): from 1 on one to the right.
+  const atLeast1 = b.boolToInt(8, b.leU(y.significand, x.significand));
+  const high = b.shr(x.significand, atLeast1);
+  const low = b.shl(b.and(x.significand, atLeast1), b.int(4, 63));
+  const digit = (n: Value, next: Value): Value =>
+    quotientDigit(b, n, next, b.shr(divisor, half), b.and(divisor, lowHalf));
+  const upper = b.shr(low, half);
+  const first = digit(high, upper);
+  const middle = b.sub(b.or(b.shl(high, half), upper), b.mul(first, divisor));
+  const kept = b.add(b.shl(first, half), digit(middle, b.and(low, lowHalf)));
+  const remainder = b.sub(low, b.mul(kept, divisor));
+  const other = b.sub(divisor, remainder);
+  const beyond = b.or(b.int(8, INTEGER_BIT), b.boolToInt(8, b.ne(remainder, other)));
+  const inexact = b.select(b.ltU(remainder, other), b.int(8, 1), beyond);
+  const rest = b.select(b.isZero(remainder), b.int(8, 0), inexact);
+  const roundedUp = roundsUp(b, kept, rest);
+  const significand = b.add(kept, roundedUp);
+  const exponent = b.add(b.add(b.sub(ex, ey), b.int(4, BIAS - 1)), b.trunc(4, atLeast1));
+  const sign = b.and(b.xor(x.signExponent, y.signExponent), b.int(4, SIGN));
+  return {
+    value: { significand, signExponent: b.or(sign, exponent) },
+    rest,
+    roundedUp,
+    valid: b.both(haveTopBits(b, x.significand, y.significand, significand), moderate(b, ex, ey)),
+  };
+}
+
+const two = { 1: 0x4000_0000_0000_0000n, 32: 0x41f0_0000_0000_0000n, 64: 0x43f0_0000_0000_0000n } as const;
+
+/**
+ * √x: the root of the significand's 128 bits, estimated in binary64 to 2⁻⁵² and mended by one step of Newton's on the
+ * exact residue. Where that is not the root rounded down, which hardly ever happens, the residue says so.
+ */
+export function squareRoot(b: Builder, x: Extended): Rounded {
+  const power = (n: keyof typeof two): Value => b.floatConst('f64', two[n]);
+  const odd = b.and(x.signExponent, b.int(4, 1));
+  const high = b.shr(x.significand, odd);
+  const low = b.shl(b.and(x.significand, b.zext(8, odd)), b.int(4, 63));
+  /** high:low less the square of a root. */
+  const residue = (root: Value): { readonly above: Value; readonly below: Value } => {
+    const square = b.mul(root, root);
+    const borrow = b.boolToInt(8, b.ltU(low, square));
+    return { above: b.sub(b.sub(high, b.mulHighU(root, root)), borrow), below: b.sub(low, square) };
+  };
+  const estimated = b.float('f64.mul', b.float('f64.sqrt', b.float('f64.convert_i64_u', high)), power(32));
+  const estimate = b.float('i64.trunc_sat_f64_u', estimated);
+  const error = residue(estimate);
+  const errorAbove = b.float('f64.mul', b.float('f64.convert_i64_s', error.above), power(64));
+  const total = b.float('f64.add', errorAbove, b.float('f64.convert_i64_u', error.below));
+  const step = b.float('f64.div', total, b.float('f64.mul', b.float('f64.convert_i64_u', estimate), power(1)));
+  const kept = b.add(estimate, b.float('i64.trunc_sat_f64_s', b.float('f64.floor', step)));
+  const { above, below } = residue(kept);
+  const isExact = b.isZero(b.or(above, below));
+  // (root + ½)² is root² + root + ¼.
+  const beyondHalf = b.either(b.ne(above, b.int(8, 0)), b.ltU(kept, below));
+  const inexact = b.select(beyondHalf, b.int(8, INTEGER_BIT + 1n), b.int(8, 1));
+  const rest = b.select(isExact, b.int(8, 0), inexact);
+  const roundedUp = roundsUp(b, kept, rest);
+  const significand = b.add(kept, roundedUp);
+  // At most 2 root, of 65 bits, remains below the next root's square.
+  const fits = b.either(b.isZero(above), b.both(b.eq(above, b.int(8, 1)), b.leU(below, b.shl(kept, b.int(4, 1)))));
+  return {
+    value: { significand, signExponent: b.shr(b.add(x.signExponent, b.int(4, BIAS)), b.int(4, 1)) },
+    rest,
+    roundedUp,
+    valid: all(b, haveTopBits(b, x.significand, kept, significand), within(b, x.signExponent, 1, EXPONENT - 1), fits),
+  };
+}
+
+export const shortSquareRoot: Short = (b, _i, stack) =>
+  shortResult(b, stack, 0, squareRoot(b, stack.get(0)), stack.inUse(0));
+
 function difference(b: Builder, x: Extended, y: Extended): Rounded {
   return sum(b, x, { significand: y.significand, signExponent: b.xor(y.signExponent, b.int(4, SIGN)) });
 }
@@ -133,15 +226,13 @@ const arithmetic = {
   FMUL: product,
   FSUB: difference,
   FSUBR: (b: Builder, x: Extended, y: Extended) => difference(b, y, x),
+  FDIV: quotient,
+  FDIVR: (b: Builder, x: Extended, y: Extended) => quotient(b, y, x),
 } as const;
-export type ShortArithmetic = keyof typeof arithmetic;
-
-export function hasShortWay(op: string): op is ShortArithmetic {
-  return op in arithmetic;
-}
+type Arithmetic = keyof typeof arithmetic;
 
 /** ST(0) = ST(0) op memory. */
-export function shortWithMemory(op: ShortArithmetic, source: FloatSource): Short {
+export function shortWithMemory(op: Arithmetic, source: FloatSource): Short {
   return (b, i, stack) => {
     const y = widened(b, source, b.read(operand(i, 0)));
     return shortResult(b, stack, 0, arithmetic[op](b, stack.get(0), y.value), b.both(stack.inUse(0), y.isNormal));
@@ -149,7 +240,7 @@ export function shortWithMemory(op: ShortArithmetic, source: FloatSource): Short
 }
 
 /** ST(0) = ST(0) op ST(i), or ST(i) = ST(i) op ST(0) with perhaps a pop. */
-export function shortWithRegister(op: ShortArithmetic, target: 'top' | 'register', pops = false): Short {
+export function shortWithRegister(op: Arithmetic, target: 'top' | 'register', pops = false): Short {
   return (b, i, stack) => {
     const other = operand(i, target === 'top' ? 1 : 0);
     const [to, by]: readonly (number | Operand)[] = target === 'top' ? [0, other] : [other, 0];

@@ -102,7 +102,7 @@ interface LiveModule {
  * Milliseconds after which the compiler lets the guest go on, to go on itself after the next slice. The step that it is
  * at it ends first: the longest one, a module of 1,000 instructions, takes some 3 ms.
  */
-const stallMs = 6;
+const stallMs = 5;
 /** A stall that is too long. */
 const longStallMs = 10;
 

@@ -2,7 +2,17 @@
  * What a form does, as far as the compiler must know before it writes code: found once for each form, by running its
  * semantics with a builder that only looks.
  */
-import type { FlagName, FlagRule, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type {
+  FlagName,
+  FlagRule,
+  RegisterStack,
+  ShortWay,
+  Size,
+  SystemRegister,
+  Type,
+  Value,
+  Variable,
+} from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import type { Helper } from '../isa/helpers.ts';
 import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
@@ -47,6 +57,8 @@ export interface FormFacts {
   readonly variables: boolean;
   readonly general: Readonly<RegisterUse>;
   readonly vectors: Readonly<RegisterUse>;
+  /** What it touches of the x87: by a short way or otherwise through `Builder.registerStack`, or where it lies in memory. */
+  readonly x87: 'none' | 'stack' | 'memory';
 }
 
 interface Seen extends Value {
@@ -87,6 +99,7 @@ class FactsBuilder extends FormBuilder {
   stack = false;
   variables = false;
   pushedNextIp = false;
+  x87: FormFacts['x87'] = 'none';
   readonly general = noUse();
   readonly vectors = noUse();
   private arms = 0;
@@ -155,8 +168,27 @@ class FactsBuilder extends FormBuilder {
     this.arms--;
   }
 
+  /** The general way writes all that the short one writes; its helpers are the form's function's. */
   shortWay(_attempt: () => ShortWay, general: () => void): void {
+    this.x87 = 'stack';
+    const helpers = this.helpers.length;
     general();
+    this.helpers.length = helpers;
+  }
+  override get registerStack(): RegisterStack {
+    this.x87 = 'stack';
+    return super.registerStack;
+  }
+  override getSystem(name: SystemRegister): Value {
+    this.touchesX87(name);
+    return super.getSystem(name);
+  }
+  override setSystem(name: SystemRegister, v: Value): void {
+    this.touchesX87(name);
+    super.setSystem(name, v);
+  }
+  private touchesX87(name: SystemRegister): void {
+    if (name.startsWith('fpu') && this.x87 === 'none') this.x87 = 'memory';
   }
 
   private writes(): void {
@@ -205,6 +237,7 @@ class FactsBuilder extends FormBuilder {
     this.overwrites(this.vectors, o, o.size === 16);
   }
   protected mmxAddress(): Value {
+    this.x87 = 'memory';
     return this.value('i32');
   }
   registerNumber(): Value {
@@ -350,6 +383,7 @@ export class FormFactsCache {
       variables: b.variables,
       general: b.general,
       vectors: b.vectors,
+      x87: b.x87,
     };
     this.known.set(form, facts);
     return facts;

@@ -6,7 +6,17 @@
  * and at exits. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has changed
  * anything (`bail`).
  */
-import type { FlagName, FlagRule, Operand, ShortWay, Size, Type, Value, Variable } from '../isa/builder.ts';
+import type {
+  FlagName,
+  FlagRule,
+  Operand,
+  RegisterStack,
+  ShortWay,
+  Size,
+  Type,
+  Value,
+  Variable,
+} from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
@@ -30,6 +40,8 @@ import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from '.
 import type { PageLocals } from './known-pages.ts';
 import type { Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
+import type { StackState } from './x87-registers.ts';
+import { X87Registers } from './x87-registers.ts';
 
 /** Core functions that compiled code calls, besides helpers. */
 export const compiledFunctions = [
@@ -78,6 +90,25 @@ export type Outcome =
 
 const cpu = 0;
 const noNodes: readonly Node[] = [];
+/** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
+const longAddress = {
+  add: 'i64.add',
+  sub: 'i64.sub',
+  and: 'i64.and',
+  shr: 'i64.shr_u',
+  eq: 'i64.eq',
+  below: 'i64.lt_u',
+  load: 'i64.load',
+} as const satisfies Record<string, OpcodeName>;
+const shortAddress = {
+  add: 'i32.add',
+  sub: 'i32.sub',
+  and: 'i32.and',
+  shr: 'i32.shr_u',
+  eq: 'i32.eq',
+  below: 'i32.lt_u',
+  load: 'i32.load',
+} as const satisfies Record<string, OpcodeName>;
 const { zero: zeroSlot, ripBase: ripBaseSlot, gpr: gprStart } = Vcpu.offsets;
 
 export class RegionBuilder extends FormBuilder {
@@ -101,6 +132,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly pages: KnownPages;
   private unitsChecked = false;
   private openArms = 0;
+  readonly x87: X87Registers;
   flags: Flags = 'memory';
   outcome: Outcome | undefined;
 
@@ -113,13 +145,25 @@ export class RegionBuilder extends FormBuilder {
     this.pages = new KnownPages(frame.f, frame.long);
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
+    this.x87 = new X87Registers({
+      builder: this,
+      nodes: this.nodes,
+      f: frame.f,
+      offset: () => this.instruction.offset,
+      ripOf: (offset) => this.ripOf(offset),
+    });
+  }
+
+  override get registerStack(): RegisterStack {
+    return this.x87;
   }
 
   // Instructions. ---------------------------------------------------------------------------------------------------
 
-  /** Before the first instruction of a block, whose flags are where `flags` says. */
-  startBlock(flags: Flags, instructions: readonly Instruction[]): void {
+  /** Before the first instruction of a block, whose flags are where `flags` says, and x87 registers where `x87` does. */
+  startBlock(instructions: readonly Instruction[], flags: Flags, x87?: StackState): void {
     this.flags = flags;
+    this.x87.startBlock(x87);
     this.pages.startBlock(instructions);
     this.unitsChecked = false;
     this.forgetWatched();
@@ -139,6 +183,9 @@ export class RegionBuilder extends FormBuilder {
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
+    // Elsewhere the x87 is looked for in memory.
+    const leaves = this.facts.transfer === 'call' || this.facts.transfer === 'jump';
+    if (instruction.apart || leaves || this.facts.x87 === 'memory') this.x87.settle();
     if (instruction.apart) this.callForm();
     else this.emit();
     if ((this.registersRead & ~registers.reads) !== 0 || this.registersWritten !== registers.writes) {
@@ -153,11 +200,15 @@ export class RegionBuilder extends FormBuilder {
     const leaves: Node[] = [];
     for (const n of kept) this.nodes.leaves(n, (leaf) => leaves.push(leaf));
     const { firstRegister } = this.frame;
-    this.watched.forEach((list, at) => {
-      if (list.length > 0) this.watched[at] = list.filter((n) => n.local === firstRegister + at && leaves.includes(n));
-    });
-    this.current.fill(undefined);
+    for (let at = 0; at < this.watched.length; at++) {
+      this.current[at] = undefined;
+      const list = this.watched[at];
+      if (!list || list.length === 0) continue;
+      const local = firstRegister + at;
+      this.watched[at] = leaves.length === 0 ? [] : list.filter((n) => n.local === local && leaves.includes(n));
+    }
     this.nodes.release(kept);
+    this.x87.endInstruction();
   }
 
   private flagNodes(): readonly Node[] {
@@ -278,8 +329,31 @@ export class RegionBuilder extends FormBuilder {
     this.code.end();
   }
 
-  shortWay(_attempt: () => ShortWay, general: () => void): void {
-    general();
+  /** Where the short way ends the form's function does the instruction, and the code goes on. */
+  shortWay(attempt: () => ShortWay): void {
+    const { code, x87 } = this;
+    x87.begin();
+    const before = x87.snapshot();
+    const { when, commit } = attempt();
+    if (this.constantOf(when) === 1n) {
+      commit();
+      return;
+    }
+    this.put(when).if('none', true);
+    this.arm(commit);
+    code.else();
+    this.arm(() => {
+      x87.writeBack(before);
+      this.toMemory();
+      this.runForm();
+      x87.putDiffers();
+      code.ifUnlikely();
+      this.leaveBehind(compiledExit.go);
+      code.end();
+      x87.reload();
+    });
+    code.end();
+    if (this.facts.flagsWritten & this.live) this.flags = 'memory';
   }
 
   /** Writes what may not run. */
@@ -558,6 +632,7 @@ export class RegionBuilder extends FormBuilder {
     code.i32(this.instruction.record).set(frame.exitRecord);
     code.i32(compiledExit.apart).set(frame.exitCode);
     if (this.remaining > 0) code.i32(this.remaining).set(frame.exitBudget);
+    this.x87.writeBack();
     this.putFlagsInLocals();
     code.br(frame.exitStoring(this.registers.dirty));
   }
@@ -598,6 +673,7 @@ export class RegionBuilder extends FormBuilder {
    */
   exitTo(target: Node, back = false, dirty = this.dirtyAfter): void {
     const { frame, code } = this;
+    this.x87.writeBack();
     this.toMemory();
     frame.store(dirty);
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
@@ -631,23 +707,34 @@ export class RegionBuilder extends FormBuilder {
 
   /** The form's function does the instruction, and compiled code goes on behind it. */
   private callForm(): void {
-    const { frame, code, instruction } = this;
     this.toMemory();
+    this.runForm();
+    this.frame.reload();
+    this.frame.load(this.registers.needed);
+    this.flags = 'words';
+    this.unitsChecked = false;
+    this.forgetRegisters();
+  }
+
+  /** Calls the form's function, with everything in memory; registers are not loaded again. */
+  private runForm(): void {
+    const { frame, code, instruction } = this;
     frame.store(this.registers.dirty);
     code.get(cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.get(cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).i32(compiledExit.status).op('i32.add').return().end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.unwind).ifUnlikely();
-    code.get(cpu);
-    this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
-    code.i32(compiledExit.unwind).return().end();
+    this.leaveBehind(compiledExit.unwind);
+    code.end();
     code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
-    frame.reload();
-    frame.load(this.registers.needed);
-    this.flags = 'words';
-    this.unitsChecked = false;
-    this.forgetRegisters();
+  }
+
+  /** Leaves behind an instruction that its form's function has done. */
+  private leaveBehind(exit: number): void {
+    this.code.get(cpu);
+    this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
+    this.code.i32(exit).return();
   }
 
   /** The outcome is a call: runs compiled code there, and comes back to the instruction behind. */
@@ -711,28 +798,27 @@ export class RegionBuilder extends FormBuilder {
   /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
   private hostByTlb(address: number, host: number, size: number, write: boolean, kept: PageLocals | undefined): void {
     const { code, frame } = this;
-    const type = frame.long ? 'i64' : 'i32';
+    const ops = frame.long ? longAddress : shortAddress;
     const entry = this.nodes.allocate('i32');
     const index = (Arena.tlbEntries - 1) << 4;
     const array = write ? Arena.tlbArrayBytes : 0;
-    const constant = (n: number): Code => (frame.long ? code.i64(n) : code.i32(n));
     code.get(frame.tlb).get(address);
-    constant(8).op(`${type}.shr_u`);
+    this.addressConstant(8).op(ops.shr);
     if (frame.long) code.op('i32.wrap_i64');
     code.i32(index).op('i32.and').op('i32.add').tee(entry);
     // An empty entry has a tag of all ones, which is no page in its low half either.
-    code.memory(`${type}.load`, array + TlbEntry.offsets.tag).get(address);
-    if (size > 1) constant(size - 1).op(`${type}.add`);
-    constant(-4096).op(`${type}.and`);
+    code.memory(ops.load, array + TlbEntry.offsets.tag).get(address);
+    if (size > 1) this.addressConstant(size - 1).op(ops.add);
+    this.addressConstant(-4096).op(ops.and);
     if (kept) code.tee(kept.page);
-    code.op(`${type}.eq`).if('i32', true);
-    if (kept) constant(pageReach).set(kept.reach);
+    code.op(ops.eq).if('i32', true);
+    if (kept) this.addressConstant(pageReach).set(kept.reach);
     code.get(address);
     if (frame.long) code.op('i32.wrap_i64');
     code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
     if (kept) code.tee(kept.addend);
     code.op('i32.add').else();
-    if (kept) constant(0).set(kept.reach);
+    if (kept) this.addressConstant(0).set(kept.reach);
     this.callForHost(address, host, size, write);
     code.end().set(host);
   }
@@ -740,13 +826,17 @@ export class RegionBuilder extends FormBuilder {
   /** By a page that was found before in this block, or by the core. */
   private hostInPage(address: number, host: number, size: number, write: boolean, known: PageLocals): void {
     const { code, frame } = this;
-    const type = frame.long ? 'i64' : 'i32';
-    code.get(address).get(known.page).op(`${type}.sub`).get(known.reach).op(`${type}.lt_u`).if('i32', true);
+    const ops = frame.long ? longAddress : shortAddress;
+    code.get(address).get(known.page).op(ops.sub).get(known.reach).op(ops.below).if('i32', true);
     code.get(address);
     if (frame.long) code.op('i32.wrap_i64');
     code.get(known.addend).op('i32.add').else();
     this.callForHost(address, host, size, write);
     code.end().set(host);
+  }
+
+  private addressConstant(n: number): Code {
+    return this.frame.long ? this.code.i64(n) : this.code.i32(n);
   }
 
   private callForHost(address: number, host: number, size: number, write: boolean): void {

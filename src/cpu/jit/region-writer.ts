@@ -16,6 +16,7 @@ import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.t
 import { entryInstruction, isComputedJump, successorsOf } from './region.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { registerFlow } from './register-flow.ts';
+import type { StackState } from './x87-registers.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
@@ -62,6 +63,7 @@ export class RegionWriter {
   private readonly labels = new Map<number, number>();
   private readonly targets = new Map<number, Target>();
   private readonly inherited = new Map<number, Flags>();
+  private readonly inheritedX87 = new Map<number, StackState | undefined>();
   private readonly checks: InvariantChecks | undefined;
 
   /** With `checks` the code checks itself at each block. */
@@ -236,7 +238,8 @@ export class RegionWriter {
     const { code, frame, builder } = this;
     const { number, instructions } = block;
     this.marks.push({ at: code.bytes.length, block });
-    builder.startBlock(this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory'), instructions);
+    const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
+    builder.startBlock(instructions, flags, this.inheritedX87.get(number));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     if (block.targets) {
       this.choice(number, block.targets);
@@ -367,8 +370,13 @@ export class RegionWriter {
     }
     const target = this.targets.get(number);
     if (!target) throw new Error(`block ${number} cannot be reached from here`);
-    if (this.inherits(number)) this.inherited.set(number, builder.bequeath());
-    else if (this.live.atStart[number]) builder.putFlagsInLocals();
+    if (this.inherits(number)) {
+      this.inherited.set(number, builder.bequeath());
+      this.inheritedX87.set(number, builder.x87.bequeath());
+    } else {
+      builder.x87.writeBack();
+      if (this.live.atStart[number]) builder.putFlagsInLocals();
+    }
     if (target.secondary) code.i32(this.labels.get(number) ?? 0).set(labelParameter);
     code.br(target.level);
   }

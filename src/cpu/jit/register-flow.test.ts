@@ -51,8 +51,8 @@ function randomPlan(seed: number): RegionPlan {
     return {
       instructions,
       isEntry: k === 0 || below(5) === 0,
-      ...(taken < count ? { taken } : {}),
-      ...(next < count ? { next } : {}),
+      taken: taken < count ? taken : undefined,
+      next: next < count ? next : undefined,
     };
   });
   const blocks = drafts.map((d, number): BasicBlock => {
@@ -60,7 +60,7 @@ function randomPlan(seed: number): RegionPlan {
     return { ...d, number, predecessors };
   });
   const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return { page: 0, modeKey: 0, blocks, entries, offsets: new Set(), count, granules: 0n };
+  return { page: 0, modeKey: 0, blocks, entries, offsets: new Set(), chosen: [], count, granules: [0, 0] };
 }
 
 /**
@@ -151,15 +151,23 @@ describe('registerFlow', () => {
       { ...write, ...apart },
       { ...read, ...apart },
     ];
-    const block: BasicBlock = { number: 0, instructions, predecessors: [], isEntry: true };
+    const block: BasicBlock = {
+      number: 0,
+      instructions,
+      taken: undefined,
+      next: undefined,
+      predecessors: [],
+      isEntry: true,
+    };
     const flow = registerFlow({
       page: 0,
       modeKey: 0,
       blocks: [block],
       entries: [0],
       offsets: new Set(),
+      chosen: [],
       count: 2,
-      granules: 0n,
+      granules: [0, 0],
     });
     expect(flow.neededAtStart).toEqual([2]);
     expect(flow.instructions[0]?.map((i) => i.dirty)).toEqual([0, 1]);

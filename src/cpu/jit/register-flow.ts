@@ -23,6 +23,8 @@ export interface InstructionRegisters {
   readonly needed: RegisterSet;
 }
 
+type Draft = { -readonly [K in keyof InstructionRegisters]: InstructionRegisters[K] };
+
 export interface RegisterFlow {
   /** For each block and instruction. */
   readonly instructions: readonly (readonly InstructionRegisters[])[];
@@ -31,26 +33,25 @@ export interface RegisterFlow {
   readonly neededAtStart: readonly RegisterSet[];
 }
 
+const { gpr, xmm, zero, ripBase } = Vcpu.offsets;
+
 /** What an instruction reads and writes that code of the region's own does. */
-function registersOf(i: Instruction): { readonly reads: RegisterSet; readonly writes: RegisterSet } {
-  if (i.apart) return { reads: 0, writes: 0 };
-  const { gpr, xmm, zero, ripBase } = Vcpu.offsets;
+function registersOf(i: Instruction): Draft {
+  const draft = { reads: 0, writes: 0, dirty: 0, needed: 0 };
+  if (i.apart) return draft;
   const { general, vectors, addressed } = i.facts;
-  const of = (use: Readonly<RegisterUse>, first: number, shift: number): { reads: number; writes: number } => {
-    const rm = 1 << ((i.rm - first) >> shift);
-    const reg = 1 << ((i.reg - first) >> shift);
-    return {
-      reads: use.fixedRead | (use.rmRead ? rm : 0) | (use.regRead ? reg : 0),
-      writes: use.fixedWritten | (use.rmWritten ? rm : 0) | (use.regWritten ? reg : 0),
-    };
-  };
-  const g = of(general, gpr, 3);
-  const v = of(vectors, xmm, 4);
-  let address = 0;
-  if (addressed) {
-    for (const slot of [i.base, i.index]) if (slot !== zero && slot !== ripBase) address |= 1 << ((slot - gpr) >> 3);
-  }
-  return { reads: g.reads | address | (v.reads << 16), writes: g.writes | (v.writes << 16) };
+  add(draft, general, 1 << ((i.rm - gpr) >> 3), 1 << ((i.reg - gpr) >> 3), 0);
+  add(draft, vectors, 1 << ((i.rm - xmm) >> 4), 1 << ((i.reg - xmm) >> 4), 16);
+  if (!addressed) return draft;
+  if (i.base !== zero && i.base !== ripBase) draft.reads |= 1 << ((i.base - gpr) >> 3);
+  if (i.index !== zero && i.index !== ripBase) draft.reads |= 1 << ((i.index - gpr) >> 3);
+  return draft;
+}
+
+/** `rm` and `reg`: the registers that the record's slots name. */
+function add(draft: Draft, use: Readonly<RegisterUse>, rm: RegisterSet, reg: RegisterSet, shift: number): void {
+  draft.reads |= (use.fixedRead | (use.rmRead ? rm : 0) | (use.regRead ? reg : 0)) << shift;
+  draft.writes |= (use.fixedWritten | (use.rmWritten ? rm : 0) | (use.regWritten ? reg : 0)) << shift;
 }
 
 /** Whether all dirty registers are stored where the block ends: it may leave there, or calls. */
@@ -81,59 +82,89 @@ function settle(blocks: readonly BasicBlock[], change: (block: BasicBlock) => bo
 }
 
 export function registerFlow({ blocks }: RegionPlan): RegisterFlow {
-  const uses = blocks.map((b) => b.instructions.map(registersOf));
+  const instructions = blocks.map((b) => b.instructions.map(registersOf));
+  const { dirtyAtStart, dirtyAtEnd } = findDirty(blocks, instructions);
+  return { instructions, dirtyAtStart, neededAtStart: findNeeded(blocks, instructions, dirtyAtStart, dirtyAtEnd) };
+}
+
+/** Fills in what is dirty before each instruction. */
+function findDirty(
+  blocks: readonly BasicBlock[],
+  drafts: readonly (readonly Draft[])[],
+): { readonly dirtyAtStart: RegisterSet[]; readonly dirtyAtEnd: RegisterSet[] } {
+  // What a block adds, and what stays of what it began with: all or nothing.
+  const kept = blocks.map((b) => (b.instructions.some((i) => i.apart) ? 0 : ~0));
+  const run = (block: BasicBlock, start: RegisterSet): RegisterSet => {
+    let set = start;
+    drafts[block.number]?.forEach((draft, k) => {
+      draft.dirty = set;
+      set = block.instructions[k]?.apart === true ? 0 : set | draft.writes;
+    });
+    return set;
+  };
+  const added = blocks.map((b) => run(b, 0));
   const dirtyAtStart = blocks.map(() => 0);
-  const dirtyAtEnd = blocks.map(() => 0);
-  const dirty = blocks.map((b) => b.instructions.map(() => 0));
-  settle(blocks, ({ number, instructions, predecessors }) => {
+  const dirtyAtEnd = [...added];
+  settle(blocks, ({ number, predecessors }) => {
     let set = 0;
     for (const p of predecessors) set |= dirtyAfterBlock(blocks[p], dirtyAtEnd[p] ?? 0);
     dirtyAtStart[number] = set;
-    instructions.forEach((i, k) => {
-      const list = dirty[number];
-      if (list) list[k] = set;
-      set = i.apart ? 0 : set | (uses[number]?.[k]?.writes ?? 0);
-    });
-    const changed = dirtyAtEnd[number] !== set;
-    dirtyAtEnd[number] = set;
+    const end = (set & (kept[number] ?? 0)) | (added[number] ?? 0);
+    const changed = dirtyAtEnd[number] !== end;
+    dirtyAtEnd[number] = end;
     return changed;
   });
-  const neededAtStart = blocks.map(() => 0);
-  const needed = blocks.map((b) => b.instructions.map(() => 0));
-  settle(blocks.toReversed(), (block) => {
+  for (const block of blocks) run(block, dirtyAtStart[block.number] ?? 0);
+  return { dirtyAtStart, dirtyAtEnd };
+}
+
+/** Fills in what is needed after each instruction; gives what is needed where blocks start. */
+function findNeeded(
+  blocks: readonly BasicBlock[],
+  drafts: readonly (readonly Draft[])[],
+  dirtyAtStart: readonly RegisterSet[],
+  dirtyAtEnd: readonly RegisterSet[],
+): RegisterSet[] {
+  const run = (block: BasicBlock, end: RegisterSet): RegisterSet => {
     const { number, instructions, isEntry } = block;
-    // A choice among the targets of jumps may leave.
-    let set = block.targets ? (dirtyAtStart[number] ?? 0) : 0;
-    for (const to of successorsOf(block)) set |= neededAtStart[to] ?? 0;
+    let set = end;
     for (let k = instructions.length - 1; k >= 0; k--) {
       const i = instructions[k];
-      const list = needed[number];
-      if (!i || !list) continue;
-      list[k] = set;
-      const before = dirty[number]?.[k] ?? 0;
+      const draft = drafts[number]?.[k];
+      if (!i || !draft) continue;
+      draft.needed = set;
       if (i.apart) {
-        set = before;
+        set = draft.dirty;
         continue;
       }
-      const last = k === instructions.length - 1;
-      if (last && isCall(i)) set = 0;
-      if (last && storesAtEnd(block)) set |= dirtyAtEnd[number] ?? 0;
-      const { reads = 0, writes = 0 } = uses[number]?.[k] ?? {};
-      set = (set & ~writes) | reads | (i.facts.mayLeave ? before : 0);
+      if (k === instructions.length - 1) {
+        if (isCall(i)) set = 0;
+        if (storesAtEnd(block)) set |= dirtyAtEnd[number] ?? 0;
+      }
+      set = (set & ~draft.writes) | draft.reads | (i.facts.mayLeave ? draft.dirty : 0);
     }
     // An entry leaves before its first instruction when the budget does not reach.
-    if (isEntry) set |= dirtyAtStart[number] ?? 0;
+    return isEntry ? set | (dirtyAtStart[number] ?? 0) : set;
+  };
+  // What a block needs itself, and what it lets through.
+  const own = blocks.map((b) => run(b, 0));
+  const through = blocks.map((b) => run(b, ~0));
+  const neededAtStart = [...own];
+  const atEnd = (block: BasicBlock): RegisterSet => {
+    // A choice among the targets of jumps may leave.
+    let set = block.targets ? (dirtyAtStart[block.number] ?? 0) : 0;
+    for (const to of successorsOf(block)) set |= neededAtStart[to] ?? 0;
+    return set;
+  };
+  settle(blocks.toReversed(), (block) => {
+    const { number } = block;
+    const set = (own[number] ?? 0) | (atEnd(block) & (through[number] ?? 0));
     const changed = neededAtStart[number] !== set;
     neededAtStart[number] = set;
     return changed;
   });
-  return {
-    instructions: uses.map((list, b) =>
-      list.map((use, k) => ({ ...use, dirty: dirty[b]?.[k] ?? 0, needed: needed[b]?.[k] ?? 0 })),
-    ),
-    dirtyAtStart,
-    neededAtStart,
-  };
+  for (const block of blocks) run(block, atEnd(block));
+  return neededAtStart;
 }
 
 /** A call has stored everything: what follows in the region starts clean. */

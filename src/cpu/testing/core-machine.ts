@@ -142,12 +142,18 @@ class CoreCaseMachine implements CoreMachine {
     this.environment = this.makeEnvironment();
     if (tier === 'jit') {
       const core = this.core as unknown as CompilerCore;
-      this.compiler = new Compiler(core, layout.cpu, formTable(module, options.table), () => performance.now(), {
-        debug: options.debugCompiled ?? false,
-        onFailure: (error) => {
-          throw error;
+      this.compiler = new Compiler(
+        core,
+        layout.cpu,
+        formTable(module, options.table),
+        options.nowMs ?? ((): number => performance.now()),
+        {
+          debug: options.debugCompiled ?? false,
+          onFailure: (error) => {
+            throw error;
+          },
         },
-      });
+      );
     }
   }
 

@@ -65,4 +65,6 @@ export interface TierOptions {
   readonly debugCompiled?: boolean;
   /** The instruction table that `core` was made from; the project's when absent. */
   readonly table?: readonly Row[];
+  /** The compiler's clock. */
+  readonly nowMs?: () => number;
 }

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Builder, Extended } from '../isa/builder.ts';
-import { product, sum } from '../isa/x87-short.ts';
+import { product, quotient, squareRoot, sum } from '../isa/x87-short.ts';
 import type { FpuUnderTest } from './fpu-under-test.ts';
 import { compileFpu } from './fpu-under-test.ts';
 import { ValueArithmetic, bitsOf, truth } from './value-arithmetic.ts';
@@ -61,6 +61,8 @@ describe('short ways of x87 arithmetic give what the general way gives, with PE 
   it.each([
     ['sum', sum, 'f80_add'],
     ['product', product, 'f80_mul'],
+    ['quotient', quotient, 'f80_div'],
+    ['square root', squareRoot, 'f80_sqrt'],
   ] as const)('%s', (_name, operation, general) => {
     const random = generator(0x87);
     // Arithmetic is all of the builder that the operations use.
@@ -77,7 +79,8 @@ describe('short ways of x87 arithmetic give what the general way gives, with PE 
       taken++;
       put(places.a, x);
       put(places.b, y);
-      const flags = Number(fpu.call(general, places.result, places.a, places.b, 0x37f));
+      const from = general === 'f80_sqrt' ? [places.a] : [places.a, places.b];
+      const flags = Number(fpu.call(general, places.result, ...from, 0x37f));
       const found = {
         significand: bitsOf(short.value.significand),
         signExponent: bitsOf(short.value.signExponent),
