@@ -372,7 +372,7 @@ export class RegionWriter {
     if (!target) throw new Error(`block ${number} cannot be reached from here`);
     if (this.inherits(number)) {
       this.inherited.set(number, builder.bequeath());
-      this.inheritedX87.set(number, builder.x87.bequeath());
+      this.inheritedX87.set(number, builder.x87.snapshot());
     } else {
       builder.x87.writeBack();
       if (this.live.atStart[number]) builder.putFlagsInLocals();

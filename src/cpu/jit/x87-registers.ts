@@ -76,11 +76,6 @@ export class X87Registers implements RegisterStack {
     this.free = this.all.filter((held) => !state?.values.includes(held));
   }
 
-  /** The state for a block that is entered from here alone. */
-  bequeath(): StackState | undefined {
-    return this.state && copyOf(this.state);
-  }
-
   /** Before a short way, where the code is sure to come by. */
   begin(): void {
     if (this.state) return;
@@ -128,8 +123,9 @@ export class X87Registers implements RegisterStack {
     return this.state;
   }
 
-  snapshot(): StackState {
-    return copyOf(this.now());
+  /** The state as it is now, for an arm that is written later or a block that is entered from here alone. */
+  snapshot(): StackState | undefined {
+    return this.state && copyOf(this.state);
   }
 
   endInstruction(): void {
@@ -179,7 +175,8 @@ export class X87Registers implements RegisterStack {
    * After an instruction was done by its form's function: pushes whether the x87 is in another state than the code
    * behind takes for granted.
    */
-  putDiffers(state = this.now()): void {
+  putDiffers(): void {
+    const state = this.now();
     const { code } = this;
     const { builder: b, nodes } = this.host;
     const { top, tags } = this.used();
@@ -191,11 +188,11 @@ export class X87Registers implements RegisterStack {
     nodes.put(b.either(control, moved) as Node).op('i32.or');
   }
 
-  /** What `state` has in locals is loaded. */
-  reload(state = this.now()): void {
+  /** What is in locals is loaded. */
+  reload(): void {
     this.load();
     const loaded = new Set<Held>();
-    state.values.forEach((held, slot) => {
+    this.now().values.forEach((held, slot) => {
       if (held && !loaded.has(held)) this.loadValue(slot, held);
       if (held) loaded.add(held);
     });

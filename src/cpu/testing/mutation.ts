@@ -4,7 +4,7 @@
  * The change is made at the first effect that the definition has (of the wanted kind): a written value, a flag, a jump.
  * It works on any builder, so that a mutant can be generated, interpreted and compiled as the real row is.
  */
-import type { Builder, Operand, Semantics, Value } from '../isa/builder.ts';
+import type { Builder, Extended, Operand, Semantics, Value } from '../isa/builder.ts';
 import type { Row } from '../isa/row.ts';
 
 /** `effect`: the first value that is written, or the first branch. `flags`: the first change of arithmetic flags. */
@@ -76,11 +76,22 @@ function effects(b: Builder, kind: MutationKind, once: (what: string) => boolean
     setSystem: (name, v) => b.setSystem(name, once(name) ? flipped(b, v) : v),
     setSystemFlag: (bit, v) => b.setSystemFlag(bit, once(`bit ${bit} of the flags`) ? b.negate(v) : v),
     setSt: (n, v) => b.setSt(n, once(`ST(${n})`) ? flipped(b, v) : v),
+    get registerStack() {
+      const stack = b.registerStack;
+      const wrong = (what: string, v: Extended): Extended =>
+        once(what) ? { ...v, significand: b.xor(v.significand, b.int(8, 1n << 60n)) } : v;
+      return overridden(stack, {
+        set: (n, v) => stack.set(n, wrong('an x87 register', v)),
+        push: (v) => stack.push(wrong('the loaded value', v)),
+        setCodes: (codes) =>
+          stack.setCodes(codes && once('the condition codes') ? b.xor(codes, b.int(4, 0x100)) : codes),
+      });
+    },
   };
 }
 
-/** A builder that does everything as `b` does, but for the methods given. */
-function overridden(b: Builder, methods: Partial<Builder>): Builder {
+/** An object that does everything as `b` does, but for the methods given. */
+function overridden<T extends object>(b: T, methods: Partial<T>): T {
   return new Proxy(b, {
     get(target, name) {
       const method: unknown = Reflect.get(name in methods ? methods : target, name);
