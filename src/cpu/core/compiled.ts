@@ -25,7 +25,7 @@ import { segmentBase } from './operands';
 
 /** Samples that make code worth compiling. */
 // @ts-ignore: decorator
-@inline const HOT: u32 = 200;
+@inline const HOT: u32 = 160;
 
 // @ts-ignore: decorator
 @inline
