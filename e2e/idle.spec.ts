@@ -45,7 +45,7 @@ for (const guest of [amd64, i386]) {
     await vmm.booted(guest);
     // The guest's own housekeeping after its start, V8's compilers in the background, and the collection of what they left
     // are not idling.
-    await vmm.page.waitForTimeout(15_000);
+    await vmm.page.waitForTimeout(30_000);
     const before = browserSeconds();
     const start = performance.now();
     await vmm.page.waitForTimeout(idleSeconds * 1000);
