@@ -104,7 +104,7 @@ async function testScript(id: GuestId): Promise<string> {
 const mostLoad = 0.02;
 
 /** What the kernel still does after its start, and V8's compilers in the background, is not idling. */
-const settlingMs = 10_000;
+const settlingMs = 30_000;
 
 async function testIdle(id: GuestId, idleSeconds: number): Promise<string> {
   const machine = await power(id, 'real');

@@ -3,7 +3,7 @@
  *
  * Each wake-up of an executor costs the host 300 to 900 µs, most of it cold caches, and a kernel that is built without
  * tickless idle asks for 250 of them a second though nothing happens. So the timers of a *quiet* guest are served
- * together: it sleeps for at least 1/128 of the time for which it has been quiet, up to 100 ms, and what falls due
+ * together: it sleeps for at least 1/256 of the time for which it has been quiet, up to 100 ms, and what falls due
  * within is late by less than that. Guest time stays the host's: the kernel sees how much has passed, and catches up.
  *
  * Programs mostly sleep for whole seconds, and the guest becomes quiet when the last of them goes to sleep: it is awake
@@ -12,7 +12,7 @@
  * Quiet means that for a second no user code ran, nobody rang the doorbell (a request, console input: all that
  * interrupts a guest and is no timer of its own), and no stretch between two halts was longer than housekeeping. So a
  * program that sleeps for less than a second is served to the point, and one that sleeps longer oversleeps by less than
- * 0.8 %. The doorbell ends any sleep at once.
+ * 0.4 %. The doorbell ends any sleep at once.
  */
 
 /** What a vCPU did up to a halt. */
@@ -27,7 +27,7 @@ export interface Activity {
 
 const quietAfterNs = 1e9;
 /** How late a timer of a quiet guest may be: a share of the time for which it has been quiet, up to a limit. */
-const latenessShare = 1 / 128;
+const latenessShare = 1 / 256;
 const longestLatenessNs = 100e6;
 const secondNs = 1e9;
 /** The last program goes to sleep a moment before the vCPU halts, or the kernel's timer is a moment late. */
