@@ -31,5 +31,6 @@ const { output } = await build({
 const [bundle] = output;
 mkdirSync(OUT, { recursive: true });
 // What is edited from now on is newer than the bundle.
-replace('inputs.json', JSON.stringify(bundle.moduleIds.filter((id) => path.isAbsolute(id))), started);
+const sources = bundle.moduleIds.filter((id) => path.isAbsolute(id)).map((id) => path.relative(ROOT, id));
+replace('inputs.json', JSON.stringify(sources), started);
 replace('node-worker.mjs', bundle.code, started);

@@ -7,8 +7,9 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const bundle = new URL('../../build/worker/node-worker.mjs', import.meta.url);
-/** Its sources as the bundler has found them: absolute paths. */
+/** Its sources as the bundler has found them, relative to the project. */
 const inputs = new URL('../../build/worker/inputs.json', import.meta.url);
+const project = new URL('../../', import.meta.url);
 const builder = new URL('../../tools/build-node-worker.mjs', import.meta.url);
 
 /** Where the program is. */
@@ -22,7 +23,7 @@ function upToDate(): boolean {
   if (!existsSync(bundle) || !existsSync(inputs)) return false;
   const { mtimeMs } = statSync(bundle);
   const sources = JSON.parse(readFileSync(inputs, 'utf8')) as string[];
-  return [fileURLToPath(builder), ...sources].every((file) => {
+  return [builder, ...sources.map((file) => new URL(file, project))].every((file) => {
     const stat = statSync(file, { throwIfNoEntry: false });
     return stat !== undefined && stat.mtimeMs < mtimeMs;
   });

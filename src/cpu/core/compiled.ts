@@ -286,7 +286,8 @@ export function noteJump(cpu: usize, record: usize, rip: u64): void {
   const jumps = load<u32>(jump, JumpEntry.jumps) + 1;
   store<u32>(jump, jumps, JumpEntry.jumps);
   store<u32>(jump, <u32>record, JumpEntry.jumpedFrom);
-  if (jumps == load<u32>(arenaHeader(cpu), ArenaHeader.hotJumps)) request(cpu, record);
+  // Again when there were twice as many: it may have been declined.
+  if (!(jumps & (jumps - 1)) && jumps >= load<u32>(arenaHeader(cpu), ArenaHeader.hotJumps)) request(cpu, record);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
