@@ -100,8 +100,13 @@ async function testScript(id: GuestId): Promise<string> {
 
 // idle
 
-/** Most of a core that a guest may take at its prompt. */
-const mostLoad = 0.02;
+/**
+ * Most of a core that a guest may take at its prompt. The promise is 2 % over 60 s; a shorter run is for what spins, as
+ * compilers are still at work in it.
+ */
+function mostLoad(seconds: number): number {
+  return seconds < 60 ? 0.04 : 0.02;
+}
 
 /** What the kernel still does after its start, and V8's compilers in the background, is not idling. */
 const settlingMs = 30_000;
@@ -114,7 +119,8 @@ async function testIdle(id: GuestId, idleSeconds: number): Promise<string> {
     await delay(settlingMs);
     const load = await hostLoad(() => delay(idleSeconds * 1000));
     const text = `${(load * 100).toFixed(2)} % of a core over ${idleSeconds} s`;
-    expect(load < mostLoad, () => `an idle guest took ${text}, more than ${mostLoad * 100} %`);
+    const most = mostLoad(idleSeconds);
+    expect(load < most, () => `an idle guest took ${text}, more than ${most * 100} %`);
     return text;
   } finally {
     await machine.close();
