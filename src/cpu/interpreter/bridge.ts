@@ -2,7 +2,8 @@
  * The bridge over code that is not compiled: what stands in the table of compiled code for a record. It interprets until
  * compiled code comes again, which takes its place, so that the callers of the guest's functions stay where they are.
  */
-import { ArenaHeader, Entry } from '../arena.ts';
+import type { ArenaHeader } from '../arena.ts';
+import { Entry } from '../arena.ts';
 import { Record } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit, status, tierCode } from '../status.ts';
