@@ -112,6 +112,14 @@ const batchInstructions = 300;
 /** Computed jumps to a place of their page that make it part of their region. */
 const hotJumps: Record<TierName, number> = { interpreter: 0, auto: 1024, jit: 2 };
 
+/** For each 64-byte granule of a page, in one mode: how often its code has been compiled, and asked for since. */
+interface History {
+  readonly compiled: Uint8Array;
+  readonly asked: Uint16Array;
+}
+/** Beyond, code is compiled again each 2^12th time that it is asked for. */
+const mostTimes = 14;
+
 /** Requests that are worth a module of their own, and slices that fewer of them wait at most. */
 const batchRequests = 4;
 const batchSlices = 8;
@@ -142,8 +150,7 @@ export class Compiler {
   private readonly maximum: { instructions: number; readonly regions: number };
   private readonly regions = new Map<number, LiveRegion>();
   private readonly pages = new Map<number, Set<LiveRegion>>();
-  /** How often the code of a page has been compiled, and asked for since, by page and mode. */
-  private readonly histories = new Map<number, { compiled: number; asked: number }>();
+  private readonly histories = new Map<number, History>();
   private readonly freeSlots: number[] = [];
   private usedSlots = Arena.noCode + 1;
   private flushes = -1;
@@ -271,7 +278,7 @@ export class Compiler {
       if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
       plans.push(plan);
       instructions += plan.count;
-      this.historyOf(plan.page, plan.modeKey).compiled++;
+      this.noteCompiled(plan);
       yield;
     }
     yield* this.compile(plans);
@@ -294,7 +301,7 @@ export class Compiler {
     const start = host & 0xfff;
     if (plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(start))) return undefined;
     const old = this.regionOf(page, modeKey, start);
-    if (!this.worthwhile(page, modeKey, old !== undefined)) return undefined;
+    if (!this.worthwhile(page, modeKey, start, old !== undefined)) return undefined;
     const kept: number[] = [];
     if (this.tier === 'jit') {
       decodeAhead(this.core, this.cpu, this.code, { page, start, modeKey, ripBase }, this.maximum);
@@ -307,23 +314,32 @@ export class Compiler {
   }
 
   /**
-   * The code of a page is compiled a few times as it shows, then ever more rarely. `again`: it has been compiled, but is
-   * not entered where it matters.
+   * Code is compiled a few times as it shows, then ever more rarely. `again`: it has been compiled, but is not entered
+   * where it matters.
    */
-  private worthwhile(page: number, modeKey: number, again: boolean): boolean {
+  private worthwhile(page: number, modeKey: number, offset: number, again: boolean): boolean {
     if (this.tier === 'jit') return true;
-    const history = this.historyOf(page, modeKey);
-    history.asked += again ? 1 : 2;
-    if (history.asked < 2 ** Math.max(history.compiled - 2, 0)) return false;
-    history.asked = 0;
-    return true;
+    const { compiled, asked } = this.historyOf(page, modeKey);
+    const granule = offset >> 6;
+    const times = (asked[granule] ?? 0) + (again ? 1 : 2);
+    const enough = times >= 2 ** Math.max((compiled[granule] ?? 0) - 2, 0);
+    asked[granule] = enough ? 0 : times;
+    return enough;
   }
 
-  private historyOf(page: number, modeKey: number): { compiled: number; asked: number } {
+  /** The granules of a plan are compiled once more. */
+  private noteCompiled({ page, modeKey, granules }: RegionPlan): void {
+    const { compiled } = this.historyOf(page, modeKey);
+    compiled.forEach((times, granule) => {
+      if (((granules[granule >> 5] ?? 0) >>> (granule & 31)) & 1) compiled[granule] = Math.min(times + 1, mostTimes);
+    });
+  }
+
+  private historyOf(page: number, modeKey: number): History {
     // The mode key has 8 bits, a page's address none of the low 12.
     const known = this.histories.get(page + modeKey);
     if (known) return known;
-    const made = { compiled: 0, asked: 0 };
+    const made = { compiled: new Uint8Array(64), asked: new Uint16Array(64) };
     this.histories.set(page + modeKey, made);
     return made;
   }
