@@ -266,15 +266,14 @@ export function writeDispatch(
   code.get(record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.ge_u').if();
   const hasFlag = (flag: number): Code =>
     code.get(record).memory('i32.load8_u', Record.offsets.flags).i32(flag).op('i32.and');
-  // Behind an instruction that was done apart, the next record may have an entry.
-  hasFlag(recordFlags.entered).if();
+  // It may have an entry: behind an instruction that was done apart, or by another record of the same place.
   storeRip();
   storeBudget();
   code.get(cpu).call(core.lookup).tee(found).op('i32.eqz').if();
   returnJump();
   code.end().get(found).set(record);
   isCompiled();
-  code.brIf(next).end();
+  code.brIf(next);
   hasFlag(recordFlags.declined).op('i32.eqz').if();
   code.get(cpu).get(record).call(core.request).if();
   storeRip();
