@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { shared, startHeadless, type HeadlessMachine } from '../src/cli/headless.ts';
+import { HeadlessTranslator } from '../src/cli/translator.ts';
 import { workerProgram } from '../src/cli/worker-program.ts';
 import type { MemoryAnswer, MemoryOrder } from './memory.ts';
 import { processMemory, type ProcessMemory } from './process-memory.ts';
@@ -26,9 +27,11 @@ async function run({ machine, tier }: MemoryOrder): Promise<MemoryAnswer> {
   const kernel = shared(readFileSync(machine.kernel));
   const initrd = machine.initrd === undefined ? undefined : shared(readFileSync(machine.initrd));
   const ramBytes = machine.memoryMiB * 2 ** 20;
+  // As the page's guests have one in common.
+  const translator = new HeadlessTranslator();
   const boot = async (): Promise<HeadlessMachine> => {
     const { commandLine } = machine;
-    const options = { kernel, initrd, commandLine, ramBytes, ...(tier === undefined ? {} : { tier }) };
+    const options = { kernel, initrd, commandLine, ramBytes, translator, ...(tier === undefined ? {} : { tier }) };
     const running = await startHeadless(options);
     const ended = running.run().then((ending) => {
       throw new Error(`the guest ended: ${JSON.stringify(ending)}`);
@@ -41,11 +44,11 @@ async function run({ machine, tier }: MemoryOrder): Promise<MemoryAnswer> {
   const process1 = await measure(ramBytes, 1);
   const second = await boot();
   const process2 = await measure(ramBytes, 2);
-  const worker = new Worker(workerProgram(), { execArgv: [] });
+  const worker = new Worker(workerProgram('node-worker'), { execArgv: [] });
   await once(worker, 'online');
   const { rssBytes } = await measure(ramBytes, 2);
   // All were needed up to here.
-  await Promise.allSettled([first.kill(), second.kill(), worker.terminate()]);
+  await Promise.allSettled([first.kill(), second.kill(), worker.terminate(), translator.close()]);
   return {
     kind: 'measured',
     withGuests: [process0, process1, process2],

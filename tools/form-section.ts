@@ -1,6 +1,6 @@
 /** The custom section of `core.wasm` that tells the compiler how the core numbers its forms. */
 import type { Form } from '../src/cpu/isa/compile.ts';
-import { formNumbers, formSection } from '../src/cpu/jit/compiler.ts';
+import { formNumbers, formSection } from '../src/cpu/jit/form-table.ts';
 import { ByteWriter } from '../src/wasm/encoder.ts';
 
 /** The section for these forms: id 0, size, name, content; it may follow any module. */

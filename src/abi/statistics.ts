@@ -44,6 +44,8 @@ export const guestCounter = {
   /** Times that the guest stood still for the compiler for at least 1 ms, and for more than 10 ms. */
   compileStalls: 26,
   longCompileStalls: 27,
+  /** Time that translating took, in whatever thread. */
+  translateMicroseconds: 28,
 } as const;
 
 export type GuestCounter = keyof typeof guestCounter;
@@ -88,7 +90,9 @@ export interface Statistics {
     readonly instructions: number;
     readonly bytes: number;
     readonly failures: number;
-    /** Time that the guest stood still for it. */
+    /** Time that translating took, in another thread where there is one. */
+    readonly translationMilliseconds: number;
+    /** Time that the guest stood still for the compiler. */
     readonly milliseconds: number;
     readonly longestMilliseconds: number;
     /** Times that it did so for at least 1 ms, and for more than 10 ms. */
@@ -136,6 +140,7 @@ export function readStatistics(control: ControlPage | undefined): Statistics {
       instructions: counter('regionInstructions'),
       bytes: counter('moduleBytes'),
       failures: counter('compileFailures'),
+      translationMilliseconds: counter('translateMicroseconds') / 1000,
       milliseconds: counter('compileMicroseconds') / 1000,
       longestMilliseconds: counter('longestCompileMicroseconds') / 1000,
       stalls: counter('compileStalls'),

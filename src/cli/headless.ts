@@ -11,10 +11,10 @@
  * await machine.close();
  */
 import { readFileSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import { Worker, type MessagePort } from 'node:worker_threads';
 import { ControlPage, requestBit } from '../abi/control.ts';
 import type { GuestDefinition, GuestRings, RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
-import { formTable } from '../cpu/jit/compiler.ts';
+import { formTable } from '../cpu/jit/form-table.ts';
 import { readFormCounts, type FormCount } from '../cpu/jit/form-counts.ts';
 import { readStatistics, type Statistics } from '../abi/statistics.ts';
 import type { ExecutorResult } from '../executor/executor.ts';
@@ -22,6 +22,7 @@ import type { MachineExtras, SessionLimits } from '../executor/session.ts';
 import { memoryMap } from '../machine/memory-map.ts';
 import { GuestConsole } from '../vmm/console.ts';
 import type { WorkerRequest } from './node-worker.ts';
+import { HeadlessTranslator } from './translator.ts';
 import { workerProgram } from './worker-program.ts';
 
 const wasmPageBytes = 65536;
@@ -38,6 +39,8 @@ export interface HeadlessOptions extends MachineExtras {
   /** Default: real. */
   readonly clock?: GuestDefinition['clock'];
   readonly noReboot?: boolean;
+  /** Compiles for the machine, if anything does; absent: one of its own. */
+  readonly translator?: HeadlessTranslator | undefined;
 }
 
 /** The machine could not be started: the guest's fault or the host's, in words for people. */
@@ -82,6 +85,7 @@ export class HeadlessMachine {
   readonly #memory: WebAssembly.Memory;
   readonly #module: WebAssembly.Module;
   readonly #options: HeadlessOptions;
+  readonly #translator: HeadlessTranslator;
   #executor: NodeExecutor | undefined;
   #pump: { detach: () => Promise<void> } | undefined;
 
@@ -89,6 +93,7 @@ export class HeadlessMachine {
     this.#memory = memory;
     this.#module = module;
     this.#options = options;
+    this.#translator = options.translator ?? new HeadlessTranslator();
     this.control = new ControlPage(memory.buffer);
     this.console.onLog = (line) => {
       this.log.push(line);
@@ -98,7 +103,9 @@ export class HeadlessMachine {
   /** Makes an executor for the memory: on a fresh one, or on a guest that {@link kill} left. @throws StartFailure */
   async attach(fresh = false): Promise<void> {
     if (this.#executor !== undefined) throw new Error('the machine has an executor: kill it first');
-    const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, ...extras } = this.#options;
+    const { translator: _, ...own } = this.#options;
+    const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, ...extras } = own;
+    const port = (extras.tier ?? 'auto') === 'auto' ? this.#translator.connect() : undefined;
     const executor = new NodeExecutor();
     this.#executor = executor;
     const options: StartOptions = {
@@ -107,9 +114,10 @@ export class HeadlessMachine {
       definition: { name: 'headless', ramBytes, commandLine, clock, noReboot },
       kernel,
       ...(initrd === undefined ? {} : { initrd }),
+      ...(port === undefined ? {} : { translator: port }),
       fresh,
     };
-    const result = (await executor.call({ call: 'start', options, extras })) as StartResult;
+    const result = (await executor.call({ call: 'start', options, extras }, port)) as StartResult;
     if (!result.ok) {
       await this.close();
       throw new StartFailure(result.error.message);
@@ -176,6 +184,7 @@ export class HeadlessMachine {
     const pump = this.#pump;
     this.#pump = undefined;
     await pump?.detach();
+    if (this.#options.translator === undefined) await this.#translator.close();
   }
 
   get stats(): MachineStats {
@@ -198,7 +207,7 @@ class NodeExecutor {
   #settle: { resolve: (value: unknown) => void; reject: (error: Error) => void } | undefined;
 
   constructor() {
-    this.#worker = new Worker(workerProgram(), {
+    this.#worker = new Worker(workerProgram('node-worker'), {
       execArgv: [],
       resourceLimits: { maxYoungGenerationSizeMb },
     });
@@ -221,11 +230,12 @@ class NodeExecutor {
     settle?.reject(error);
   }
 
-  call(request: WorkerRequest): Promise<unknown> {
+  /** `port` goes with it. */
+  call(request: WorkerRequest, port?: MessagePort): Promise<unknown> {
     if (this.#settle !== undefined) throw new Error('the executor is busy: it answers one call at a time');
     return new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
-      this.#worker.postMessage(request);
+      this.#worker.postMessage(request, port === undefined ? [] : [port]);
     });
   }
 

@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { parentPort } from 'node:worker_threads';
 import type { StartOptions } from '../abi/executor.ts';
+import { heedBranchHints } from './engine-flags.ts';
 import { Session, type MachineExtras, type SessionLimits } from '../executor/session.ts';
 
 export type WorkerRequest =
@@ -11,9 +12,7 @@ export type WorkerRequest =
   | { readonly call: 'run'; readonly limits: SessionLimits }
   | { readonly call: 'region'; readonly address: bigint };
 
-// The engine heeds branch hints by itself from V8 13.7 on; the flags of other versions differ.
-const [major = 0, minor = 0] = process.versions.v8.split('.').map(Number);
-if (major < 13 || (major === 13 && minor < 7)) setFlagsFromString('--experimental-wasm-branch-hinting');
+heedBranchHints();
 // The only way to V8's collector from within a thread.
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;

@@ -222,7 +222,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   regionsAlive: 'u32',
   compileFailures: 'u32',
   regionsEvicted: 'u32',
-  /** Time that the guest stood still for it, and the longest piece of it. */
+  /** Time of whoever translated, be it another thread; time that the guest stood still, and the longest piece of that. */
+  translateMicroseconds: 'u32',
   compileMicroseconds: 'u32',
   longestCompileMicroseconds: 'u32',
   /** Such pieces of at least 1 ms, and those of more than 10 ms. */

@@ -28,6 +28,7 @@ const sums: Partial<Record<GuestCounter, number>> = {
   moduleBytes: offsets.moduleBytes,
   regionInstructions: offsets.regionInstructions,
   compileFailures: offsets.compileFailures,
+  translateMicroseconds: offsets.translateMicroseconds,
   compileMicroseconds: offsets.compileMicroseconds,
   compileStalls: offsets.compileStalls,
   longCompileStalls: offsets.longCompileStalls,

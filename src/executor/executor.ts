@@ -15,10 +15,13 @@
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
 import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import type { Port } from '../base/port.ts';
 import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
-import { Compiler, formTable } from '../cpu/jit/compiler.ts';
+import { Compiler } from '../cpu/jit/compiler.ts';
+import { formTable } from '../cpu/jit/form-table.ts';
 import { regionsAt } from '../cpu/jit/region-at.ts';
+import { RemoteTranslation } from '../cpu/jit/translation-link.ts';
 import { Vcpu } from '../cpu/state.ts';
 import { exitReason } from '../cpu/status.ts';
 import type { Pc } from '../machine/pc.ts';
@@ -51,6 +54,8 @@ export interface ExecutorOptions {
   readonly boot: () => void;
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
+  /** Leads to a translation service, for the tier `auto`; absent: code is translated in this thread. */
+  readonly translator?: Port | undefined;
   /** Collects this thread's garbage, where the host has a way to ask for that. */
   readonly collectGarbage?: (() => void) | undefined;
   /** Compiled code checks its invariants at each block (`cpu/jit/invariants.ts`): a violation ends the executor. */
@@ -130,12 +135,22 @@ export class Executor {
     this.#tier = options.tier ?? 'auto';
     this.#countForms = options.countForms ?? false;
     if (this.#tier !== 'interpreter') {
-      this.#compiler = new Compiler(this.#core, pc.map.vcpu, formTable(module), () => nowNs() / 1e6, {
-        countForms: this.#countForms,
-        debug: options.debugCompiled ?? false,
-        onFailure: (error) =>
-          options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
-      });
+      const debug = options.debugCompiled ?? false;
+      const { vcpu: cpu } = pc.map;
+      const port = this.#tier === 'auto' ? options.translator : undefined;
+      this.#compiler = new Compiler(
+        this.#core,
+        cpu,
+        () => formTable(module),
+        () => nowNs() / 1e6,
+        {
+          countForms: this.#countForms,
+          debug,
+          translation: port && new RemoteTranslation(port, { memory, cpu, core: module, debug }),
+          onFailure: (error) =>
+            options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
+        },
+      );
     }
     this.#attach();
   }
@@ -162,8 +177,9 @@ export class Executor {
   }
 
   /**
-   * Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks the thread, but for the sleep
-   * of a guest that is quiet or paused: the engine's own tasks run then, which collect garbage and give memory back.
+   * Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks the thread, but for moments in
+   * which compiled code comes in, and for the sleep of a guest that is quiet or paused: the engine's own tasks run then,
+   * which collect garbage and give memory back.
    */
   async run(limits: RunLimits = {}): Promise<ExecutorResult> {
     this.#limits = limits;
@@ -172,7 +188,11 @@ export class Executor {
     this.#pc.clock.resume();
     for (;;) {
       const outcome = this.#round();
-      if (outcome === goOn) continue;
+      if (outcome === goOn) {
+        const delivery = this.#compiler?.delivery();
+        if (delivery) await delivery;
+        continue;
+      }
       if (outcome.kind !== 'sleep') {
         this.#publish();
         return outcome;

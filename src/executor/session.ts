@@ -132,7 +132,8 @@ export class Session implements ExecutorApi {
     this.#memory = memory;
     this.#map = map;
     const { tier, countForms, debugCompiled } = extras;
-    const settings = { tier, countForms, debugCompiled, collectGarbage, log: say };
+    const { translator } = options;
+    const settings = { tier, countForms, debugCompiled, translator, collectGarbage, log: say };
     this.#executor = new Executor({ memory, module, pc, nowNs, boot, ...settings });
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }

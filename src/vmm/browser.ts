@@ -1,5 +1,5 @@
 /** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
-import { releaseProxy, wrap, type Remote } from 'comlink';
+import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
 import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../abi/executor.ts';
 import type { ExecutorHandle, Host } from './host.ts';
@@ -11,6 +11,7 @@ export interface BrowserHostOptions {
 
 export function browserHost(options: BrowserHostOptions): Host {
   const scrubber = lazyScrubber();
+  const translator = lazyTranslator();
   return {
     obstacle: obstacle(),
     pageUrl: document.baseURI,
@@ -23,7 +24,7 @@ export function browserHost(options: BrowserHostOptions): Host {
       const core = new Response(response.body.pipeThrough(new DecompressionStream('gzip')));
       return WebAssembly.compile(await core.arrayBuffer());
     },
-    createExecutor,
+    createExecutor: (name) => createExecutor(name, translator),
     scrub: (memory) => scrubber().scrub(memory),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
@@ -41,7 +42,8 @@ function obstacle(): string | undefined {
   return undefined;
 }
 
-function createExecutor(name: string): ExecutorHandle {
+/** `translator` gives the end of a channel to the worker that compiles. */
+function createExecutor(name: string, translator: () => MessagePort): ExecutorHandle {
   const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
   const died = new Promise<string>((resolve) => {
@@ -56,7 +58,10 @@ function createExecutor(name: string): ExecutorHandle {
     Promise.race([call, died.then((message) => Promise.reject(new Error(message)))]);
   return {
     api: {
-      start: (start: StartOptions) => orDeath<StartResult>(remote.start(start)),
+      start: (start: StartOptions) => {
+        const port = translator();
+        return orDeath<StartResult>(remote.start(transfer({ ...start, translator: port }, [port])));
+      },
       run: () => orDeath<RunResult>(remote.run()),
       region: (address) => orDeath<RegionResult>(remote.region(address)),
     },
@@ -65,6 +70,20 @@ function createExecutor(name: string): ExecutorHandle {
       remote[releaseProxy]();
       worker.terminate();
     },
+  };
+}
+
+/** One worker compiles for the guests of a page, made with the first of them: what it has warmed up serves all. */
+function lazyTranslator(): () => MessagePort {
+  let worker: Worker | undefined;
+  return () => {
+    worker ??= new Worker(new URL('../executor/translator-worker.ts', import.meta.url), {
+      type: 'module',
+      name: 'translator',
+    });
+    const { port1, port2 } = new MessageChannel();
+    worker.postMessage(port1, [port1]);
+    return port2;
   };
 }
 

@@ -1,28 +1,25 @@
 /**
- * The compiler of an executor: takes what the core asks to be compiled, makes modules of it, and lets the core enter
- * them. All that it makes is derived state: it lives as long as this object, and no longer than the code it stands for.
+ * The compiler of an executor: takes what the core asks to be compiled, has it translated (`translator.ts`), and lets the
+ * core enter what comes of it. All that it makes is derived state: it lives as long as this object, and no longer than
+ * the code it stands for.
  */
 import { Arena, ArenaHeader, Region } from '../arena.ts';
-import { importCore } from '../emit/core-calls.ts';
-import type { Form } from '../isa/compile.ts';
-import { compileTable, pseudoForm } from '../isa/compile.ts';
-import type { Helper } from '../isa/helpers.ts';
-import { helpers as allHelpers } from '../isa/helpers.ts';
-import { fpHelpers } from '../isa/helpers-fp.ts';
-import { instructionTable } from '../isa/table.ts';
-import type { Row } from '../isa/row.ts';
 import { Record as InstructionRecord, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { tierCode } from '../status.ts';
-import type { FunctionBuilder } from '../../wasm/encoder.ts';
-import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { decodeAhead } from './decode-ahead.ts';
-import { FormFactsCache } from './facts.ts';
-import { compiledFunctions } from './region-builder.ts';
-import { RegionWriter } from './region-writer.ts';
-import { importViolated, InvariantChecks, violationMessage } from './invariants.ts';
-import type { FormTable, RegionPlan } from './region.ts';
-import { DecodedCode, entryInstruction } from './region.ts';
+import { violationMessage } from './invariants.ts';
+import { hasOffset, isSubset, type OffsetSet } from './offset-set.ts';
+import type { DecodedCode, FormTable } from './region.ts';
+import { LocalTranslation, type TranslationLink } from './translation-link.ts';
+import {
+  recordSum,
+  type CodeRequest,
+  type TranslatedModule,
+  type TranslatedRegion,
+  type Translation,
+} from './translation.ts';
+import { Translator } from './translator.ts';
 
 export type TierName = keyof typeof tierCode;
 
@@ -47,6 +44,8 @@ export interface CompilerOptions {
   readonly regionInstructions?: number;
   /** Regions that may live at once; beyond, the oldest are given up. */
   readonly regions?: number;
+  /** Where code is translated; in this thread when absent. */
+  readonly translation?: TranslationLink | undefined;
   /** Has the code check its invariants at each block (`invariants.ts`); a violation throws. */
   readonly debug?: boolean;
   /** Counts what compiled code has done by forms' functions (`Arena.formCounts`). */
@@ -65,6 +64,7 @@ type Counter =
   | 'modulesAlive'
   | 'compileFailures'
   | 'regionsEvicted'
+  | 'translateMicroseconds'
   | 'compileMicroseconds'
   | 'compileStalls'
   | 'longCompileStalls';
@@ -83,7 +83,8 @@ export interface LiveRegion {
   readonly slot: number;
   readonly page: number;
   readonly modeKey: number;
-  readonly offsets: ReadonlySet<number>;
+  /** Its instructions. */
+  readonly offsets: OffsetSet;
   /** Offsets of its entries. */
   readonly entries: readonly number[];
   /** Offsets that computed jumps choose among, and are entered at by that. */
@@ -98,16 +99,8 @@ interface LiveModule {
   regions: number;
 }
 
-/**
- * Milliseconds after which the compiler lets the guest go on, to go on itself after the next slice. The step that it is
- * at it ends first: the longest one, a module of 1,000 instructions, takes some 3 ms.
- */
-const stallMs = 5;
 /** A stall that is too long. */
 const longStallMs = 10;
-
-/** Instructions of the regions that make one module, unless the first one alone has more. */
-const batchInstructions = 300;
 
 /** Computed jumps to a place of their page that make it part of their region. */
 const hotJumps: Record<TierName, number> = { interpreter: 0, auto: 1024, jit: 2 };
@@ -120,32 +113,15 @@ interface History {
 /** Beyond, code is compiled again each 2^12th time that it is asked for. */
 const mostTimes = 14;
 
-/** Requests that are worth a module of their own, and slices that fewer of them wait at most. */
+/** Requests that are worth a translation of their own, and slices that fewer of them wait at most. */
 const batchRequests = 4;
 const batchSlices = 8;
-
-/** Name of the section of `core.wasm` that says which form has which number. */
-export const formSection = 'forms';
-
-/** The forms by their numbers in a core (its section of u16 ids). */
-export function formTable(module: WebAssembly.Module, table: readonly Row[] = instructionTable): FormTable {
-  const [section] = WebAssembly.Module.customSections(module, formSection);
-  if (!section)
-    throw new Error('core.wasm does not say how its forms are numbered: build it anew (npm run build:core)');
-  const byId = new Map<number, Form>();
-  for (const form of compileTable(table).forms) byId.set(form.id, form);
-  const forms = [...new Uint16Array(section)].map((id) => byId.get(id));
-  const direct = Object.entries(allHelpers as Record<string, Helper>).filter(
-    ([name, h]) => h.kind === 'pure' || (h.kind === 'fault' && name in fpHelpers),
-  );
-  return { forms, facts: new FormFactsCache(allHelpers), direct: new Set(direct.map(([name]) => name)) };
-}
 
 export class Compiler {
   private readonly core: CompilerCore;
   private readonly cpu: number;
   private readonly view: DataView;
-  readonly code: DecodedCode;
+  private readonly words: Int32Array;
   private readonly functions: Record<string, unknown>;
   private readonly maximum: { instructions: number; readonly regions: number };
   private readonly regions = new Map<number, LiveRegion>();
@@ -153,28 +129,51 @@ export class Compiler {
   private readonly histories = new Map<number, History>();
   private readonly freeSlots: number[] = [];
   private usedSlots = Arena.noCode + 1;
+  /** Flushes of the arena when it was last looked at, and how often all decoded code has gone since this object is. */
   private flushes = -1;
+  private epoch = 0;
   private tier: TierName = 'auto';
-  /** What is being compiled. */
-  private job: Generator<undefined, void> | undefined;
-  /** Slices since the first request that waits. */
+  private readonly link: TranslationLink;
+  /** Of this thread, where one is needed: with the guest, or for the developer. */
+  private local: Translator | undefined;
+  private readonly makeLocal: () => Translator;
+  /** What the core has asked for and was not ordered yet. */
+  private requests: Request[] = [];
+  /** Slices since the first of them. */
   private waited = 0;
   private readonly nowMs: () => number;
   private readonly onFailure: (error: Error) => void;
-  private readonly debug: boolean;
 
-  constructor(core: CompilerCore, cpu: number, table: FormTable, nowMs: () => number, options: CompilerOptions = {}) {
+  /** `forms`: of the core; asked for when it is needed. */
+  constructor(
+    core: CompilerCore,
+    cpu: number,
+    forms: () => FormTable,
+    nowMs: () => number,
+    options: CompilerOptions = {},
+  ) {
     this.core = core;
     this.cpu = cpu;
     this.nowMs = nowMs;
-    this.debug = options.debug ?? false;
     this.onFailure = options.onFailure ?? ((): void => undefined);
-    this.view = new DataView(core.memory.buffer);
-    this.code = new DecodedCode(core.memory.buffer, cpu, table);
+    const { buffer } = core.memory;
+    this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer);
+    this.makeLocal = () => new Translator(buffer, cpu, forms(), { debug: options.debug ?? false });
+    this.link = options.translation ?? new LocalTranslation(() => this.translator, nowMs);
     core.compiled.set(Arena.noCode, core.noCode);
     const functions = core as unknown as Record<string, unknown>;
     this.functions = options.countForms ? { ...functions, runForm: functions.countedRunForm } : functions;
     this.maximum = { instructions: options.regionInstructions ?? 1000, regions: options.regions ?? 6000 };
+  }
+
+  private get translator(): Translator {
+    return (this.local ??= this.makeLocal());
+  }
+
+  /** The guest's decoded code. */
+  get code(): DecodedCode {
+    return this.translator.code;
   }
 
   private get header(): number {
@@ -222,26 +221,23 @@ export class Compiler {
     this.view.setUint32(this.header + ArenaHeader.offsets.hotJumps, hotJumps[tier], true);
   }
 
-  /**
-   * Compiles what the core has asked for, or goes on with it, for {@link stallMs} at a time. Cheap when that is nothing.
-   */
+  /** Installs what has been translated, and orders what the core has asked for. Cheap when that is nothing. */
   serve(): void {
     if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();
-    if (!this.job) {
-      const count = this.field('requested');
-      if (count === 0 || !this.due(count)) return;
-      this.job = this.compileRequests(count);
-    }
-    const { job } = this;
+    this.takeRequests();
+    const ordering = this.due();
+    if (!ordering && !this.link.ready) return;
     const start = this.nowMs();
-    const until = this.tier === 'jit' ? Infinity : start + stallMs;
-    let now = start;
-    for (let going = true; going && now < until;) {
-      going = job.next().done !== true;
-      if (!going) this.job = undefined;
-      now = this.nowMs();
-    }
-    this.noteStall(now - start);
+    this.acceptAll();
+    if (ordering) this.order();
+    // What was translated in this thread is there already.
+    this.acceptAll();
+    this.noteStall(this.nowMs() - start);
+  }
+
+  /** Something translated waits in the thread's event loop: resolves when {@link serve} can install it. */
+  delivery(): Promise<void> | undefined {
+    return this.link.delivery();
   }
 
   private noteStall(milliseconds: number): void {
@@ -253,35 +249,14 @@ export class Compiler {
     this.view.setUint32(longest, Math.max(this.u32(longest), took), true);
   }
 
-  /** A few requests together make one module, unless they wait for too long. */
-  private due(count: number): boolean {
-    this.waited++;
-    if (this.tier === 'auto' && count < batchRequests && this.waited < batchSlices) return false;
-    this.waited = 0;
-    return true;
-  }
-
   // Requests. -------------------------------------------------------------------------------------------------------
 
-  /** In steps of a few milliseconds at most. */
-  private *compileRequests(count: number): Generator<undefined, void> {
-    const asked = Array.from({ length: count }, (_, k) => this.requestAt(k));
+  /** Takes over what the core has asked for. */
+  private takeRequests(): void {
+    const count = this.field('requested');
+    if (count === 0) return;
+    for (let k = 0; k < count; k++) this.requests.push(this.requestAt(k));
     this.view.setUint32(this.header + ArenaHeader.offsets.requested, 0, true);
-    const plans: RegionPlan[] = [];
-    let instructions = 0;
-    for (const request of asked) {
-      const plan = this.planOf(request, plans);
-      // Without room the arena has been emptied, and with it what was asked for.
-      if (this.field('arenaFlushes') !== this.flushes) return;
-      if (!plan) continue;
-      // What does not fit will be asked for again.
-      if (plans.length > 0 && instructions + plan.count > batchInstructions) break;
-      plans.push(plan);
-      instructions += plan.count;
-      this.noteCompiled(plan);
-      yield;
-    }
-    yield* this.compile(plans);
   }
 
   private requestAt(k: number): Request {
@@ -294,23 +269,41 @@ export class Compiler {
     };
   }
 
-  /** The region that a request stands for, unless one of `plans` has it or it is not worth it. */
-  private planOf(request: Request, plans: readonly RegionPlan[]): RegionPlan | undefined {
-    const { host, modeKey, record, ripBase } = request;
+  /** A few requests are translated together, unless they wait for too long. */
+  private due(): boolean {
+    if (this.requests.length === 0) return false;
+    this.waited++;
+    if (this.link.busy) return false;
+    if (this.tier === 'auto' && this.requests.length < batchRequests && this.waited < batchSlices) return false;
+    this.waited = 0;
+    return true;
+  }
+
+  private order(): void {
+    const requests: CodeRequest[] = [];
+    for (const request of this.requests.splice(0)) {
+      const made = this.codeRequest(request);
+      // Without room the arena has been emptied, and with it what was asked for.
+      if (this.field('arenaFlushes') !== this.flushes) return;
+      if (made) requests.push(made);
+    }
+    if (requests.length === 0) return;
+    const { instructions } = this.maximum;
+    this.link.order({ requests, recordsEnd: this.field('next'), instructions, epoch: this.epoch });
+  }
+
+  /** What is to be ordered for a request; nothing where that is not worth it. */
+  private codeRequest({ host, modeKey, record, ripBase }: Request): CodeRequest | undefined {
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
-    if (plans.some((p) => p.page === page && p.modeKey === modeKey && p.offsets.has(start))) return undefined;
-    const old = this.regionOf(page, modeKey, start);
-    if (!this.worthwhile(page, modeKey, start, old !== undefined)) return undefined;
-    const kept: number[] = [];
+    const again = this.regionOf(page, modeKey, start) !== undefined;
+    if (!this.worthwhile(page, modeKey, start, again)) return undefined;
+    const entries: number[] = [];
     if (this.tier === 'jit') {
       decodeAhead(this.core, this.cpu, this.code, { page, start, modeKey, ripBase }, this.maximum);
-      if (this.field('arenaFlushes') !== this.flushes) return undefined;
-      for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) kept.push(...r.entries);
+      for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey) entries.push(...r.entries);
     }
-    const plan = this.code.plan(host, modeKey, this.maximum, ripBase, old !== undefined, kept);
-    if (!plan) this.declineRecord(record);
-    return plan && { ...plan, ripBase };
+    return { host, modeKey, record, ripBase, again, entries };
   }
 
   /**
@@ -327,8 +320,8 @@ export class Compiler {
     return enough;
   }
 
-  /** The granules of a plan are compiled once more. */
-  private noteCompiled({ page, modeKey, granules }: RegionPlan): void {
+  /** The granules of a region have been compiled once more. */
+  private noteCompiled({ page, modeKey, granules }: TranslatedRegion): void {
     const { compiled } = this.historyOf(page, modeKey);
     compiled.forEach((times, granule) => {
       if (((granules[granule >> 5] ?? 0) >>> (granule & 31)) & 1) compiled[granule] = Math.min(times + 1, mostTimes);
@@ -345,48 +338,39 @@ export class Compiler {
   }
 
   private regionOf(page: number, modeKey: number, offset: number): LiveRegion | undefined {
-    for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey && r.offsets.has(offset)) return r;
+    for (const r of this.pages.get(page) ?? []) if (r.modeKey === modeKey && hasOffset(r.offsets, offset)) return r;
     return undefined;
   }
 
-  // Modules. --------------------------------------------------------------------------------------------------------
+  // Translations. ---------------------------------------------------------------------------------------------------
 
-  private *compile(plans: readonly RegionPlan[]): Generator<undefined, void> {
-    if (plans.length === 0) return;
-    let built: Built;
-    try {
-      built = yield* this.build(plans);
-    } catch (error) {
-      yield* this.failed(plans, error);
-      return;
-    }
-    const module: LiveModule = { regions: 0 };
-    for (const { plan, name, labels } of built.regions) {
-      const run = built.instance.exports[name];
-      // The guest may have written its code meanwhile.
-      if (typeof run !== 'function' || !this.code.holds(plan)) continue;
-      // Without room for it the arena has been emptied: what the other plans name is gone, too.
-      if (!this.install(plan, run as () => number, labels, module)) return;
-    }
+  private acceptAll(): void {
+    for (let done = this.link.take(); done; done = this.link.take()) this.accept(done);
   }
 
-  private *failed(plans: readonly RegionPlan[], error: unknown): Generator<undefined, void> {
-    const [first, ...others] = plans;
-    if (!first) return;
-    if (others.length > 0) {
-      // One of them is to blame: each by itself, as long as the arena has what they name.
-      const flushes = this.field('arenaFlushes');
-      for (const plan of plans) if (this.field('arenaFlushes') === flushes) yield* this.compile([plan]);
-      return;
+  private accept(translation: Translation): void {
+    this.count('translateMicroseconds', translation.microseconds);
+    if (translation.epoch !== this.epoch) return;
+    for (const record of translation.declined) this.declineRecord(record);
+    for (const { error, records } of translation.failures) {
+      this.count('compileFailures', 1);
+      // What cannot be compiled is interpreted: the core does not ask for it again.
+      for (const record of records) this.declineRecord(record);
+      this.onFailure(error);
     }
-    this.count('compileFailures', 1);
-    this.decline(first);
-    this.onFailure(error instanceof Error ? error : new Error(String(error)));
-  }
-
-  /** What cannot be compiled is interpreted: the core does not ask for it again. */
-  private decline(plan: RegionPlan): void {
-    for (const block of plan.blocks) for (const i of block.instructions) this.declineRecord(i.record);
+    for (const made of translation.modules) {
+      this.count('moduleBytes', made.bytes);
+      this.count('modules', 1);
+      // Without room for it the arena has been emptied: what the other modules name is gone, too.
+      if (!this.installModule(made)) return;
+      // What was asked for meanwhile, while the interpreter was still at it.
+      this.requests = this.requests.filter(
+        ({ host, modeKey }) =>
+          !made.regions.some(
+            (r) => r.page === (host & ~0xfff) >>> 0 && r.modeKey === modeKey && hasOffset(r.offsets, host & 0xfff),
+          ),
+      );
+    }
   }
 
   private declineRecord(record: number): void {
@@ -394,69 +378,48 @@ export class Compiler {
     this.view.setUint8(at, this.view.getUint8(at) | recordFlags.declined);
   }
 
-  private *build(plans: readonly RegionPlan[]): Generator<undefined, Built> {
-    const m = new ModuleBuilder();
-    const calls = importCore(m, compiledFunctions, allHelpers, helpersOf(plans));
-    const checks = this.debug ? new InvariantChecks(importViolated(m)) : undefined;
-    const regions: BuiltRegion[] = [];
-    for (const plan of plans) {
-      const name = `region${regions.length}`;
-      const f: FunctionBuilder = m.function(name, ['i32', 'i32', 'i32'], ['i32']);
-      const writer = new RegionWriter(f, plan, calls, checks);
-      yield;
-      const labels = yield* writer.steps();
-      m.exportFunction(name, f);
-      this.count('regionInstructions', plan.count);
-      regions.push({ plan, name, labels });
+  private installModule({ module, regions }: TranslatedModule): boolean {
+    for (const region of regions) {
+      this.count('regionInstructions', region.count);
+      this.noteCompiled(region);
     }
-    yield;
-    const bytes = m.encode();
-    this.count('moduleBytes', bytes.length);
-    this.count('modules', 1);
-    const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
-    const core = this.functions;
+    // The guest may have written its code meanwhile.
+    const valid = regions.filter(({ records, sum }) => recordSum(this.words, records) === sum);
+    if (valid.length === 0) return true;
     const violated = (violation: number, offset: number): never => {
       throw new Error(violationMessage(violation, offset));
     };
-    return { regions, instance: new WebAssembly.Instance(module, { core, debug: { violated } }) };
+    const { exports } = new WebAssembly.Instance(module, { core: this.functions, debug: { violated } });
+    const live: LiveModule = { regions: 0 };
+    return valid.every((region) => this.install(region, exports[region.name] as () => number, live));
   }
 
-  private install(
-    plan: RegionPlan,
-    run: () => number,
-    labels: ReadonlyMap<number, number>,
-    module: LiveModule,
-  ): boolean {
+  private install(translated: TranslatedRegion, run: () => number, module: LiveModule): boolean {
     const { core, cpu } = this;
-    const { offsets } = plan;
-    for (const old of [...(this.pages.get(plan.page) ?? [])]) {
-      if (old.modeKey === plan.modeKey && isSubset(old.offsets, offsets)) core.removeRegion(cpu, old.address);
+    const { page, modeKey, offsets, ripBase, chosen } = translated;
+    for (const old of [...(this.pages.get(page) ?? [])]) {
+      if (old.modeKey === modeKey && isSubset(old.offsets, offsets)) core.removeRegion(cpu, old.address);
     }
     this.collect();
     if (this.regions.size >= this.maximum.regions) this.evict();
     const slot = this.freeSlots.pop() ?? this.usedSlots++;
-    const [low, high] = plan.granules;
-    const address = core.addRegion(cpu, plan.page, slot, low, high, plan.entries.length) >>> 0;
+    const [low, high] = translated.granules;
+    const address = core.addRegion(cpu, page, slot, low, high, translated.entries.length) >>> 0;
     if (address === 0) {
       this.freeSlots.push(slot);
       core.flushBlocks(cpu);
       return false;
     }
     core.compiled.set(slot, run);
-    const { page, modeKey, chosen, ripBase = 0n } = plan;
-    const entries = plan.entries.flatMap((n) => plan.blocks[n]?.instructions[0]?.offset ?? []);
+    const entries = translated.entries.flatMap((e) => (e.chosenOnly ? [] : [e.offset]));
     const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, chosen, ripBase, module };
     this.regions.set(address, region);
-    const list = this.pages.get(plan.page) ?? new Set();
-    this.pages.set(plan.page, list.add(region));
+    const list = this.pages.get(page) ?? new Set();
+    this.pages.set(page, list.add(region));
     this.count('regions', 1);
     this.count('regionsAlive', 1);
     if (module.regions++ === 0) this.count('modulesAlive', 1);
-    for (const entry of plan.entries) {
-      const block = plan.blocks[entry];
-      const record = block && entryInstruction(block)?.record;
-      if (record !== undefined) core.addEntry(cpu, address, record, plan.modeKey, labels.get(entry) ?? 0);
-    }
+    for (const { record, label } of translated.entries) core.addEntry(cpu, address, record, modeKey, label);
     core.publish(cpu, address);
     return true;
   }
@@ -476,12 +439,13 @@ export class Compiler {
   private collect(): void {
     if (this.field('arenaFlushes') !== this.flushes) {
       this.flushes = this.field('arenaFlushes');
-      this.job = undefined;
+      this.epoch++;
+      this.requests.length = 0;
       for (const r of this.regions.values()) this.free(r);
       this.regions.clear();
       this.pages.clear();
       this.histories.clear();
-      this.code.forget();
+      this.local?.code.forget();
       return;
     }
     let address = this.field('dead');
@@ -503,39 +467,4 @@ export class Compiler {
     this.core.compiled.set(region.slot, null);
     this.freeSlots.push(region.slot);
   }
-}
-
-interface BuiltRegion {
-  readonly plan: RegionPlan;
-  readonly name: string;
-  readonly labels: ReadonlyMap<number, number>;
-}
-
-interface Built {
-  readonly instance: WebAssembly.Instance;
-  readonly regions: readonly BuiltRegion[];
-}
-
-function isSubset(inner: ReadonlySet<number>, outer: ReadonlySet<number>): boolean {
-  if (inner.size > outer.size) return false;
-  for (const n of inner) if (!outer.has(n)) return false;
-  return true;
-}
-
-/** Helpers that the regions' own code calls. */
-export function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
-  const names = new Set<string>();
-  for (const plan of plans) {
-    for (const block of plan.blocks) {
-      for (const i of block.instructions) if (!i.apart) for (const name of i.facts.helpers) names.add(name);
-    }
-  }
-  return names;
-}
-
-/** Numbers of the forms (pseudo-forms have 0) as the section of `core.wasm` holds them. */
-export function formNumbers(forms: readonly Form[]): Uint8Array {
-  const ids = new Uint16Array(pseudoForm.count + forms.length);
-  forms.forEach((form, k) => (ids[pseudoForm.count + k] = form.id));
-  return new Uint8Array(ids.buffer);
 }

@@ -19,11 +19,11 @@ import { decodeInstructions } from '../../wasm/decoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { readModule } from '../../wasm/module-reader.ts';
 import { printFunction } from '../../wasm/printer.ts';
-import { helpersOf } from './compiler.ts';
 import { compiledFunctions } from './region-builder.ts';
 import type { Mark } from './region-writer.ts';
 import { RegionWriter } from './region-writer.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import { helpersOf } from './region.ts';
 
 export interface ListingSource {
   /** The guest's memory. */

@@ -3,6 +3,7 @@ import { createDisassembler } from '../isa/disassembler.ts';
 import { instructionTable } from '../isa/table.ts';
 import type { Compiler, LiveRegion } from './compiler.ts';
 import { listRegion, modeText } from './listing.ts';
+import { hasOffset, offsetsOf } from './offset-set.ts';
 
 /** `text` ends with a newline; `message` is a whole sentence that says what is there instead. */
 export type RegionText =
@@ -18,32 +19,36 @@ const nearestCount = 5;
 export function regionsAt(compiler: Compiler, buffer: ArrayBufferLike, address: bigint): RegionText {
   const regions = [...compiler.liveRegions()];
   const hex = address.toString(16);
-  const found = regions.filter((r) => (address & ~0xfffn) === r.ripBase && r.offsets.has(Number(address & 0xfffn)));
+  const found = regions.filter(
+    (r) => (address & ~0xfffn) === r.ripBase && hasOffset(r.offsets, Number(address & 0xfffn)),
+  );
   if (found.length === 0)
     return { ok: false, message: `No compiled instruction begins at ${hex}. ${nearest(regions, address)}` };
   const bytes = new Uint8Array(buffer);
   const disassemble = createDisassembler(instructionTable);
   const texts = found.flatMap((r) => {
-    const plan = compiler.code.planAgain(r.page, r.modeKey, r.offsets, new Set(r.entries), r.chosen);
+    const plan = compiler.code.planAgain(
+      r.page,
+      r.modeKey,
+      new Set(offsetsOf(r.offsets)),
+      new Set(r.entries),
+      r.chosen,
+    );
     return plan ? [`region ${extent(r)}: ${listRegion(plan, { bytes, ripBase: r.ripBase, disassemble })}`] : [];
   });
   if (texts.length === 0) return { ok: false, message: `The code at ${hex} has changed since it was compiled.` };
   return { ok: true, text: texts.join('\n') };
 }
 
-function sorted(r: LiveRegion): number[] {
-  return [...r.offsets].toSorted((a, b) => a - b);
-}
-
 /** Its first and last instruction. */
 function extent(r: LiveRegion): string {
-  const all = sorted(r);
+  const all = offsetsOf(r.offsets);
   const at = (offset = 0): string => (r.ripBase + BigInt(offset)).toString(16);
   return `${at(all[0])} to ${at(all.at(-1))}`;
 }
 
 function distance(r: LiveRegion, address: bigint): bigint {
-  const from = [...r.offsets].map((offset) => {
+  const from = offsetsOf(r.offsets).map((offset) => {
     const d = r.ripBase + BigInt(offset) - address;
     return d < 0n ? -d : d;
   });
@@ -56,6 +61,9 @@ function nearest(regions: readonly LiveRegion[], address: bigint): string {
     .map((region) => ({ region, away: distance(region, address) }))
     .toSorted((a, b) => (a.away < b.away ? -1 : a.away > b.away ? 1 : 0))
     .slice(0, nearestCount)
-    .map(({ region }) => `${extent(region)} (${region.offsets.size} instructions; ${modeText(region.modeKey)})`);
+    .map(
+      ({ region }) =>
+        `${extent(region)} (${offsetsOf(region.offsets).length} instructions; ${modeText(region.modeKey)})`,
+    );
   return `The nearest of ${regions.length} region${regions.length === 1 ? '' : 's'}: ${list.join(', ')}.`;
 }

@@ -76,12 +76,12 @@ export interface RegionPlan {
   readonly count: number;
   /** 64-byte granules of the page that it is made from: bits of two words, the lower one first. */
   readonly granules: readonly [number, number];
-  /** RIP of the page where the code ran that was asked for: for people. */
-  readonly ripBase?: bigint;
 }
 
 export interface PlanLimits {
   readonly instructions: number;
+  /** Blocks from this address on are not looked at: another thread may be writing them. */
+  readonly recordsEnd?: number;
 }
 
 /** Forms by their numbers in the core, and what they do. */
@@ -92,9 +92,22 @@ export interface FormTable {
   readonly direct: ReadonlySet<string>;
 }
 
+/** Helpers that the regions' own code calls. */
+export function helpersOf(plans: readonly RegionPlan[]): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const plan of plans) {
+    for (const block of plan.blocks) {
+      for (const i of block.instructions) if (!i.apart) for (const name of i.facts.helpers) names.add(name);
+    }
+  }
+  return names;
+}
+
 /** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
 const keptInstructions = 4000;
 const pageBytes = 0x1000;
+/** More than a page has. */
+const mostBlocks = 65536;
 const o = Record.offsets;
 
 /** What every instruction of a form has. */
@@ -158,8 +171,8 @@ export class DecodedCode {
     return this.i32(address) >>> 0;
   }
 
-  /** Looks at the decoded records of a frame. */
-  private look(page: number, modeKey: number): void {
+  /** Looks at the decoded records of a frame, of blocks below `end`. */
+  private look(page: number, modeKey: number, end = Infinity): void {
     for (const offset of this.offsets) {
       this.records[offset] = 0;
       this.flows[offset] = undefined;
@@ -169,9 +182,11 @@ export class DecodedCode {
     const map = this.u32(this.cpu + Vcpu.offsets.arena) + Arena.codeMap + frame * CodeMap.size;
     const b = Block.offsets;
     let block = this.u32(map + CodeMap.offsets.blocks);
-    while (block !== 0) {
+    // Another thread may change the list meanwhile: what it leads to is looked at, but never for ever.
+    for (let left = mostBlocks; block !== 0 && left > 0; left--) {
       const first = (this.u32(block + b.host) & ~0xfff) >>> 0 === page >>> 0;
-      const usable = first && this.u32(block + b.modeKey) === modeKey && this.u32(block + b.secondPage) === 0;
+      const whole = block < end && this.u32(block + b.secondPage) === 0;
+      const usable = first && whole && this.u32(block + b.modeKey) === modeKey;
       let left = usable ? this.u32(block + b.count) : 0;
       for (let record = block + Block.size; left > 0; left--, record += Record.size) {
         if (this.u16(record + o.form) < pseudoForm.count) continue;
@@ -244,7 +259,7 @@ export class DecodedCode {
     const page = (host & ~0xfff) >>> 0;
     const start = host & 0xfff;
     const { decoded, flows } = this;
-    this.lookWithFlow(page, modeKey);
+    this.lookWithFlow(page, modeKey, limits.recordsEnd);
     if (!decoded.has(start)) return undefined;
     const jumps = this.computedJumps(ripBase);
     const members = component(start, this.offsets, flows, limits.instructions, jumps);
@@ -253,13 +268,6 @@ export class DecodedCode {
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
     return layOut(page, modeKey, members, decoded, flows, entries, chosen);
-  }
-
-  /** The code of a plan has not been written since it was made, nor the arena emptied. */
-  holds(plan: RegionPlan): boolean {
-    return plan.blocks.every((block) =>
-      block.instructions.every((i) => this.role(this.u16(i.record + o.form))?.form === i.form),
-    );
   }
 
   /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
@@ -287,8 +295,8 @@ export class DecodedCode {
     return found;
   }
 
-  private lookWithFlow(page: number, modeKey: number): void {
-    this.look(page, modeKey);
+  private lookWithFlow(page: number, modeKey: number, end?: number): void {
+    this.look(page, modeKey, end);
     for (const offset of this.offsets) {
       const record = this.records[offset] ?? 0;
       const role = this.role(this.u16(record + o.form));

@@ -11,7 +11,8 @@ import { generateInterpreter } from '../interpreter/generate.ts';
 import { recordFlags } from '../record.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import type { CompilerCore } from '../jit/compiler.ts';
-import { Compiler, formTable } from '../jit/compiler.ts';
+import { Compiler } from '../jit/compiler.ts';
+import { formTable } from '../jit/form-table.ts';
 import { Vcpu } from '../state.ts';
 import { exitReason, status, tierCode } from '../status.ts';
 import type { CaseEnd, CpuCase } from './cases.ts';
@@ -145,9 +146,10 @@ class CoreCaseMachine implements CoreMachine {
       this.compiler = new Compiler(
         core,
         layout.cpu,
-        formTable(module, options.table),
-        options.nowMs ?? ((): number => performance.now()),
+        () => formTable(module, options.table),
+        () => performance.now(),
         {
+          translation: options.translation,
           debug: options.debugCompiled ?? false,
           onFailure: (error) => {
             throw error;

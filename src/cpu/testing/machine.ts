@@ -1,4 +1,5 @@
 /** The machine that runs a case: what each tier implements (`tiers.ts` makes one). */
+import type { TranslationLink } from '../jit/translation-link.ts';
 import type { Row } from '../isa/row.ts';
 import type { CaseEnd, CpuCase } from './cases.ts';
 
@@ -65,6 +66,6 @@ export interface TierOptions {
   readonly debugCompiled?: boolean;
   /** The instruction table that `core` was made from; the project's when absent. */
   readonly table?: readonly Row[];
-  /** The compiler's clock. */
-  readonly nowMs?: () => number;
+  /** Where the jit tier has code translated; in place when absent. */
+  readonly translation?: TranslationLink;
 }

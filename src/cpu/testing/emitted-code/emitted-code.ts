@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { createDisassembler } from '../../isa/disassembler.ts';
 import { instructionTable } from '../../isa/table.ts';
-import { formTable } from '../../jit/compiler.ts';
+import { formTable } from '../../jit/form-table.ts';
 import { listRegion } from '../../jit/listing.ts';
 import { DecodedCode } from '../../jit/region.ts';
 import { Vcpu } from '../../state.ts';

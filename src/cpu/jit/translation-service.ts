@@ -1,0 +1,94 @@
+/**
+ * A thread that translates for executors, so that compiling takes no time from their guests: any number of executors of
+ * one core, each behind a port of its own. What one guest has warmed up in the engine serves the others, too.
+ *
+ *     executor                               service
+ *       connect: memory, core, signal ──►      (once)
+ *       order ──►                              translate; warm the functions up
+ *       ◄── translation, then signal + 1       the signal tells an executor that computes to look for its messages
+ */
+import type { Port } from '../../base/port.ts';
+import { formTable } from './form-table.ts';
+import type { FormTable } from './region.ts';
+import type { TranslatedModule, TranslationOrder } from './translation.ts';
+import { Translator } from './translator.ts';
+
+export interface Connect {
+  readonly kind: 'connect';
+  /** The guest's memory in its final size, and its vCPU there. */
+  readonly memory: WebAssembly.Memory;
+  readonly cpu: number;
+  /** `core.wasm`. */
+  readonly core: WebAssembly.Module;
+  /** One word, shared: how many translations have been sent. */
+  readonly signal: Int32Array;
+  readonly debug: boolean;
+}
+
+export interface Order {
+  readonly kind: 'order';
+  readonly order: TranslationOrder;
+}
+
+export type ServiceMessage = Connect | Order;
+
+export class TranslationService {
+  private readonly nowMs: () => number;
+  private table: FormTable | undefined;
+  private scratch: ScratchCore | undefined;
+
+  constructor(nowMs: () => number) {
+    this.nowMs = nowMs;
+  }
+
+  /** Serves one executor, until its end of the channel is gone. */
+  serve(port: Port): void {
+    let translator: Translator | undefined;
+    let signal: Int32Array | undefined;
+    port.addEventListener('message', ({ data }) => {
+      const message = data as ServiceMessage;
+      if (message.kind === 'connect') {
+        this.table ??= formTable(message.core);
+        this.scratch ??= new ScratchCore(message.core);
+        translator = new Translator(message.memory.buffer, message.cpu, this.table, { debug: message.debug });
+        signal = message.signal;
+        return;
+      }
+      if (!translator || !signal) throw new Error('an order came before its executor was connected');
+      const translation = translator.translate(message.order, this.nowMs);
+      for (const module of translation.modules) this.scratch?.warmUp(module);
+      port.postMessage(translation);
+      Atomics.add(signal, 0, 1);
+    });
+    port.start();
+  }
+}
+
+/**
+ * A core that runs no guest. Engines compile a function when it is first called, and threads share what was compiled of
+ * a module: a call here, on a vCPU whose budget is used up, returns at once and saves the guest that time.
+ */
+class ScratchCore {
+  private readonly core: WebAssembly.Exports;
+  private readonly memory: WebAssembly.Memory;
+
+  constructor(module: WebAssembly.Module) {
+    this.memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const nothing = (): number => 0;
+    const machine = Object.fromEntries(
+      WebAssembly.Module.imports(module).flatMap((i) => (i.module === 'machine' ? [[i.name, nothing]] : [])),
+    );
+    this.core = new WebAssembly.Instance(module, { env: { memory: this.memory }, machine }).exports;
+  }
+
+  warmUp({ module, regions }: TranslatedModule): void {
+    const violated = (): void => undefined;
+    const { exports } = new WebAssembly.Instance(module, { core: this.core, debug: { violated } });
+    for (const { name } of regions) {
+      // Whatever a call has left: registers, flags.
+      new Uint8Array(this.memory.buffer).fill(0);
+      const run = exports[name] as (cpu: number, label: number, depth: number) => number;
+      run(0, 1, 0);
+    }
+  }
+}

@@ -1,0 +1,154 @@
+/** Code that is translated while its guest runs on. */
+import { readFileSync } from 'node:fs';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { formTable } from '../jit/form-table.ts';
+import { RemoteTranslation, type TranslationLink } from '../jit/translation-link.ts';
+import { TranslationService } from '../jit/translation-service.ts';
+
+import type { Translation, TranslationOrder } from '../jit/translation.ts';
+import { Translator } from '../jit/translator.ts';
+import { parseCase } from './cases.ts';
+import { createCoreMachine } from './core-machine.ts';
+
+const core = new URL('../../../build/core/core.wasm', import.meta.url);
+const module = new WebAssembly.Module(readFileSync(core));
+
+/** Translates when it is told to. */
+class DeferredTranslation implements TranslationLink {
+  readonly orders: TranslationOrder[] = [];
+  private readonly done: Translation[] = [];
+
+  get busy(): boolean {
+    return this.orders.length > 0;
+  }
+
+  get ready(): boolean {
+    return this.done.length > 0;
+  }
+
+  order(order: TranslationOrder): void {
+    this.orders.push(order);
+  }
+
+  translate(translator: Translator): void {
+    for (const order of this.orders.splice(0)) this.done.push(translator.translate(order, () => 0));
+  }
+
+  take(): Translation | undefined {
+    return this.done.shift();
+  }
+
+  delivery(): undefined {
+    return undefined;
+  }
+}
+
+// MOV ECX, 3; again: ADD EAX, 5; DEC ECX; JNZ again; HLT
+const program = 'b90300000083c0054975faf4';
+
+describe('a translation beside the guest', () => {
+  const translation = new DeferredTranslation();
+  const machine = createCoreMachine('jit', module, () => [0, 0, 0, 0], { translation });
+  const { compiler, cpu } = machine;
+  if (!compiler) throw new Error('the jit tier has a compiler');
+  const translator = new Translator(machine.buffer, cpu, formTable(module), { debug: false });
+  const alive = (): number => [...compiler.liveRegions()].length;
+  const serve = (times: number): void => {
+    for (let k = 0; k < times; k++) compiler.serve();
+  };
+  const ask = (): void => {
+    machine.call('request', cpu, machine.call('lookup', cpu) ?? 0);
+  };
+
+  beforeEach(() => {
+    translation.translate(translator);
+    const regs = { eip: 0x1000, esp: 0xff00 };
+    const line = { mode: 'protected32', regs, mem: [[0x1000, program]], zero: [[0, 0x10000]], end: 'hlt', expect: {} };
+    machine.load(parseCase(JSON.stringify(line)));
+    compiler.reset('auto');
+    ask();
+    // A single request waits for others for a while.
+    serve(8);
+    expect(translation.orders.length).toBe(1);
+  });
+
+  it('ends with a region', () => {
+    serve(3);
+    expect(alive()).toBe(0);
+    translation.translate(translator);
+    serve(1);
+    expect(alive()).toBe(1);
+  });
+
+  it('is not ordered again while it is under way', () => {
+    ask();
+    serve(20);
+    expect(translation.orders.length).toBe(1);
+    translation.translate(translator);
+    serve(20);
+    expect(translation.orders.length).toBe(0);
+    expect(alive()).toBe(1);
+  });
+
+  it('leaves out what was written over before it was made', () => {
+    machine.deviceWrite(0x1005, Uint8Array.of(0x83));
+    translation.translate(translator);
+    serve(1);
+    expect(alive()).toBe(0);
+  });
+
+  it('leaves out what was written over after it was made', () => {
+    translation.translate(translator);
+    machine.deviceWrite(0x1005, Uint8Array.of(0x83));
+    serve(1);
+    expect(alive()).toBe(0);
+  });
+
+  it('leaves out what was written over and decoded as something else', () => {
+    translation.translate(translator);
+    // ADD EAX, 6
+    machine.deviceWrite(0x1007, Uint8Array.of(6));
+    machine.call('lookup', cpu);
+    serve(1);
+    expect(alive()).toBe(0);
+  });
+
+  it('comes to nothing when everything decoded is forgotten', () => {
+    machine.call('flushBlocks', cpu);
+    translation.translate(translator);
+    serve(1);
+    expect(alive()).toBe(0);
+  });
+
+  it('looks at no code that was decoded after it was ordered', () => {
+    const [order] = translation.orders;
+    if (!order) throw new Error('nothing was ordered');
+    const early = translator.translate({ ...order, recordsEnd: 0 }, () => 0);
+    expect(early.modules).toEqual([]);
+    expect(early.declined).toEqual([order.requests[0]?.record]);
+  });
+});
+
+describe('the translation service', () => {
+  const pages = 1024;
+  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+
+  it('answers each order, and tells of it by the signal', async () => {
+    const { port1, port2 } = new MessageChannel();
+    new TranslationService(() => 0).serve(port1);
+    const link = new RemoteTranslation(port2, { memory, cpu: 0x1000, core: module, debug: false });
+    expect(link.delivery()).toBeUndefined();
+    const answered = new Promise((resolve) => {
+      port2.addEventListener('message', resolve, { once: true });
+    });
+    // Nothing is decoded in an empty memory.
+    const request = { host: 0, modeKey: 0, record: 0x2000, ripBase: 0n, again: false, entries: [] };
+    link.order({ requests: [request], recordsEnd: 0, instructions: 100, epoch: 3 });
+    expect(link.busy).toBe(true);
+    await answered;
+    expect(link.take()).toMatchObject({ epoch: 3, modules: [], failures: [], declined: [0x2000] });
+    expect(link.delivery()).toBeUndefined();
+    expect(link.busy).toBe(false);
+    port1.close();
+  });
+});
