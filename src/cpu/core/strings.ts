@@ -10,7 +10,7 @@
  *
  * Sources: SDM vol. 2, REP, MOVS, STOS, LODS, CMPS, SCAS, INS, OUTS; vol. 1 §7.3.9; vol. 3 §17.3.1.1 (RF).
  */
-import { Status, Vcpu } from '../../../build/core/layout';
+import { Arena, Status, TlbEntry, Vcpu } from '../../../build/core/layout';
 import { invalidateCode } from './blocks';
 import { watchedPage } from './events';
 import { setCompareFlags } from './flags';
@@ -31,12 +31,15 @@ import {
   writeLinear64,
   writeLinear8,
 } from './memory';
+import { MODE_CODE64, MODE_CODE_MASK, MODE_DATA_FLAT } from './mode';
 import {
   attributesOf,
   code64,
+  CS,
   currentRip,
   DF,
   ES,
+  FS,
   gpr,
   limitOf,
   RAX,
@@ -45,7 +48,9 @@ import {
   RDX,
   RF,
   RSI,
+  setGpr,
   setGprSized,
+  SS,
   trouble,
 } from './registers';
 import { ATTR_CODE, ATTR_CONFORMING, segmentLinear } from './segments';
@@ -265,6 +270,66 @@ function comparisonEnds(cpu: usize, repeat: i32): bool {
   return (load<i64>(cpu, Vcpu.flagResult) == 0) == (repeat == REPEAT_NOT_EQUAL);
 }
 
+/** Bytes up to which a copy goes by elements: a call of the engine for the whole would take longer. */
+const SHORT_COPY: u32 = 64;
+
+/** A forward copy, which repeats the pattern where it overlaps itself. */
+function copyForward(to: usize, from: usize, count: u32, size: i32): void {
+  const bytes = count * size;
+  if (bytes > SHORT_COPY) {
+    copyElements(to, from, count, size, false);
+    return;
+  }
+  const end = from + bytes;
+  if (size == 4) {
+    for (; from < end; from += 4, to += 4) store<u32>(to, load<u32>(from));
+  } else if (size == 8) {
+    for (; from < end; from += 8, to += 8) store<u64>(to, load<u64>(from));
+  } else {
+    for (; from < end; from += size, to += size) storeElement(to, loadElement(from, size), size);
+  }
+}
+
+/** Host address of bytes within one page that the TLB of the running code knows; 0: look closer. */
+// @ts-ignore: decorator
+@inline
+function hostByTlb(cpu: usize, linear: u64, bytes: u64, kind: usize): usize {
+  const array = <usize>load<u32>(cpu, Vcpu.tlb) + kind * Arena.tlbArrayBytes;
+  const entry = array + (((<usize>(linear >> 12)) & (Arena.tlbEntries - 1)) << 4);
+  if (load<u64>(entry, TlbEntry.tag) != (linear & ~0xfff) || (linear & 0xfff) + bytes > 0x1000) return 0;
+  return <usize>(<u32>linear + load<u32>(entry, TlbEntry.addend));
+}
+
+/**
+ * REP MOVS and REP STOS where all is plain: flat segments, upwards, within pages that the TLB knows and within the budget.
+ * Whether it did them; if not, nothing has been done.
+ */
+function plainString(cpu: usize, op: i32, size: i32, segment: i32, addressSize: i32, flags: u32): bool {
+  const mode = load<u32>(cpu, Vcpu.modeKey);
+  const long = (mode & MODE_CODE_MASK) == MODE_CODE64;
+  if (flags & DF || segment >= FS || addressSize != (long ? 8 : 4)) return false;
+  if (!long && (!(mode & MODE_DATA_FLAT) || segment == CS || segment == SS)) return false;
+  const mask: u64 = long ? 0xffffffffffffffff : 0xffffffff;
+  const count = gpr(cpu, RCX) & mask;
+  const budget = load<u32>(cpu, Vcpu.budget);
+  if (count == 0 || count > 0x1000 || count > <u64>budget + 1) return false;
+  const bytes = count * size;
+  const to = gpr(cpu, RDI) & mask;
+  const hostTo = hostByTlb(cpu, to, bytes, 1);
+  if (!hostTo) return false;
+  if (op == STRING_MOVS) {
+    const from = gpr(cpu, RSI) & mask;
+    const hostFrom = hostByTlb(cpu, from, bytes, 0);
+    if (!hostFrom) return false;
+    copyForward(hostTo, hostFrom, <u32>count, size);
+    setGpr(cpu, RSI, (from + bytes) & mask);
+  } else fillElements(hostTo, gpr(cpu, RAX) & (0xffffffffffffffff >> (64 - 8 * size)), <u32>count, size, false);
+  setGpr(cpu, RDI, (to + bytes) & mask);
+  setGpr(cpu, RCX, 0);
+  store<u32>(cpu, budget - <u32>(count - 1), Vcpu.budget);
+  return true;
+}
+
 /**
  * Runs a repeated string instruction until it ends, faults or has used up the budget. `size` is the element's, 1, 2, 4
  * or 8 bytes, `addressSize` 2, 4 or 8 bytes, `segment` that of the source.
@@ -273,6 +338,9 @@ export function repString(cpu: usize, op: i32, size: i32, segment: i32, addressS
   const mask: u64 = addressSize == 8 ? 0xffffffffffffffff : addressSize == 4 ? 0xffffffff : 0xffff;
   const flags = load<u32>(cpu, Vcpu.eflags) & ~RF;
   store<u32>(cpu, flags, Vcpu.eflags);
+  if (op <= STRING_STOS && repeat != REPEAT_NONE && plainString(cpu, op, size, segment, addressSize, flags)) {
+    return Status.ok;
+  }
   const down = (flags & DF) != 0;
   const budget = <u64>load<u32>(cpu, Vcpu.budget);
   const most = budget + 1;

@@ -55,7 +55,7 @@ export function listRegion(plan: RegionPlan, source: ListingSource): string {
   const calls = importCore(m, compiledFunctions, helpers, helpersOf([plan]));
   const f = m.function('region', ['i32', 'i32', 'i32'], ['i32']);
   const writer = new RegionWriter(f, plan, calls);
-  const labels = writer.write();
+  writer.write();
   const module = readModule(m.encode());
   const [body] = module.functions;
   if (!body) throw new Error('the module has no function');
@@ -66,7 +66,7 @@ export function listRegion(plan: RegionPlan, source: ListingSource): string {
     offset: mark.at,
     text: mark.instruction
       ? `${instructionText(mark.instruction, plan, source).padEnd(instructionColumn)}[${counts.get(mark) ?? 0}]`
-      : blockText(mark.block, labels),
+      : blockText(mark.block, mark.label),
   }));
   const named = writer.frame.names();
   const text = printFunction(body.code, {
@@ -122,10 +122,10 @@ export function instructionText(i: Instruction, plan: RegionPlan, source: Listin
   return `${addressOf(i.offset, source)}  ${text}${i.apart ? "  (by its form's function)" : ''}`;
 }
 
-function blockText(block: BasicBlock, labels: ReadonlyMap<number, number>): string {
+function blockText(block: BasicBlock, label: number | undefined): string {
   const { number, predecessors, isEntry } = block;
   const from = predecessors.length > 0 ? `, from ${predecessors.join(' ')}` : '';
-  return `block ${number}${isEntry ? `, entry by label ${labels.get(number)}` : ''}${from}`;
+  return `block ${number}${isEntry ? `, entry by label ${label}` : ''}${from}`;
 }
 
 function recordNames(plan: RegionPlan): (value: number) => string | undefined {

@@ -10,6 +10,7 @@ import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
 import { labelParameter, RegionFrame } from './frame.ts';
 import type { InvariantChecks } from './invariants.ts';
+import { splitJoins } from './joins.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
@@ -45,6 +46,8 @@ function headsBut(shape: Shape, others: readonly number[]): readonly number[] {
 export interface Mark {
   readonly at: number;
   readonly block: BasicBlock;
+  /** By which it can be entered. */
+  readonly label?: number | undefined;
   /** Absent: the block. */
   readonly instruction?: Instruction;
 }
@@ -54,6 +57,8 @@ export class RegionWriter {
   readonly marks: Mark[] = [];
   tail = 0;
   private readonly plan: RegionPlan;
+  /** Its entries, as they are numbered in the plan that was asked for. */
+  private readonly entries: readonly number[];
   readonly frame: RegionFrame;
   private readonly builder: RegionBuilder;
   private readonly code: Code;
@@ -68,14 +73,16 @@ export class RegionWriter {
 
   /** With `checks` the code checks itself at each block. */
   constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
-    this.plan = plan;
+    const split = splitJoins(plan);
+    this.plan = split;
+    this.entries = plan.entries;
     this.checks = checks;
-    this.registers = registerFlow(plan);
-    this.frame = new RegionFrame(f, plan, this.registers);
+    this.registers = registerFlow(split);
+    this.frame = new RegionFrame(f, split, this.registers);
     this.builder = new RegionBuilder(this.frame, calls);
     this.code = f.code;
-    this.live = flagLiveness(plan);
-    this.needs = budgetNeeds(plan.blocks);
+    this.live = flagLiveness(split);
+    this.needs = budgetNeeds(split.blocks);
   }
 
   /** Writes the function; gives the label of each entry, by the block's number. */
@@ -106,7 +113,7 @@ export class RegionWriter {
     }
     code.end();
     this.leave();
-    return this.labels;
+    return new Map(this.entries.map((n, k) => [n, this.labels.get(plan.entries[k] ?? 0) ?? 0]));
   }
 
   /** Labels for `heads` and, in `shapes`, for the heads of loops that are not the first ones. */
@@ -227,7 +234,7 @@ export class RegionWriter {
   private block(block: BasicBlock): void {
     const { code, frame, builder } = this;
     const { number, instructions } = block;
-    this.marks.push({ at: code.bytes.length, block });
+    this.marks.push({ at: code.bytes.length, block, label: this.labels.get(number) });
     const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
     builder.startBlock(instructions, flags, this.inheritedX87.get(number));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
