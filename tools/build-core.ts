@@ -36,7 +36,7 @@ import {
 import { helpers } from '../src/cpu/isa/helpers.ts';
 import { instructionTable } from '../src/cpu/isa/table.ts';
 import { flagKind } from '../src/cpu/emit/flag-kind.ts';
-import { fusionBranch, fusionTransfer } from '../src/cpu/interpreter/fusion.ts';
+import { fusionBranch, fusionTransfer, pairColumns } from '../src/cpu/interpreter/fusion.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
 import { modeKey } from '../src/cpu/mode-key.ts';
 import { Record as InstructionRecord, recordFlags } from '../src/cpu/record.ts';
@@ -109,6 +109,7 @@ function layout(): string {
       headerBytes: tableHeaderBytes,
       fusionBranch,
       fusionTransfer,
+      pairColumns,
     }),
     constants('RecordFlags', 'u32', recordFlags),
     constants('Status', 'u32', status),

@@ -281,19 +281,30 @@ function withinBlock(cpu: usize, host: usize, modeKey: u32): usize {
   return 0;
 }
 
-/** Joins the instruction before `record` with it, when it is a conditional branch and there is such a form. */
+/** Joins the instruction before `record` with it, where there is a form for both. */
 // @ts-ignore: decorator
 @inline
 function fuse(cpu: usize, record: usize): void {
   const tables = arena(cpu) + Arena.tables;
   const fusion = tables + <usize>load<u32>(tables, 8);
-  const branch = <u32>load<u16>(fusion + ((<usize>load<u16>(record, Record.form)) << 1));
-  if (!(branch & DecodeTable.fusionBranch)) return;
   const before = record - Record.SIZE;
-  const group = <u32>load<u16>(fusion + ((<usize>load<u16>(before, Record.form)) << 1));
-  if (group == 0 || group >= DecodeTable.fusionTransfer) return;
-  const groups = tables + <usize>load<u32>(tables, 12);
-  const fused = load<u16>(groups + ((<usize>(((group - 1) << 4) | (branch & 15))) << 1));
+  const form = (<usize>load<u16>(record, Record.form)) << 1;
+  const formBefore = (<usize>load<u16>(before, Record.form)) << 1;
+  const branch = <u32>load<u16>(fusion + form);
+  let fused: u16 = 0;
+  if (branch & DecodeTable.fusionBranch) {
+    const group = <u32>load<u16>(fusion + formBefore);
+    if (group == 0 || group >= DecodeTable.fusionTransfer) return;
+    const groups = tables + <usize>load<u32>(tables, 12);
+    fused = load<u16>(groups + ((<usize>(((group - 1) << 4) | (branch & 15))) << 1));
+  } else {
+    const places = tables + <usize>load<u32>(tables, 16);
+    const row = <u32>load<u8>(places + formBefore);
+    const column = <u32>load<u8>(places + form, 1);
+    if (row == 0 || column == 0) return;
+    const rows = tables + <usize>load<u32>(tables, 20);
+    fused = load<u16>(rows + ((<usize>((row - 1) * DecodeTable.pairColumns + column - 1)) << 1));
+  }
   if (fused) store<u16>(before, fused, Record.form);
 }
 

@@ -1,7 +1,7 @@
 /**
  * The interpreter builder: writes one form's semantics as WebAssembly whose operands come from a record.
  *
- * It writes for one of two places (`Frame`): a case of the dispatch loop, where the record, the budget and the exits
+ * It writes for one of two places (`Frame`): a case of the dispatch loop, where the record, the limit and the exits
  * are the loop's, or a function of its own that returns a status.
  *
  * Every operation leaves its result in a local of the function that is being written; the optimizers of binaryen and
@@ -15,6 +15,7 @@ import type { Calls } from '../emit/core-calls.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder, loadOp, storeOp, typeOfSize } from '../emit/form-builder.ts';
 import { intType, wasmType } from '../emit/operations.ts';
+import { moveTo } from './limit.ts';
 import { Record } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { status } from '../status.ts';
@@ -38,7 +39,8 @@ export interface Frame {
   readonly record: number;
   /** In the dispatch loop, where nothing may be called; absent in a function of its own. */
   readonly loop?: {
-    readonly budget: number;
+    /** Where the budget ends (`limit.ts`). */
+    readonly limit: number;
     /** i64 local that takes the target of a transfer. */
     readonly target: number;
     /** Nesting levels to branch to. `bail`: the form's function does the instruction, from its beginning. */
@@ -522,7 +524,8 @@ export class InterpreterBuilder extends FormBuilder {
     const { code } = this;
     const link = this.allocate('i32');
     code.get(this.frame.record).memory('i32.load', Record.offsets.link).tee(link).i32(1).op('i32.gt_u').if();
-    code.get(link).set(this.frame.record).br(loop.next);
+    moveTo(code, { record: this.frame.record, limit: loop.limit, to: link }, 1);
+    code.br(loop.next);
     code.end();
     const target = this.relativeTarget();
     this.checkTarget();

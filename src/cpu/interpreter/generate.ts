@@ -22,6 +22,7 @@ import { formFunctions, InterpreterBuilder, NotInline } from './builder.ts';
 import { dispatchFunctions, writeCompiledSupport, writeDispatch } from './dispatch.ts';
 import { fusionsOf, writeFusionTable } from './fusion.ts';
 import { writeInner } from './inner.ts';
+import { pairsOf } from './pairs.ts';
 
 export interface GeneratedInterpreter {
   readonly wasm: Uint8Array;
@@ -43,7 +44,7 @@ function canInline(form: Form, core: FormCalls): boolean {
     f: scratch,
     pool: new Map(),
     record: 1,
-    loop: { budget: 2, target, bail: 0, next: 0, go: 0, link: 0 },
+    loop: { limit: 2, target, bail: 0, next: 0, go: 0, link: 0 },
   };
   try {
     new InterpreterBuilder(frame, core, form).emit();
@@ -76,7 +77,7 @@ export function generateInterpreter(
     written.set(form, f);
   }
   // Numbers: pseudo-forms, inline forms, fused pairs, the other forms. A pair's function does its first instruction.
-  const fusions = inline.flatMap(fusionsOf);
+  const fusions = [...inline.flatMap(fusionsOf), ...pairsOf(inline)];
   const forms = [...inline, ...fusions.map((f) => f.form), ...apart];
   const numbers = new Map<number, number>();
   inline.forEach((form, k) => numbers.set(form.id, pseudoForm.count + k));

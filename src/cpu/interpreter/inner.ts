@@ -8,6 +8,7 @@ import type { Code, FunctionBuilder, ModuleBuilder, ValueType } from '../../wasm
 import type { FormCalls, Frame } from './builder.ts';
 import { InterpreterBuilder } from './builder.ts';
 import type { Fusion } from './fusion.ts';
+import { moveTo, recordShift } from './limit.ts';
 
 /** Why the inner loop returns. Vcpu.record and Vcpu.budget are stored then. */
 export const leave = {
@@ -41,7 +42,8 @@ export function writeInner(
   const f = m.function('inner', ['i32', 'i32', 'i32'], ['i32']);
   const cpu = 0;
   const record = 1;
-  const budget = 2;
+  /** The budget, as `limit.ts` has it. */
+  const limit = 2;
   const result = f.local('i32');
   const entry = f.local('i32');
   const target = f.local('i64');
@@ -49,6 +51,7 @@ export function writeInner(
   const pool = new Map<ValueType, number[]>();
   const cases = pseudoForm.count + inline.length + fusions.length;
 
+  code.get(limit).i32(recordShift).op('i32.shl').get(record).op('i32.add').set(limit);
   // Levels, from the outside: the exit, next (the loop), then the tails, then the cases.
   code.block();
   const exit = code.depth;
@@ -70,10 +73,9 @@ export function writeInner(
     code.i32(reason).set(result).br(exit);
   };
   // Budget, then the jump to the case.
-  code.get(budget).op('i32.eqz').if();
+  code.get(record).get(limit).op('i32.eq').if();
   leaveWith(leave.spent);
   code.end();
-  code.get(budget).i32(1).op('i32.sub').set(budget);
   code.get(record).memory('i32.load16_u', Record.offsets.form);
   code.brTable(
     Array.from({ length: cases }, (_, k) => level(k)),
@@ -81,42 +83,46 @@ export function writeInner(
   );
   code.end();
 
-  // Pseudo-forms are no instructions: they give the budget back.
-  const uncount = (): void => {
-    code.get(budget).i32(1).op('i32.add').set(budget);
-  };
+  // Pseudo-forms are no instructions: they use nothing of the budget.
   // Case stale: what was decoded here is gone.
-  uncount();
   leaveWith(leave.stale);
   code.end();
   // Case link: the block goes on in another one.
-  uncount();
   code.get(record).memory('i32.load', Record.offsets.link).tee(entry).i32(1).op('i32.gt_u').if();
-  code.get(entry).set(record).br(next).end();
+  moveTo(code, { record, limit, to: entry }, 0);
+  code.br(next).end();
   pushRip(f, cpu, record);
   code.set(target);
+  code.get(limit).i32(Record.size).op('i32.add').set(limit);
   code.get(entry).op('i32.eqz').brIf(link).br(go);
   code.end();
   // Case undefined: #UD.
+  code.get(limit).i32(Record.size).op('i32.sub').set(limit);
   leaveWith(leave.undefined);
   code.end();
   // Case compiled.
-  uncount();
   leaveWith(leave.compiled);
   code.end();
 
-  const frame: Frame = { f, pool, record, loop: { budget, target, bail, next, go, link } };
+  const frame: Frame = { f, pool, record, loop: { limit, target, bail, next, go, link } };
   for (const form of inline) {
     new InterpreterBuilder(frame, core, form).emit();
     code.br(advance);
     code.end();
   }
-  for (const { form, condition } of fusions) {
+  for (const fusion of fusions) {
+    const { form } = fusion;
     const builder = new InterpreterBuilder(frame, core, form);
     builder.emit();
+    if ('second' in fusion) {
+      code.get(record).i32(Record.size).op('i32.add').tee(record).get(limit).op('i32.eq').brIf(next);
+      new InterpreterBuilder(frame, core, fusion.second).emit();
+      code.br(advance).end();
+      continue;
+    }
     // The branch belongs to this case while the budget covers it and it is linked; its record is the next one.
-    code.get(budget).op('i32.eqz').brIf(advance);
-    builder.pushCondition(condition);
+    code.get(record).i32(Record.size).op('i32.add').get(limit).op('i32.eq').brIf(advance);
+    builder.pushCondition(fusion.condition);
     code.if();
     code
       .get(record)
@@ -125,15 +131,14 @@ export function writeInner(
       .i32(1)
       .op('i32.le_u')
       .brIf(advance);
-    code.get(entry).set(record);
-    code.else();
+    moveTo(code, { record, limit, to: entry }, 2);
+    code.br(next).end();
     code
       .get(record)
       .i32(2 * Record.size)
       .op('i32.add')
-      .set(record);
-    code.end();
-    code.get(budget).i32(1).op('i32.sub').set(budget).br(next);
+      .set(record)
+      .br(next);
     code.end();
   }
   // Other forms are functions only.
@@ -145,22 +150,29 @@ export function writeInner(
   code.end();
 
   // bail: by the form's function.
+  code.get(limit).i32(Record.size).op('i32.sub').set(limit);
   leaveWith(leave.apart);
   code.end();
 
   // go: to the RIP in `target`, by the jump cache.
-  probeJumpCache(code, { cpu, target, entry, record }, () => code.br(next));
+  code.get(limit).get(record).i32(Record.size).op('i32.add').op('i32.sub').set(limit);
+  probeJumpCache(code, { cpu, target, entry, record }, () =>
+    code.get(limit).get(record).op('i32.add').set(limit).br(next),
+  );
+  code.get(limit).get(record).op('i32.add').set(limit);
   code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
   leaveWith(leave.look);
   code.end();
 
   // link: the branch learns its target.
+  code.get(limit).i32(Record.size).op('i32.sub').set(limit);
   code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
   leaveWith(leave.link);
   code.end();
   code.end();
   code.get(cpu).get(record).memory('i32.store', Vcpu.offsets.record);
-  code.get(cpu).get(budget).memory('i32.store', Vcpu.offsets.budget);
+  code.get(cpu).get(limit).get(record).op('i32.sub').i32(recordShift).op('i32.shr_u');
+  code.memory('i32.store', Vcpu.offsets.budget);
   code.get(result);
   return f;
 }

@@ -71,7 +71,7 @@ export const entryFlag = {
   anyMod: 2048,
 } as const;
 export const entryBytes = 80;
-export const tableHeaderBytes = 16;
+export const tableHeaderBytes = 24;
 
 export interface CompiledTable {
   readonly forms: readonly Form[];
