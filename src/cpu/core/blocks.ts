@@ -23,7 +23,7 @@ import {
   Vcpu,
 } from '../../../build/core/layout';
 import { arenaHeader, bumpCodeEpoch, FETCH, noteCodePage, protectFrame, translate } from './memory';
-import { findEntry, forgetEntries, killRegions } from './compiled';
+import { findEntry, forgetEntries, killCrossing, killRegions } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
 import { raise, raiseNoError } from './events';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
@@ -127,6 +127,7 @@ function invalidateRange(cpu: usize, map: usize, page: usize, start: u32, length
         makeStale(block);
         lost |= granules(from, size);
         removeFromBucket(cpu, block);
+        if (!first) killCrossing(cpu, <usize>load<u32>(block, Block.host));
         // A crossing block stays in its other page's list as an empty one, which any later walk drops.
         store<u32>(block, 0, Block.count);
         store<u32>(header, load<u32>(header, ArenaHeader.invalidations) + 1, ArenaHeader.invalidations);
@@ -191,9 +192,14 @@ export function lookup(cpu: usize): usize {
   }
   const entry = findEntry(cpu, host, modeKey);
   if (entry != 0) {
-    store<u32>(header, 0, ArenaHeader.crossing);
-    found(cpu, rip, linear, modeKey, entry, <u32>(host & 0xfff), false);
-    return entry;
+    const second = secondPageOf(<usize>load<u32>(entry, Entry.record));
+    if (second == 0 || <usize>second == translate(cpu, (linear & ~0xfff) + 0x1000, FETCH)) {
+      store<u32>(header, second ? 1 : 0, ArenaHeader.crossing);
+      found(cpu, rip, linear, modeKey, entry, <u32>(host & 0xfff), second != 0);
+      return entry;
+    }
+    // Compiled from another page than the one that follows now.
+    if (load<u32>(cpu, Vcpu.trouble)) return 0;
   }
   let block = <usize>load<u32>(bucket(cpu, host, modeKey));
   while (block != 0) {
@@ -223,6 +229,14 @@ export function lookup(cpu: usize): usize {
   store<u32>(header, crossing ? 1 : 0, ArenaHeader.crossing);
   found(cpu, rip, linear, modeKey, record, <u32>(host & 0xfff), crossing);
   return record;
+}
+
+/** Host address of the page in which the instruction of a record ends, which is a block of its own then; else 0. */
+// @ts-ignore: decorator
+@inline
+function secondPageOf(record: usize): u32 {
+  if (<u32>load<u16>(record, Record.offset) + <u32>load<u8>(record, Record.length) <= 0x1000) return 0;
+  return load<u32>(record - Block.SIZE, Block.secondPage);
 }
 
 /** A place of the jump cache leads to a record or to an entry of compiled code. */

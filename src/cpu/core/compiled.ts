@@ -207,6 +207,11 @@ export function killRegions(cpu: usize, page: usize, bits: u64): void {
   }
 }
 
+/** Kills the regions that may have the instruction which begins at `host` and goes on in another page. */
+export function killCrossing(cpu: usize, host: usize): void {
+  killRegions(cpu, host & ~0xfff, (<u64>1) << 63);
+}
+
 /** Kills one region: a better one takes its place, or its module is given up. */
 export function removeRegion(cpu: usize, region: usize): void {
   let place = codeMap(cpu, <usize>load<u32>(region, Region.page)) + CodeMap.regions;
@@ -334,6 +339,20 @@ export function compiledWrite(cpu: usize, address: u64, size: u32): usize {
   const have = load<u64>(codeMap(cpu, host), CodeMap.granules);
   if (have != 0 && have & granules(<u32>(host & 0xfff), size)) return 0;
   return host;
+}
+
+/**
+ * The instruction of `record` crosses into the next page: whether it is mapped there to the frame from which the rest of
+ * the instruction was decoded. Otherwise the regions that have it are killed, and the look-up decides what stands there.
+ */
+export function secondPageHolds(cpu: usize, record: usize): u32 {
+  const block = record - Block.SIZE;
+  const host = translate(cpu, linearOf(cpu, load<u64>(cpu, Vcpu.ripBase) + 0x1000), FETCH);
+  if (host != 0 && <u32>host == load<u32>(block, Block.secondPage)) return 1;
+  store<u32>(cpu, 0, Vcpu.trouble);
+  store<u32>(cpu, 0, Vcpu.exceptionPending);
+  killCrossing(cpu, <usize>load<u32>(block, Block.host));
+  return 0;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ export {
   addRegion,
   compiledRead,
   noteJump,
+  secondPageHolds,
   compiledWrite,
   publish,
   removeRegion,

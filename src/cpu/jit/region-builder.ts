@@ -54,6 +54,7 @@ export const compiledFunctions = [
   'callCompiled',
   'noteJump',
   'runForm',
+  'secondPageHolds',
 ] as const;
 export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
 
@@ -132,6 +133,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly pages: KnownPages;
   private unitsChecked = false;
   private openArms = 0;
+  private firstOfBlock = true;
   readonly x87: X87Registers;
   flags: Flags = 'memory';
   outcome: Outcome | undefined;
@@ -163,6 +165,7 @@ export class RegionBuilder extends FormBuilder {
   /** Before the first instruction of a block, whose flags are where `flags` says, and x87 registers where `x87` does. */
   startBlock(instructions: readonly Instruction[], flags: Flags, x87?: StackState): void {
     this.flags = flags;
+    this.firstOfBlock = true;
     this.x87.startBlock(x87);
     this.pages.startBlock(instructions);
     this.unitsChecked = false;
@@ -186,6 +189,9 @@ export class RegionBuilder extends FormBuilder {
     // Elsewhere the x87 is looked for in memory.
     const leaves = this.facts.transfer === 'call' || this.facts.transfer === 'jump';
     if (instruction.apart || leaves || this.facts.x87 === 'memory') this.x87.settle();
+    if (instruction.secondPage !== 0 && !this.firstOfBlock)
+      this.checkSecondPage(instruction, registers.dirty, remaining + 1);
+    this.firstOfBlock = false;
     if (instruction.apart) this.callForm();
     else this.emit();
     if ((this.registersRead & ~registers.reads) !== 0 || this.registersWritten !== registers.writes) {
@@ -635,6 +641,53 @@ export class RegionBuilder extends FormBuilder {
     this.x87.writeBack();
     this.putFlagsInLocals();
     code.br(frame.exitStoring(this.registers.dirty));
+  }
+
+  /**
+   * Before an instruction that goes on in the next page, and (of the first one of a block) before the block is counted:
+   * the TLB or the core must know that page where the instruction was decoded. `budget` is what has been counted of it.
+   */
+  checkSecondPage({ record, offset, secondPage }: Instruction, dirty: RegisterSet, budget: number): void {
+    const { frame, code } = this;
+    const ops = frame.long ? longAddress : shortAddress;
+    const page = this.nodes.local(this.as(frame.long ? 'i64' : 'i32', this.ripOf(4096)) as Node);
+    const entry = this.nodes.allocate('i32');
+    const array = 2 * Arena.tlbArrayBytes;
+    code.get(frame.tlb).get(page);
+    this.addressConstant(8).op(ops.shr);
+    if (frame.long) code.op('i32.wrap_i64');
+    code
+      .i32((Arena.tlbEntries - 1) << 4)
+      .op('i32.and')
+      .op('i32.add')
+      .tee(entry);
+    code
+      .memory(ops.load, array + TlbEntry.offsets.tag)
+      .get(page)
+      .op(ops.sub);
+    if (frame.long) code.op('i64.eqz').op('i32.eqz');
+    code.get(page);
+    if (frame.long) code.op('i32.wrap_i64');
+    code
+      .get(entry)
+      .memory('i32.load', array + TlbEntry.offsets.addend)
+      .op('i32.add');
+    code
+      .i32(secondPage | 0)
+      .op('i32.xor')
+      .op('i32.or')
+      .ifUnlikely();
+    code.get(cpu).i32(record).call(this.calls.secondPageHolds).op('i32.eqz').ifUnlikely();
+    this.nodes.openArm();
+    code.get(cpu);
+    this.put(this.ripOf(offset)).memory('i64.store', Vcpu.offsets.rip);
+    code.i32(compiledExit.go).set(frame.exitCode);
+    if (budget > 0) code.i32(budget).set(frame.exitBudget);
+    this.x87.writeBack();
+    this.putFlagsInLocals();
+    code.br(frame.exitStoring(dirty));
+    this.nodes.closeArm();
+    code.end().end();
   }
 
   private bailIf(c: Value): void {

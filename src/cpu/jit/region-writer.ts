@@ -244,6 +244,9 @@ export class RegionWriter {
     }
     const first = entryInstruction(block);
     if (!first) return;
+    if (first.secondPage !== 0) {
+      builder.checkSecondPage(first, this.registers.instructions[number]?.[0]?.dirty ?? 0, 0);
+    }
     if (block.isEntry) {
       this.pushBudgetTooShort(number);
       code.ifUnlikely();
@@ -334,11 +337,10 @@ export class RegionWriter {
         builder.jumpOut(outcome.target);
         return;
       case 'call':
-        if (block.next === undefined) builder.exitTo(outcome.target);
-        else {
-          builder.callOut(outcome.target);
-          this.goto(block.next, after);
-        }
+        builder.callOut(outcome.target);
+        // The call has stored everything, and nothing was loaded for what follows outside.
+        if (block.next === undefined) builder.exitTo(builder.ripOf(after), false, 0);
+        else this.goto(block.next, after);
         return;
       case 'conditional':
         if (this.inherits(block.taken) || this.inherits(block.next)) builder.copyWatched();

@@ -6,6 +6,7 @@ import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Arena, ArenaHeader, Block, CodeMap, JumpEntry } from '../arena.ts';
 import { Record } from '../record.ts';
+import { modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import type { FormFacts, FormFactsCache } from './facts.ts';
 
@@ -28,6 +29,8 @@ export interface Instruction {
   readonly immediate: bigint;
   /** Done by its form's function, not by code of its own. */
   readonly apart: boolean;
+  /** Host address of the frame in which it ends, if that is not the one where it begins; else 0. */
+  readonly secondPage: number;
 }
 
 export interface BasicBlock {
@@ -185,13 +188,16 @@ export class DecodedCode {
     // Another thread may change the list meanwhile: what it leads to is looked at, but never for ever.
     for (let left = mostBlocks; block !== 0 && left > 0; left--) {
       const first = (this.u32(block + b.host) & ~0xfff) >>> 0 === page >>> 0;
-      const whole = block < end && this.u32(block + b.secondPage) === 0;
-      const usable = first && whole && this.u32(block + b.modeKey) === modeKey;
+      const usable = first && block < end && this.u32(block + b.modeKey) === modeKey;
+      const crossing = this.u32(block + b.secondPage) !== 0;
       let left = usable ? this.u32(block + b.count) : 0;
       for (let record = block + Block.size; left > 0; left--, record += Record.size) {
-        if (this.u16(record + o.form) < pseudoForm.count) continue;
+        const form = this.u16(record + o.form);
+        if (form < pseudoForm.count || (crossing && !this.mayCross(form, modeKey))) continue;
         const offset = this.u16(record + o.offset);
         if (this.records[offset] === 0) this.offsets.push(offset);
+        // The list has the newest block first: where an instruction ended in several frames, the last one counts.
+        else if (crossing) continue;
         this.records[offset] = record;
       }
       block = this.u32(block + (first ? b.nextInPage : b.nextInSecondPage));
@@ -214,6 +220,11 @@ export class DecodedCode {
     return (this.roles[number] = { form, facts, apart: facts.sync || foreign || (nearTransfer && form.size === 2) });
   }
 
+  /** Whether code can be made of an instruction that crosses into the next page. */
+  private mayCross(form: number, mode: number): boolean {
+    return (mode & modeKey.codeFlat) !== 0 && this.role(form)?.apart === false;
+  }
+
   /** What a record says; undefined for pseudo-records. */
   instruction(record: number): Instruction | undefined {
     const number = this.u16(record + o.form);
@@ -227,13 +238,19 @@ export class DecodedCode {
   }
 
   private decode(record: number, role: Role): Instruction {
+    const offset = this.u16(record + o.offset);
+    const length = this.u8(record + o.length);
+    const crosses = offset + length > pageBytes;
     return {
       record,
       form: role.form,
-      facts: role.facts,
+      // It leaves where the next page is not the one that it was decoded from.
+      facts: crosses ? { ...role.facts, mayLeave: true } : role.facts,
       apart: role.apart,
-      offset: this.u16(record + o.offset),
-      length: this.u8(record + o.length),
+      offset,
+      length,
+      // A block of its own.
+      secondPage: crosses ? this.u32(record - Block.size + Block.offsets.secondPage) : 0,
       rm: this.u16(record + o.rm),
       reg: this.u16(record + o.reg),
       base: this.u16(record + o.base),
@@ -263,7 +280,10 @@ export class DecodedCode {
     if (!decoded.has(start)) return undefined;
     const jumps = this.computedJumps(ripBase);
     const members = component(start, this.offsets, flows, limits.instructions, jumps);
-    const chosen = jumps.flatMap(({ from, to }) => (members.has(from) && members.has(to) ? [to] : []));
+    const chosen = jumps.flatMap(({ from, to }) => {
+      // The choice does not look at another page.
+      return members.has(from) && members.has(to) && decoded.get(to)?.secondPage === 0 ? [to] : [];
+    });
     const entries = entriesOf(members, decoded, flows, chosen);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
@@ -484,6 +504,11 @@ function choiceOf(number: number, chosen: readonly number[], drafts: readonly Dr
   return [{ ...choice, predecessors: [], isEntry: false }, ...made];
 }
 
+/** Of those of its page. */
+function lastGranule({ offset, length }: Instruction): number {
+  return Math.min(offset + length - 1, pageBytes - 1) >> 6;
+}
+
 function layOut(
   page: number,
   modeKey: number,
@@ -518,7 +543,7 @@ function layOut(
   const drafts: Draft[] = lists.map((list, number) => {
     const instructions = list.map((offset) => decoded.get(offset)).filter((i) => i !== undefined);
     for (const i of instructions) {
-      for (let g = i.offset >> 6; g <= (i.offset + i.length - 1) >> 6; g++) granules[g >> 5 ? 1 : 0] |= 1 << (g & 31);
+      for (let g = i.offset >> 6; g <= lastGranule(i); g++) granules[g >> 5 ? 1 : 0] |= 1 << (g & 31);
     }
     const last = flows[list.at(-1) ?? -1];
     const end = instructions.at(-1);

@@ -63,6 +63,31 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
     expect(machine.readReg('eax') & 0xffn).toBe(0x77n);
   });
 
+  // MOV EBX, EAX after the first call; INVLPG [9000h]
+  const crossing = (change: string): void => {
+    const middle = `${call(0x8ffd)} 89 c3 ${change} 0f 01 3d ${words(0x9000)} ${call(0x8ffd)}`;
+    run([
+      [0x1000, `${enablePaging} ${call(0x8ffd)} ${middle} f4`],
+      [0x4000, words(0x5003)],
+      [0x5000, table()],
+      // MOV EAX, 44332211h; RET, and in the page that takes the place of the second one MOV EAX, 88772211h; RET
+      [0x8ffd, 'b8 11 22 33 44 c3'],
+      [0xa000, '77 88 c3'],
+    ]);
+    expect(machine.readReg('ebx')).toBe(0x44332211n);
+  };
+
+  it('an instruction that goes on in a page whose mapping changes', () => {
+    // MOV DWORD [5024h], 0A003h
+    crossing(`c7 05 ${words(0x5024, 0xa003)}`);
+    expect(machine.readReg('eax')).toBe(0x88772211n);
+  });
+
+  it('an instruction that goes on in a page that the TLB has forgotten', () => {
+    crossing('');
+    expect(machine.readReg('eax')).toBe(0x44332211n);
+  });
+
   it('the instruction behind a write to CR3, in a page that is not global', () => {
     run([
       // MOV EAX, 6000h; JMP 0B000h
