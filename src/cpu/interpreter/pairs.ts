@@ -1,6 +1,6 @@
 /**
  * Pairs of instructions that are one case of the dispatch loop: those that follow one another most often in 32-bit code,
- * counted in the decompressor of a Linux kernel and in the kernel.
+ * as counted in the decompressor of a Linux kernel; of the kernel itself they are an estimate.
  */
 import type { Form } from '../isa/compile.ts';
 import type { PairFusion } from './fusion.ts';
