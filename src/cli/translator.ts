@@ -4,8 +4,6 @@ import { workerProgram } from './worker-program.ts';
 
 export class HeadlessTranslator {
   #worker: Worker | undefined;
-  /** Why it died, if it did: guests are interpreted from then on where they are not compiled yet. */
-  failure: Error | undefined;
 
   /** The executor's end of a new channel. */
   connect(): MessagePort {
@@ -18,8 +16,9 @@ export class HeadlessTranslator {
   #start(): Worker {
     const worker = new Worker(workerProgram('node-translator'), { execArgv: [] });
     worker.on('error', (error) => {
-      this.failure = error instanceof Error ? error : new Error(String(error));
-      console.error(`tabvisor: the compiler's thread died, guests go on with the interpreter: ${this.failure.message}`);
+      if (this.#worker === worker) this.#worker = undefined;
+      const message = error instanceof Error ? error.message : String(error);
+      console.error(`tabvisor: the compiler's thread died (${message}): nothing more is compiled for running guests`);
     });
     // It serves; it is nothing to wait for.
     worker.unref();

@@ -76,11 +76,22 @@ function createExecutor(name: string, translator: () => MessagePort): ExecutorHa
 /** One worker compiles for the guests of a page, made with the first of them: what it has warmed up serves all. */
 function lazyTranslator(): () => MessagePort {
   let worker: Worker | undefined;
-  return () => {
-    worker ??= new Worker(new URL('../executor/translator-worker.ts', import.meta.url), {
+  const start = (): Worker => {
+    const made = new Worker(new URL('../executor/translator-worker.ts', import.meta.url), {
       type: 'module',
       name: 'translator',
     });
+    made.addEventListener('error', (event) => {
+      event.preventDefault();
+      // Guests that start from now on get another one.
+      if (worker === made) worker = undefined;
+      const message = event.message || 'its script could not be loaded';
+      console.error(`The compiler's thread failed (${message}): nothing more is compiled for running guests.`);
+    });
+    return made;
+  };
+  return () => {
+    worker ??= start();
     const { port1, port2 } = new MessageChannel();
     worker.postMessage(port1, [port1]);
     return port2;

@@ -116,6 +116,8 @@ const mostTimes = 14;
 /** Requests that are worth a translation of their own, and slices that fewer of them wait at most. */
 const batchRequests = 4;
 const batchSlices = 8;
+/** Requests that wait at most; the core asks again for what matters. */
+const mostRequests = 64;
 
 export class Compiler {
   private readonly core: CompilerCore;
@@ -254,7 +256,7 @@ export class Compiler {
   /** Takes over what the core has asked for. */
   private takeRequests(): void {
     const count = this.field('requested');
-    if (count === 0) return;
+    if (count === 0 || this.requests.length >= mostRequests) return;
     for (let k = 0; k < count; k++) this.requests.push(this.requestAt(k));
     this.view.setUint32(this.header + ArenaHeader.offsets.requested, 0, true);
   }

@@ -94,7 +94,8 @@ export class RemoteTranslation implements TranslationLink {
   }
 
   delivery(): Promise<void> | undefined {
-    if (Atomics.load(this.signal, 0) === this.received) return undefined;
+    // A message may be here before the signal that tells of it.
+    if (Atomics.load(this.signal, 0) <= this.received) return undefined;
     return new Promise((resolve) => {
       this.waiting = resolve;
     });

@@ -59,11 +59,15 @@ export class Translator {
     this.epoch = order.epoch;
     const declined: number[] = [];
     const drafts: Draft[] = [];
-    for (const request of order.requests) {
-      const draft = this.draft(request, order, drafts, declined);
-      if (draft) drafts.push(draft);
-    }
     const failures: TranslationFailure[] = [];
+    for (const request of order.requests) {
+      try {
+        const draft = this.draft(request, order, drafts, declined);
+        if (draft) drafts.push(draft);
+      } catch (error) {
+        failures.push({ error: asError(error), records: Uint32Array.of(request.record) });
+      }
+    }
     const modules = groups(drafts).flatMap((group) => this.modules(group, failures));
     return { epoch: order.epoch, modules, failures, declined, microseconds: Math.round((nowMs() - start) * 1000) };
   }

@@ -57,6 +57,7 @@ const attributes = {
 /** A case machine with what stands around a processor: devices that write memory, and the NMI line. */
 export interface CoreMachine extends CaseMachine {
   /** The machine's memory, where its vCPU lies in it, and the core's exports: for tests of the core's parts. */
+  readonly memory: WebAssembly.Memory;
   readonly buffer: ArrayBufferLike;
   readonly cpu: number;
   call(name: string, ...args: (number | bigint)[]): number | bigint | undefined;
@@ -93,6 +94,7 @@ export function createCoreMachine(
 
 class CoreCaseMachine implements CoreMachine {
   private readonly core: Core;
+  readonly memory: WebAssembly.Memory;
   readonly buffer: ArrayBufferLike;
   readonly cpu = layout.cpu;
   private readonly vcpu: ReturnType<typeof Vcpu.at>;
@@ -133,6 +135,7 @@ class CoreCaseMachine implements CoreMachine {
       },
     });
     this.core = instance.exports as unknown as Core;
+    this.memory = memory;
     this.buffer = memory.buffer;
     this.bytes = new Uint8Array(this.buffer);
     this.vcpu = Vcpu.at(this.buffer, layout.cpu);

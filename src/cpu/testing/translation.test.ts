@@ -90,6 +90,17 @@ describe('a translation beside the guest', () => {
     expect(alive()).toBe(1);
   });
 
+  it('lets few requests wait, however long it takes', () => {
+    for (let k = 0; k < 1000; k++) {
+      ask();
+      serve(1);
+    }
+    machine.deviceWrite(0x1005, Uint8Array.of(0x83));
+    translation.translate(translator);
+    serve(1);
+    expect(translation.orders[0]?.requests.length).toBeLessThan(100);
+  });
+
   it('leaves out what was written over before it was made', () => {
     machine.deviceWrite(0x1005, Uint8Array.of(0x83));
     translation.translate(translator);
@@ -130,17 +141,23 @@ describe('a translation beside the guest', () => {
 });
 
 describe('the translation service', () => {
-  const pages = 1024;
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-
-  it('answers each order, and tells of it by the signal', async () => {
+  const remoteOf = (
+    memory: WebAssembly.Memory,
+  ): { link: RemoteTranslation; answered: Promise<unknown>; end(): void } => {
     const { port1, port2 } = new MessageChannel();
     new TranslationService(() => 0).serve(port1);
     const link = new RemoteTranslation(port2, { memory, cpu: 0x1000, core: module, debug: false });
-    expect(link.delivery()).toBeUndefined();
     const answered = new Promise((resolve) => {
       port2.addEventListener('message', resolve, { once: true });
     });
+    return { link, answered, end: () => port1.close() };
+  };
+
+  it('answers each order, and tells of it by the signal', async () => {
+    const pages = 1024;
+    const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+    const { link, answered, end } = remoteOf(memory);
+    expect(link.delivery()).toBeUndefined();
     // Nothing is decoded in an empty memory.
     const request = { host: 0, modeKey: 0, record: 0x2000, ripBase: 0n, again: false, entries: [] };
     link.order({ requests: [request], recordsEnd: 0, instructions: 100, epoch: 3 });
@@ -149,6 +166,46 @@ describe('the translation service', () => {
     expect(link.take()).toMatchObject({ epoch: 3, modules: [], failures: [], declined: [0x2000] });
     expect(link.delivery()).toBeUndefined();
     expect(link.busy).toBe(false);
-    port1.close();
+    end();
+  });
+
+  it('answers also where a first call without a guest traps', async () => {
+    const translation = new DeferredTranslation();
+    const machine = createCoreMachine('jit', module, () => [0, 0, 0, 0], { translation });
+    // MOV ECX, 3 from 1FFDh on, which crosses into the next page; HLT
+    const mem = [[0x1ffd, 'b903000000f4']];
+    const regs = { eip: 0x1ffd, esp: 0xff00 };
+    const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
+    machine.load(parseCase(JSON.stringify(line)));
+    machine.compiler?.reset('auto');
+    machine.call('request', machine.cpu, machine.call('lookup', machine.cpu) ?? 0);
+    for (let k = 0; k < 8; k++) machine.compiler?.serve();
+    const [order] = translation.orders;
+    if (!order) throw new Error('nothing was ordered');
+    const { link, answered, end } = remoteOf(machine.memory);
+    link.order(order);
+    await answered;
+    expect(link.take()?.modules.map((made) => made.regions.length)).toEqual([1]);
+    end();
+  });
+});
+
+describe('the executor of a guest', () => {
+  it('waits for no message that it has already', () => {
+    let deliver: ((event: { type: string; data: unknown }) => void) | undefined;
+    const port = {
+      postMessage: (): void => undefined,
+      start: (): void => undefined,
+      addEventListener: (_: string, listener: typeof deliver): void => {
+        deliver = listener;
+      },
+    };
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const link = new RemoteTranslation(port, { memory, cpu: 0, core: module, debug: false });
+    link.order({ requests: [], recordsEnd: 0, instructions: 1, epoch: 1 });
+    // The service has sent its answer and was stopped by the host before it gave the signal.
+    deliver?.({ type: 'message', data: { epoch: 1 } });
+    expect(link.ready).toBe(true);
+    expect(link.delivery()).toBeUndefined();
   });
 });
