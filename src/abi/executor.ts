@@ -13,7 +13,7 @@
  * Nothing throws across: a rejected promise or an `error` event of the worker is a defect, and the coordinator treats it
  * as the death of the executor.
  */
-import type { Port } from '../base/port.ts';
+import type { SignalledPort } from '../base/port.ts';
 import type { GuestState } from './control.ts';
 
 /** Bytes of a guest's memory in front of its RAM: control page, machine state, rings, arena. At most 64 MiB. */
@@ -54,10 +54,17 @@ export interface StartOptions {
   /** bzImage, multiboot 1 or ELF. Read again after each reset of the machine: shared, so that guests can have it in common. */
   readonly kernel: SharedArrayBuffer;
   readonly initrd?: SharedArrayBuffer;
-  /** Leads to a thread that compiles for this executor; absent: it does so itself. To be transferred. */
-  readonly translator?: Port;
+  /** Leads to a thread that compiles for this executor; absent: it does so itself. */
+  readonly translator?: SignalledPort;
   /** False: the memory holds a guest at an exit (its last executor is gone), which goes on where it was. */
   readonly fresh: boolean;
+}
+
+/** What the thread that compiles is sent for each executor: the other end of its channel, and what it compiles from. */
+export interface ServedExecutor extends SignalledPort {
+  readonly memory: WebAssembly.Memory;
+  /** `core.wasm`. */
+  readonly module: WebAssembly.Module;
 }
 
 /** Where the rings lie in the guest's memory (see `ByteRing`), below {@link guestOverheadBytes}. */

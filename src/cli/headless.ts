@@ -105,7 +105,8 @@ export class HeadlessMachine {
     if (this.#executor !== undefined) throw new Error('the machine has an executor: kill it first');
     const { translator: _, ...own } = this.#options;
     const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, ...extras } = own;
-    const port = (extras.tier ?? 'auto') === 'auto' ? this.#translator.connect() : undefined;
+    const translator =
+      (extras.tier ?? 'auto') === 'auto' ? this.#translator.connect(this.#memory, this.#module) : undefined;
     const executor = new NodeExecutor();
     this.#executor = executor;
     const options: StartOptions = {
@@ -114,10 +115,10 @@ export class HeadlessMachine {
       definition: { name: 'headless', ramBytes, commandLine, clock, noReboot },
       kernel,
       ...(initrd === undefined ? {} : { initrd }),
-      ...(port === undefined ? {} : { translator: port }),
+      ...(translator === undefined ? {} : { translator }),
       fresh,
     };
-    const result = (await executor.call({ call: 'start', options, extras }, port)) as StartResult;
+    const result = (await executor.call({ call: 'start', options, extras }, translator?.port)) as StartResult;
     if (!result.ok) {
       await this.close();
       throw new StartFailure(result.error.message);

@@ -1,5 +1,6 @@
-/** The headless machines' compile worker: a {@link TranslationService}; each message brings the port of one executor. */
-import { parentPort, type MessagePort } from 'node:worker_threads';
+/** The headless machines' compile worker: a {@link TranslationService}; each message brings one more executor. */
+import { parentPort } from 'node:worker_threads';
+import type { ServedExecutor } from '../abi/executor.ts';
 import { TranslationService } from '../cpu/jit/translation-service.ts';
 import { heedBranchHints } from './engine-flags.ts';
 
@@ -7,6 +8,6 @@ heedBranchHints();
 
 const service = new TranslationService(() => performance.now());
 
-parentPort?.on('message', (port: MessagePort) => {
-  service.serve(port);
+parentPort?.on('message', (executor: ServedExecutor) => {
+  service.serve(executor, executor.memory, executor.module);
 });

@@ -15,7 +15,7 @@
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
 import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
-import type { Port } from '../base/port.ts';
+import type { SignalledPort } from '../base/port.ts';
 import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { Compiler } from '../cpu/jit/compiler.ts';
@@ -55,7 +55,7 @@ export interface ExecutorOptions {
   /** Which code runs the guest; `auto` when absent. */
   readonly tier?: TierName | undefined;
   /** Leads to a translation service, for the tier `auto`; absent: code is translated in this thread. */
-  readonly translator?: Port | undefined;
+  readonly translator?: SignalledPort | undefined;
   /** Collects this thread's garbage, where the host has a way to ask for that. */
   readonly collectGarbage?: (() => void) | undefined;
   /** Compiled code checks its invariants at each block (`cpu/jit/invariants.ts`): a violation ends the executor. */
@@ -137,7 +137,7 @@ export class Executor {
     if (this.#tier !== 'interpreter') {
       const debug = options.debugCompiled ?? false;
       const { vcpu: cpu } = pc.map;
-      const port = this.#tier === 'auto' ? options.translator : undefined;
+      const service = this.#tier === 'auto' ? options.translator : undefined;
       this.#compiler = new Compiler(
         this.#core,
         cpu,
@@ -146,7 +146,7 @@ export class Executor {
         {
           countForms: this.#countForms,
           debug,
-          translation: port && new RemoteTranslation(port, { memory, cpu, core: module, debug }),
+          translation: service && new RemoteTranslation(service, cpu, debug),
           onFailure: (error) =>
             options.log?.(`code that the compiler could not compile is interpreted: ${error.message}`),
         },

@@ -1,7 +1,15 @@
 /** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
 import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
-import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../abi/executor.ts';
+import type {
+  ExecutorApi,
+  RegionResult,
+  RunResult,
+  ServedExecutor,
+  StartOptions,
+  StartResult,
+} from '../abi/executor.ts';
+import type { SignalledPort } from '../base/port.ts';
 import type { ExecutorHandle, Host } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
 
@@ -42,8 +50,13 @@ function obstacle(): string | undefined {
   return undefined;
 }
 
-/** `translator` gives the end of a channel to the worker that compiles. */
-function createExecutor(name: string, translator: () => MessagePort): ExecutorHandle {
+/** Gives an executor's end of a new channel to the worker that compiles, for a guest in `memory`. */
+type Connect = (
+  memory: WebAssembly.Memory,
+  module: WebAssembly.Module,
+) => SignalledPort & { readonly port: MessagePort };
+
+function createExecutor(name: string, translator: Connect): ExecutorHandle {
   const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
   const died = new Promise<string>((resolve) => {
@@ -59,8 +72,8 @@ function createExecutor(name: string, translator: () => MessagePort): ExecutorHa
   return {
     api: {
       start: (start: StartOptions) => {
-        const port = translator();
-        return orDeath<StartResult>(remote.start(transfer({ ...start, translator: port }, [port])));
+        const end = translator(start.memory, start.module);
+        return orDeath<StartResult>(remote.start(transfer({ ...start, translator: end }, [end.port])));
       },
       run: () => orDeath<RunResult>(remote.run()),
       region: (address) => orDeath<RegionResult>(remote.region(address)),
@@ -74,7 +87,7 @@ function createExecutor(name: string, translator: () => MessagePort): ExecutorHa
 }
 
 /** One worker compiles for the guests of a page, made with the first of them: what it has warmed up serves all. */
-function lazyTranslator(): () => MessagePort {
+function lazyTranslator(): Connect {
   let worker: Worker | undefined;
   const start = (): Worker => {
     const made = new Worker(new URL('../executor/translator-worker.ts', import.meta.url), {
@@ -90,11 +103,13 @@ function lazyTranslator(): () => MessagePort {
     });
     return made;
   };
-  return () => {
+  return (memory, module) => {
     worker ??= start();
     const { port1, port2 } = new MessageChannel();
-    worker.postMessage(port1, [port1]);
-    return port2;
+    const signal = new Int32Array(new SharedArrayBuffer(4));
+    const served: ServedExecutor = { port: port1, signal, memory, module };
+    worker.postMessage(served, [port1]);
+    return { port: port2, signal };
   };
 }
 

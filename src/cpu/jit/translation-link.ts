@@ -1,5 +1,5 @@
 /** An executor's way to its translator: in its own thread, or behind a port in another one (`translation-service.ts`). */
-import type { Port } from '../../base/port.ts';
+import type { Port, SignalledPort } from '../../base/port.ts';
 import type { ServiceMessage } from './translation-service.ts';
 import type { Translation, TranslationOrder } from './translation.ts';
 import type { Translator } from './translator.ts';
@@ -44,32 +44,36 @@ export class LocalTranslation implements TranslationLink {
   }
 }
 
-export interface RemoteGuest {
-  readonly memory: WebAssembly.Memory;
-  readonly cpu: number;
-  /** `core.wasm`. */
-  readonly core: WebAssembly.Module;
-  readonly debug: boolean;
-}
-
 export class RemoteTranslation implements TranslationLink {
   private readonly port: Port;
-  private readonly signal = new Int32Array(new SharedArrayBuffer(4));
+  private readonly signal: Int32Array;
   private readonly arrived: Translation[] = [];
   private ordered = 0;
   private received = 0;
+  private epoch = 0;
   private waiting: (() => void) | undefined;
 
-  constructor(port: Port, guest: RemoteGuest) {
+  /** `cpu`: the vCPU's place in the guest's memory. */
+  constructor({ port, signal }: SignalledPort, cpu: number, debug: boolean) {
     this.port = port;
+    this.signal = signal;
     port.addEventListener('message', ({ data }) => {
-      this.received++;
-      this.arrived.push(data as Translation);
-      this.waiting?.();
-      this.waiting = undefined;
+      this.receive(data as Translation);
+    });
+    port.addEventListener('messageerror', () => {
+      const error = new Error('a translation came that could not be read');
+      const failures = [{ error, records: new Uint32Array() }];
+      this.receive({ epoch: this.epoch, modules: [], failures, declined: [], microseconds: 0 });
     });
     port.start();
-    this.send({ kind: 'connect', ...guest, signal: this.signal });
+    this.send({ kind: 'connect', cpu, debug });
+  }
+
+  private receive(translation: Translation): void {
+    this.received++;
+    this.arrived.push(translation);
+    this.waiting?.();
+    this.waiting = undefined;
   }
 
   private send(message: ServiceMessage): void {
@@ -86,6 +90,7 @@ export class RemoteTranslation implements TranslationLink {
 
   order(order: TranslationOrder): void {
     this.ordered++;
+    this.epoch = order.epoch;
     this.send({ kind: 'order', order });
   }
 

@@ -3,25 +3,24 @@
  * one core, each behind a port of its own. What one guest has warmed up in the engine serves the others, too.
  *
  *     executor                               service
- *       connect: memory, core, signal ──►      (once)
+ *       connect ──►                            (once)
  *       order ──►                              translate; warm the functions up
  *       ◄── translation, then signal + 1       the signal tells an executor that computes to look for its messages
+ *
+ * Who makes the channel gives the service its end of it together with the guest's memory (`ServedExecutor`): Firefox
+ * loses some messages with shared memory that go from worker to worker through a port.
  */
-import type { Port } from '../../base/port.ts';
+import type { SignalledPort } from '../../base/port.ts';
 import { formTable } from './form-table.ts';
 import type { FormTable } from './region.ts';
 import type { TranslatedModule, TranslationOrder } from './translation.ts';
 import { Translator } from './translator.ts';
 
+/** The memory has its final size. */
 export interface Connect {
   readonly kind: 'connect';
-  /** The guest's memory in its final size, and its vCPU there. */
-  readonly memory: WebAssembly.Memory;
+  /** The vCPU's place in the memory. */
   readonly cpu: number;
-  /** `core.wasm`. */
-  readonly core: WebAssembly.Module;
-  /** One word, shared: how many translations have been sent. */
-  readonly signal: Int32Array;
   readonly debug: boolean;
 }
 
@@ -41,20 +40,21 @@ export class TranslationService {
     this.nowMs = nowMs;
   }
 
-  /** Serves one executor, until its end of the channel is gone. */
-  serve(port: Port): void {
+  /** Serves one executor of `core.wasm` and its guest's memory, until its end of the channel is gone. */
+  serve({ port, signal }: SignalledPort, memory: WebAssembly.Memory, core: WebAssembly.Module): void {
     let translator: Translator | undefined;
-    let signal: Int32Array | undefined;
+    port.addEventListener('messageerror', () => {
+      throw new Error('an executor sent what cannot be read');
+    });
     port.addEventListener('message', ({ data }) => {
       const message = data as ServiceMessage;
       if (message.kind === 'connect') {
-        this.table ??= formTable(message.core);
-        this.scratch ??= new ScratchCore(message.core);
-        translator = new Translator(message.memory.buffer, message.cpu, this.table, { debug: message.debug });
-        signal = message.signal;
+        this.table ??= formTable(core);
+        this.scratch ??= new ScratchCore(core);
+        translator = new Translator(memory.buffer, message.cpu, this.table, { debug: message.debug });
         return;
       }
-      if (!translator || !signal) throw new Error('an order came before its executor was connected');
+      if (!translator) throw new Error('an order came before its executor was connected');
       const translation = translator.translate(message.order, this.nowMs);
       for (const module of translation.modules) this.scratch?.warmUp(module);
       port.postMessage(translation);

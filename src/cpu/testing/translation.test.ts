@@ -145,8 +145,9 @@ describe('the translation service', () => {
     memory: WebAssembly.Memory,
   ): { link: RemoteTranslation; answered: Promise<unknown>; end(): void } => {
     const { port1, port2 } = new MessageChannel();
-    new TranslationService(() => 0).serve(port1);
-    const link = new RemoteTranslation(port2, { memory, cpu: 0x1000, core: module, debug: false });
+    const signal = new Int32Array(new SharedArrayBuffer(4));
+    new TranslationService(() => 0).serve({ port: port1, signal }, memory, module);
+    const link = new RemoteTranslation({ port: port2, signal }, 0x1000, false);
     const answered = new Promise((resolve) => {
       port2.addEventListener('message', resolve, { once: true });
     });
@@ -191,21 +192,37 @@ describe('the translation service', () => {
 });
 
 describe('the executor of a guest', () => {
-  it('waits for no message that it has already', () => {
-    let deliver: ((event: { type: string; data: unknown }) => void) | undefined;
+  /** A link with an order under way, to a service that answers by `deliver` and `signal`. */
+  const ordered = (): { link: RemoteTranslation; signal: Int32Array; deliver(type: string, data?: unknown): void } => {
+    const listeners = new Map<string, (event: { type: string; data?: unknown }) => void>();
     const port = {
       postMessage: (): void => undefined,
       start: (): void => undefined,
-      addEventListener: (_: string, listener: typeof deliver): void => {
-        deliver = listener;
+      addEventListener: (type: string, listener: (event: { type: string; data?: unknown }) => void): void => {
+        listeners.set(type, listener);
       },
     };
-    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-    const link = new RemoteTranslation(port, { memory, cpu: 0, core: module, debug: false });
-    link.order({ requests: [], recordsEnd: 0, instructions: 1, epoch: 1 });
+    const signal = new Int32Array(new SharedArrayBuffer(4));
+    const link = new RemoteTranslation({ port, signal }, 0, false);
+    link.order({ requests: [], recordsEnd: 0, instructions: 1, epoch: 7 });
+    return { link, signal, deliver: (type, data) => listeners.get(type)?.({ type, data }) };
+  };
+
+  it('waits for no message that it has already', () => {
+    const { link, deliver } = ordered();
     // The service has sent its answer and was stopped by the host before it gave the signal.
-    deliver?.({ type: 'message', data: { epoch: 1 } });
+    deliver('message', { epoch: 7 });
     expect(link.ready).toBe(true);
     expect(link.delivery()).toBeUndefined();
+  });
+
+  it('takes a translation that cannot be read for one that failed', async () => {
+    const { link, signal, deliver } = ordered();
+    Atomics.add(signal, 0, 1);
+    const delivery = link.delivery();
+    deliver('messageerror');
+    await delivery;
+    expect(link.busy).toBe(false);
+    expect(link.take()).toMatchObject({ epoch: 7, modules: [], failures: [{ error: expect.any(Error) as Error }] });
   });
 });
