@@ -295,10 +295,8 @@ function withinBlock(cpu: usize, host: usize, modeKey: u32): usize {
   return 0;
 }
 
-/** Joins the instruction before `record` with it, where there is a form for both. */
-// @ts-ignore: decorator
-@inline
-function fuse(cpu: usize, record: usize): void {
+/** Joins the instruction before `record` with it, and with what it was joined to, where there is a form for that. */
+function fuse(cpu: usize, record: usize): bool {
   const tables = arena(cpu) + Arena.tables;
   const fusion = tables + <usize>load<u32>(tables, 8);
   const before = record - Record.SIZE;
@@ -308,18 +306,20 @@ function fuse(cpu: usize, record: usize): void {
   let fused: u16 = 0;
   if (branch & DecodeTable.fusionBranch) {
     const group = <u32>load<u16>(fusion + formBefore);
-    if (group == 0 || group >= DecodeTable.fusionTransfer) return;
+    if (group == 0 || group >= DecodeTable.fusionTransfer) return false;
     const groups = tables + <usize>load<u32>(tables, 12);
     fused = load<u16>(groups + ((<usize>(((group - 1) << 4) | (branch & 15))) << 1));
   } else {
     const places = tables + <usize>load<u32>(tables, 16);
     const row = <u32>load<u8>(places + formBefore);
     const column = <u32>load<u8>(places + form, 1);
-    if (row == 0 || column == 0) return;
+    if (row == 0 || column == 0) return false;
     const rows = tables + <usize>load<u32>(tables, 20);
     fused = load<u16>(rows + ((<usize>((row - 1) * DecodeTable.pairColumns + column - 1)) << 1));
   }
-  if (fused) store<u16>(before, fused, Record.form);
+  if (fused == 0) return false;
+  store<u16>(before, fused, Record.form);
+  return true;
 }
 
 /** A block starts there. */
@@ -386,7 +386,7 @@ function decodeBlock(cpu: usize, host: usize, linear: u64, rip: u64, modeKey: u3
       return 0;
     }
     store<u16>(record, <u16>offset, Record.offset);
-    if (count > 0) fuse(cpu, record);
+    if (count > 0 && fuse(cpu, record) && count > 1) fuse(cpu, record - Record.SIZE);
     offset += <u32>(result & 0xff);
     record += Record.SIZE;
     count++;

@@ -1,16 +1,17 @@
 /**
- * Fused pairs: two instructions as one case of the dispatch loop, which saves a jump that processors predict badly.
+ * Fused instructions: two or three as one case of the dispatch loop, which saves jumps that processors predict badly.
  * Nothing of the first one is left out, and the second one's own record stays where it is, so a slice can end between
  * them, a jump can lead to the second one alone, and what it cannot do is left to its own case or function. There are
- * comparisons with the conditional branch behind them, and the pairs that compilers often write (`pairs.ts`).
+ * comparisons with the conditional branch behind them, and the pairs that compilers often write (`pairs.ts`), whose
+ * second one may be a comparison with its branch.
  *
  * Two tables, behind the entries of the decode tables: for each form number a u16: 0, `fusionBranch` | condition for a
  * conditional branch, `fusionTransfer` for a form that always branches, or the number of its group + 1 for a form that
  * fuses with branches. A group has 16 u16: the number of the fused form for each condition, or 0.
  *
- * Then for each form number two u8: its row + 1 as the first of a pair, or 0; its column + 1 as the second, or 0. Rows
- * have `pairColumns` u16: the number of the fused form, or 0. The decoder (`core/blocks.ts`) replaces the first record's
- * form.
+ * Then for each form number, fused ones included, two u8: its row + 1 as the first of a pair, or 0; its column + 1 as the
+ * second, or 0. Rows have `pairColumns` u16: the number of the fused form, or 0. The decoder (`core/blocks.ts`) replaces
+ * the first record's form.
  */
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
@@ -21,8 +22,8 @@ export const fusionBranch = 0x8000;
 export const fusionTransfer = 0x4000;
 const transfers = new Set(['JMP', 'CALL', 'RET', 'JMP FAR', 'CALL FAR', 'RETF', 'IRET/IRETD/IRETQ']);
 
-/** Most forms that can be the second of a pair. */
-export const pairColumns = 64;
+/** Most that can be the second of a pair. */
+export const pairColumns = 96;
 
 /** A comparison and a branch. */
 export interface BranchFusion {
@@ -32,10 +33,10 @@ export interface BranchFusion {
   readonly condition: number;
 }
 
-/** Two instructions. */
+/** Two instructions, or an instruction with a comparison and its branch. */
 export interface PairFusion {
   readonly form: Form;
-  readonly second: Form;
+  readonly second: Form | BranchFusion;
 }
 
 export type Fusion = BranchFusion | PairFusion;
@@ -90,9 +91,9 @@ export function writeFusionTable(
       return isFused ? 0 : grouped.indexOf(form) + 1;
     };
     view.setUint16(start + 2 * (pseudoForm.count + k), value(), true);
-    if (isFused) return;
-    out[places + 2 * (pseudoForm.count + k)] = firsts.indexOf(form) + 1;
-    out[places + 2 * (pseudoForm.count + k) + 1] = seconds.indexOf(form) + 1;
+    const fused = isFused ? fusions[k - inline.length] : undefined;
+    out[places + 2 * (pseudoForm.count + k)] = fused ? 0 : firsts.indexOf(form) + 1;
+    out[places + 2 * (pseudoForm.count + k) + 1] = seconds.findIndex((s) => s === (fused ?? form)) + 1;
   });
   fusions.forEach((f, k) => {
     const at =

@@ -77,7 +77,8 @@ export function generateInterpreter(
     written.set(form, f);
   }
   // Numbers: pseudo-forms, inline forms, fused pairs, the other forms. A pair's function does its first instruction.
-  const fusions = [...inline.flatMap(fusionsOf), ...pairsOf(inline)];
+  const branches = inline.flatMap(fusionsOf);
+  const fusions = [...branches, ...pairsOf(inline, branches)];
   const forms = [...inline, ...fusions.map((f) => f.form), ...apart];
   const numbers = new Map<number, number>();
   inline.forEach((form, k) => numbers.set(form.id, pseudoForm.count + k));

@@ -7,7 +7,7 @@ import { Vcpu } from '../state.ts';
 import type { Code, FunctionBuilder, ModuleBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { FormCalls, Frame } from './builder.ts';
 import { InterpreterBuilder } from './builder.ts';
-import type { Fusion } from './fusion.ts';
+import type { BranchFusion, Fusion } from './fusion.ts';
 import { moveTo, recordShift } from './limit.ts';
 
 /** Why the inner loop returns. Vcpu.record and Vcpu.budget are stored then. */
@@ -110,16 +110,9 @@ export function writeInner(
     code.br(advance);
     code.end();
   }
-  for (const fusion of fusions) {
-    const { form } = fusion;
-    const builder = new InterpreterBuilder(frame, core, form);
+  const writeBranch = (fusion: BranchFusion): void => {
+    const builder = new InterpreterBuilder(frame, core, fusion.form);
     builder.emit();
-    if ('second' in fusion) {
-      code.get(record).i32(Record.size).op('i32.add').tee(record).get(limit).op('i32.eq').brIf(next);
-      new InterpreterBuilder(frame, core, fusion.second).emit();
-      code.br(advance).end();
-      continue;
-    }
     // The branch belongs to this case while the budget covers it and it is linked; its record is the next one.
     code.get(record).i32(Record.size).op('i32.add').get(limit).op('i32.eq').brIf(advance);
     builder.pushCondition(fusion.condition);
@@ -139,6 +132,19 @@ export function writeInner(
       .op('i32.add')
       .set(record)
       .br(next);
+  };
+  for (const fusion of fusions) {
+    if ('condition' in fusion) writeBranch(fusion);
+    else {
+      const { form, second } = fusion;
+      new InterpreterBuilder(frame, core, form).emit();
+      code.get(record).i32(Record.size).op('i32.add').tee(record).get(limit).op('i32.eq').brIf(next);
+      if ('form' in second) writeBranch(second);
+      else {
+        new InterpreterBuilder(frame, core, second).emit();
+        code.br(advance);
+      }
+    }
     code.end();
   }
   // Other forms are functions only.
