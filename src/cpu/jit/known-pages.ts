@@ -4,11 +4,13 @@
  * hold by then is of no account.
  *
  * A translation holds until other code runs: compiled code itself changes no mapping, and a page that it may write
- * cannot come to hold decoded code meanwhile.
+ * cannot come to hold decoded code meanwhile. So some pages are kept over the rounds of loops (`loop-pages.ts`), in
+ * locals that say themselves whether they hold a page.
  */
 import { Vcpu } from '../state.ts';
 import type { FunctionBuilder } from '../../wasm/encoder.ts';
-import type { Instruction } from './region.ts';
+import type { LoopPages } from './loop-pages.ts';
+import type { BasicBlock, Instruction } from './region.ts';
 
 /** Most bytes of an access that may go by a known page. */
 export const widestAccess = 16;
@@ -43,22 +45,38 @@ interface Known {
   left: number;
 }
 
+/** Locals of the pages that are read and written relative to the same registers, over the rounds of a loop. */
+interface Kept {
+  readonly read: PageLocals;
+  readonly write: PageLocals;
+}
+
 export class KnownPages {
   private readonly f: FunctionBuilder;
   private readonly long: boolean;
+  private readonly loops: LoopPages;
+  /** By bases; the locals begin as 0, which is no page. */
+  private readonly kept = new Map<number, Kept>();
+  private keptHere: ReadonlySet<number> | undefined;
   /** Of the block, by bases. */
   private readonly known = new Map<number, Known>();
   private readonly locals: PageLocals[] = [];
   private used = 0;
 
-  constructor(f: FunctionBuilder, long: boolean) {
+  constructor(f: FunctionBuilder, long: boolean, loops: LoopPages) {
     this.f = f;
     this.long = long;
+    this.loops = loops;
+    for (const set of loops.values()) {
+      for (const bases of set)
+        if (!this.kept.has(bases)) this.kept.set(bases, { read: this.make(), write: this.make() });
+    }
   }
 
-  startBlock(instructions: readonly Instruction[]): void {
+  startBlock({ number, instructions }: BasicBlock): void {
     this.known.clear();
     this.used = 0;
+    this.keptHere = this.loops.get(number);
     for (const i of instructions) this.eachBases(i, (bases) => this.of(bases).left++);
   }
 
@@ -69,6 +87,15 @@ export class KnownPages {
   /** Other code ran. */
   forget(): void {
     for (const k of this.known.values()) k.read = k.write = undefined;
+    const { code } = this.f;
+    for (const { read, write } of this.kept.values()) {
+      for (const { reach } of [read, write]) (this.long ? code.i64(0) : code.i32(0)).set(reach);
+    }
+  }
+
+  /** Where the page of an access is kept over the rounds of a loop. */
+  keptOver(bases: number, write: boolean): PageLocals | undefined {
+    return this.keptHere?.has(bases) === true ? this.kept.get(bases)?.[write ? 'write' : 'read'] : undefined;
   }
 
   /** The page of an access before. One that may be written may be read. */

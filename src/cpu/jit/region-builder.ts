@@ -38,7 +38,8 @@ import type { RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from './known-pages.ts';
 import type { PageLocals } from './known-pages.ts';
-import type { Instruction } from './region.ts';
+import type { LoopPages } from './loop-pages.ts';
+import type { BasicBlock, Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
 import { X87Registers } from './x87-registers.ts';
@@ -138,13 +139,13 @@ export class RegionBuilder extends FormBuilder {
   flags: Flags = 'memory';
   outcome: Outcome | undefined;
 
-  constructor(frame: RegionFrame, calls: CompiledCalls) {
+  constructor(frame: RegionFrame, calls: CompiledCalls, loops: LoopPages) {
     super();
     this.frame = frame;
     this.calls = calls;
     this.nodes = new Expressions(frame.f);
     this.code = frame.f.code;
-    this.pages = new KnownPages(frame.f, frame.long);
+    this.pages = new KnownPages(frame.f, frame.long, loops);
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
     this.x87 = new X87Registers({
@@ -163,11 +164,11 @@ export class RegionBuilder extends FormBuilder {
   // Instructions. ---------------------------------------------------------------------------------------------------
 
   /** Before the first instruction of a block, whose flags are where `flags` says, and x87 registers where `x87` does. */
-  startBlock(instructions: readonly Instruction[], flags: Flags, x87?: StackState): void {
+  startBlock(block: BasicBlock, flags: Flags, x87?: StackState): void {
     this.flags = flags;
     this.firstOfBlock = true;
     this.x87.startBlock(x87);
-    this.pages.startBlock(instructions);
+    this.pages.startBlock(block);
     this.unitsChecked = false;
     this.forgetWatched();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
@@ -839,9 +840,15 @@ export class RegionBuilder extends FormBuilder {
   private host(linear: Value, size: number, write: boolean, bases: number | undefined): Value {
     const address = this.nodes.local(this.as(this.frame.long ? 'i64' : 'i32', linear) as Node);
     const host = this.nodes.allocate('i32');
-    const known = bases === undefined || size > widestAccess ? undefined : this.pages.find(bases, write);
-    if (known) this.hostInPage(address, host, size, write, known);
-    else {
+    const narrow = size > widestAccess ? undefined : bases;
+    const kept = narrow === undefined ? undefined : this.pages.keptOver(narrow, write);
+    const known = narrow === undefined ? undefined : this.pages.find(narrow, write);
+    if (kept) this.hostByKept(address, host, size, write, kept);
+    else if (known) {
+      this.hostInPage(address, host, known, () => {
+        this.callForHost(address, host, size, write);
+      });
+    } else {
       const kept = bases === undefined || this.openArms > 0 ? undefined : this.pages.remember(bases, write);
       this.hostByTlb(address, host, size, write, kept);
     }
@@ -876,16 +883,24 @@ export class RegionBuilder extends FormBuilder {
     code.end().set(host);
   }
 
-  /** By a page that was found before in this block, or by the core. */
-  private hostInPage(address: number, host: number, size: number, write: boolean, known: PageLocals): void {
+  /** By the page of an access before; else as `otherwise` says, which pushes the host address. */
+  private hostInPage(address: number, host: number, known: PageLocals, otherwise: () => void): void {
     const { code, frame } = this;
     const ops = frame.long ? longAddress : shortAddress;
     code.get(address).get(known.page).op(ops.sub).get(known.reach).op(ops.below).if('i32', true);
     code.get(address);
     if (frame.long) code.op('i32.wrap_i64');
     code.get(known.addend).op('i32.add').else();
-    this.callForHost(address, host, size, write);
+    otherwise();
     code.end().set(host);
+  }
+
+  /** By the page of the round before, or by the TLB, whose page is kept for the next one. */
+  private hostByKept(address: number, host: number, size: number, write: boolean, kept: PageLocals): void {
+    this.hostInPage(address, host, kept, () => {
+      this.hostByTlb(address, host, size, write, kept);
+      this.code.get(host);
+    });
   }
 
   private addressConstant(n: number): Code {

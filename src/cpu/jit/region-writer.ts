@@ -9,6 +9,7 @@ import { allFlags } from './facts.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
 import { labelParameter, RegionFrame } from './frame.ts';
+import { loopPages } from './loop-pages.ts';
 import type { InvariantChecks } from './invariants.ts';
 import { splitJoins } from './joins.ts';
 import type { CompiledCalls, Flags } from './region-builder.ts';
@@ -62,6 +63,7 @@ export class RegionWriter {
   readonly frame: RegionFrame;
   private readonly builder: RegionBuilder;
   private readonly code: Code;
+  private readonly shapes: readonly Shape[];
   private readonly live: FlagLiveness;
   private readonly registers: RegisterFlow;
   private readonly needs: readonly number[];
@@ -79,7 +81,11 @@ export class RegionWriter {
     this.checks = checks;
     this.registers = registerFlow(split);
     this.frame = new RegionFrame(f, split, this.registers);
-    this.builder = new RegionBuilder(this.frame, calls);
+    this.shapes = structure({
+      successors: split.blocks.map(successorsOf),
+      entries: split.entries,
+    });
+    this.builder = new RegionBuilder(this.frame, calls, loopPages(split, this.registers, this.shapes));
     this.code = f.code;
     this.live = flagLiveness(split);
     this.needs = budgetNeeds(split.blocks);
@@ -87,11 +93,7 @@ export class RegionWriter {
 
   /** Writes the function; gives the label of each entry, by the block's number. */
   write(): ReadonlyMap<number, number> {
-    const { plan, code, frame } = this;
-    const shapes = structure({
-      successors: plan.blocks.map(successorsOf),
-      entries: plan.entries,
-    });
+    const { plan, code, frame, shapes } = this;
     this.assignLabels(plan.entries, shapes);
     this.checks?.atEntry(frame, plan);
     frame.enter();
@@ -236,7 +238,7 @@ export class RegionWriter {
     const { number, instructions } = block;
     this.marks.push({ at: code.bytes.length, block, label: this.labels.get(number) });
     const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
-    builder.startBlock(instructions, flags, this.inheritedX87.get(number));
+    builder.startBlock(block, flags, this.inheritedX87.get(number));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     if (block.targets) {
       this.choice(number, block.targets);

@@ -119,6 +119,17 @@ export const snippets: readonly Snippet[] = [
     eb f7                     jmp 1002
     c3                        ret
   `),
+  snippet('loop-table', 'protected32', `
+    0f b6 13                  movzx edx,BYTE PTR [ebx]
+    31 c2                     xor edx,eax
+    0f b6 d2                  movzx edx,dl
+    c1 e8 08                  shr eax,0x8
+    33 04 95 00 20 00 00      xor eax,DWORD PTR [edx*4+0x2000]
+    43                        inc ebx
+    49                        dec ecx
+    75 ea                     jne 1000
+    c3                        ret
+  `),
   snippet('memory-sizes', 'protected32', `
     8a 03                     mov al,BYTE PTR [ebx]
     66 8b 4b 02               mov cx,WORD PTR [ebx+0x2]

@@ -1,0 +1,63 @@
+/** Look-ups in tables within loops, whose pages compiled code keeps from round to round (`jit/loop-pages.ts`), on each tier. */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parseCase } from './cases.ts';
+import { createCoreMachine } from './core-machine.ts';
+import { AVAILABLE_TIERS } from './tiers.ts';
+
+const core = new URL('../../../build/core/core.wasm', import.meta.url);
+
+/** 32-bit little-endian words in hex. */
+function words(...values: readonly number[]): string {
+  return [...new Uint8Array(new Uint32Array(values).buffer)].map((b) => b.toString(16).padStart(2, '0')).join('');
+}
+
+/** MOV EAX, 4000h; MOV CR3, EAX; MOV EAX, CR0; OR EAX, 80000000h; MOV CR0, EAX */
+const enablePaging = 'b8 00 40 00 00  0f 22 d8  0f 20 c0  0d 00 00 00 80  0f 22 c0';
+/** Page-table entries of the first 64 KiB, each at its own address. */
+const table = words(...Array.from({ length: 16 }, (_, page) => (page << 12) | 3));
+
+describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
+  const machine = createCoreMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
+
+  /** Adds the four words behind the first one of the table, twice, with a call between. */
+  const sum = (tableAt: number, called: string, data: readonly (readonly [number, string])[]): bigint => {
+    // XOR EAX, EAX; MOV EBX, 2000h; MOV EDI, 2
+    const start = `${enablePaging} 31 c0 bb 00 20 00 00 bf 02 00 00 00`;
+    // MOV ECX, 4; again: MOVZX EDX, CL; ADD EAX, [EDX*4+table]; DEC ECX; JNZ again
+    const inner = `b9 04 00 00 00  0f b6 d1  03 04 95 ${words(tableAt)}  49  75 f3`;
+    const code = [
+      // CALL EBX; DEC EDI; JNZ to the MOV ECX; HLT
+      [0x1000, `${start} ${inner} ff d3 4f 75 e9 f4`],
+      [0x2000, called],
+      [0x4000, words(0x5003)],
+      [0x5000, table],
+      ...data,
+    ] as const;
+    const mem = code.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
+    const regs = { eip: 0x1000, esp: 0xff00 };
+    const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
+    machine.load(parseCase(JSON.stringify(line)));
+    expect(machine.run({ kind: 'hlt' }, { maxInstructions: 1000, stopAtException: false })).toEqual({ kind: 'ended' });
+    return machine.readReg('eax');
+  };
+
+  it('the page is another one in the next round of the loop around it', () => {
+    // MOV DWORD [5020h], 9003h; INVLPG [8000h]; RET
+    const remap = `c7 05 ${words(0x5020, 0x9003)} 0f 01 3d ${words(0x8000)} c3`;
+    const data = [
+      [0x8004, words(1, 2, 3, 4)],
+      [0x9004, words(10, 20, 30, 40)],
+    ] as const;
+    expect(sum(0x8000, remap, data)).toBe(110n);
+  });
+
+  it('the table goes on in the next page', () => {
+    expect(sum(0x8ff6, 'c3', [[0x8ffa, words(1, 2, 3, 4)]])).toBe(20n);
+  });
+
+  it('the table is written meanwhile', () => {
+    // INC DWORD [8004h]; RET
+    expect(sum(0x8000, `ff 05 ${words(0x8004)} c3`, [[0x8004, words(1, 2, 3, 4)]])).toBe(21n);
+  });
+});
