@@ -71,6 +71,8 @@ const folds: Readonly<Record<string, (a: bigint, b: bigint, bits: number) => big
   xor: (a, b) => a ^ b,
   shl: (a, b, bits) => a << (b & BigInt(bits - 1)),
   shr_u: (a, b, bits) => a >> (b & BigInt(bits - 1)),
+  eq: (a, b) => (a === b ? 1n : 0n),
+  ne: (a, b) => (a === b ? 0n : 1n),
 };
 /** 64-bit operations whose low half follows from the low halves: what does that. */
 const narrowing: Readonly<Record<string, OpcodeName>> = {
@@ -88,6 +90,14 @@ const simplified: ReadonlyMap<OpcodeName, { readonly name: string; readonly bits
     [`i64.${name}` as OpcodeName, { name, bits: 64 }],
   ]),
 );
+
+/** What an operation on two constants gives, if the compiler computes it. */
+export function foldConstants(op: OpcodeName, a: bigint, b: bigint): bigint | undefined {
+  const known = simplified.get(op);
+  const fold = known && folds[known.name];
+  return fold && BigInt.asUintN(known.bits, fold(a, b, known.bits));
+}
+
 /** Those that leave their first argument as it is when the second one is 0. */
 const neutralZero: ReadonlySet<string> = new Set(['add', 'sub', 'or', 'xor', 'shl', 'shr_u', 'shr_s']);
 const mostOf: Readonly<Partial<Record<Type, bigint>>> = { i8: 0xffn, i16: 0xffffn, bool: 1n };
@@ -204,8 +214,8 @@ export class Expressions {
     if (!known) return undefined;
     const { name, bits } = known;
     if (isConstant(a) && isConstant(b)) {
-      const fold = folds[name];
-      return fold && constantNode(type, BigInt.asUintN(bits, fold(a.constant, b.constant, bits)));
+      const folded = foldConstants(op, a.constant, b.constant);
+      return folded === undefined ? undefined : constantNode(type, folded);
     }
     if (!isConstant(b)) return isConstant(a) && a.constant === 0n && name === 'add' ? this.retype(type, b) : undefined;
     const c = b.constant;

@@ -38,6 +38,15 @@ describe('facts of forms', () => {
     expect(facts.variables).toBe(true);
   });
 
+  it('tell that a count of the instruction itself decides it', () => {
+    const shift = form('SHL', 'ri');
+    expect(cache.of(shift).flagsWritten).toBe(0);
+    expect(cache.with(shift, 5n)).toMatchObject({ flagsWritten: allFlags, variables: false });
+    // Of 4 bytes: counts are taken modulo 32.
+    expect(cache.with(shift, 32n).flagsWritten).toBe(0);
+    expect(cache.with(form('ADD', 'ri'), 5n)).toBe(cache.of(form('ADD', 'ri')));
+  });
+
   it('say what may leave, and how control goes on', () => {
     expect(cache.of(form('ADD', 'rm')).mayLeave).toBe(true);
     expect(cache.of(form('DIV', 'r')).mayLeave).toBe(true);

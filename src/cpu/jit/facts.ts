@@ -19,6 +19,8 @@ import type { CoreCalls, WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder } from '../emit/form-builder.ts';
 import { intType } from '../emit/operations.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
+import type { OpcodeName } from '../../wasm/opcodes.ts';
+import { foldConstants } from './expressions.ts';
 
 /** The arithmetic flags as bits of a set. */
 export const flagBits: Readonly<Record<FlagName, number>> = { cf: 1, pf: 2, af: 4, zf: 8, sf: 16, of: 32 };
@@ -103,10 +105,12 @@ class FactsBuilder extends FormBuilder {
   readonly general = noUse();
   readonly vectors = noUse();
   private arms = 0;
+  private readonly immediateValue: bigint | undefined;
 
-  constructor(form: Form, helpers: Readonly<Record<string, Helper>>) {
+  constructor(form: Form, helpers: Readonly<Record<string, Helper>>, immediate?: bigint) {
     super();
     this.form = form;
+    this.immediateValue = immediate;
     const none: FunctionReference = { index: 0, name: '' };
     this.calls = {
       segmentBase: none,
@@ -122,14 +126,17 @@ class FactsBuilder extends FormBuilder {
   private value(type: Type): Value {
     return { type };
   }
-  protected make(type: Type): Value {
-    return this.value(type);
+  protected make(type: Type, op: OpcodeName, ...args: readonly Value[]): Value {
+    const [a, b, c] = args.map((v) => this.constantOf(v));
+    const constant = a === undefined || b === undefined || c !== undefined ? undefined : foldConstants(op, a, b);
+    return constant === undefined ? this.value(type) : ({ type, constant } as Seen);
   }
   protected makeLane(type: Type): Value {
     return this.value(type);
   }
-  protected retype(type: Type): Value {
-    return this.value(type);
+  protected retype(type: Type, v: Value): Value {
+    const constant = this.constantOf(v);
+    return constant === undefined ? this.value(type) : ({ type, constant } as Seen);
   }
   protected held(v: Value): Value {
     return v;
@@ -161,7 +168,11 @@ class FactsBuilder extends FormBuilder {
   set(): void {
     // Variables are not the guest's.
   }
-  if(_c: Value, then: () => void, otherwise?: () => void): void {
+  if(c: Value, then: () => void, otherwise?: () => void): void {
+    if (this.immediateValue !== undefined && this.constantOf(c) === 1n && !otherwise) {
+      then();
+      return;
+    }
     this.arms++;
     then();
     otherwise?.();
@@ -244,6 +255,7 @@ class FactsBuilder extends FormBuilder {
     return this.int(4, 0);
   }
   protected immediate(size: number): Value {
+    if (this.immediateValue !== undefined) return this.int(size as Size, this.immediateValue);
     return this.value(intType[size as Size]);
   }
   protected operandOffset(operand: FormOperand): Value {
@@ -359,6 +371,7 @@ class FactsBuilder extends FormBuilder {
 
 export class FormFactsCache {
   private readonly known = new Map<Form, FormFacts>();
+  private readonly knownWith = new Map<Form, Map<bigint, FormFacts>>();
   private readonly helpers: Readonly<Record<string, Helper>>;
 
   constructor(helpers: Readonly<Record<string, Helper>>) {
@@ -368,9 +381,27 @@ export class FormFactsCache {
   of(form: Form): FormFacts {
     const known = this.known.get(form);
     if (known) return known;
-    const b = new FactsBuilder(form, this.helpers);
+    const facts = this.find(form);
+    this.known.set(form, facts);
+    return facts;
+  }
+
+  /** Of an instruction: a shift, for one, writes the flags if its count is not 0. */
+  with(form: Form, immediate: bigint): FormFacts {
+    const facts = this.of(form);
+    if (facts.flagsMayWrite === facts.flagsWritten) return facts;
+    if (!form.operands.some((o) => o.kind === 'immediate')) return facts;
+    const list = this.knownWith.get(form) ?? new Map<bigint, FormFacts>();
+    this.knownWith.set(form, list);
+    const known = list.get(immediate) ?? this.find(form, immediate);
+    list.set(immediate, known);
+    return known;
+  }
+
+  private find(form: Form, immediate?: bigint): FormFacts {
+    const b = new FactsBuilder(form, this.helpers, immediate);
     b.emit();
-    const facts: FormFacts = {
+    return {
       flagsRead: b.flagsRead,
       flagsWritten: b.flagsWritten,
       flagsMayWrite: b.flagsMayWrite,
@@ -385,7 +416,5 @@ export class FormFactsCache {
       vectors: b.vectors,
       x87: b.x87,
     };
-    this.known.set(form, facts);
-    return facts;
   }
 }

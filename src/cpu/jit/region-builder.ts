@@ -324,6 +324,10 @@ export class RegionBuilder extends FormBuilder {
   }
 
   if(c: Value, then: () => void, otherwise?: () => void): void {
+    if (this.constantOf(c) === 1n && !otherwise) {
+      then();
+      return;
+    }
     const mayWrite = this.facts.flagsMayWrite & ~this.facts.flagsWritten & this.live;
     if (this.openArms === 0 && this.facts.variables) this.copyWatched();
     if (mayWrite !== 0) this.toLocals();

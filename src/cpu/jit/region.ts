@@ -241,11 +241,13 @@ export class DecodedCode {
     const offset = this.u16(record + o.offset);
     const length = this.u8(record + o.length);
     const crosses = offset + length > pageBytes;
+    const immediate = this.quads[(record + o.immediate) >>> 3] ?? 0n;
+    const facts = role.apart ? role.facts : this.table.facts.with(role.form, immediate);
     return {
       record,
       form: role.form,
       // It leaves where the next page is not the one that it was decoded from.
-      facts: crosses ? { ...role.facts, mayLeave: true } : role.facts,
+      facts: crosses ? { ...facts, mayLeave: true } : facts,
       apart: role.apart,
       offset,
       length,
@@ -259,7 +261,7 @@ export class DecodedCode {
       segment: this.u8(record + o.segment),
       flags: this.u8(record + o.flags),
       displacement: this.i32(record + o.displacement),
-      immediate: this.quads[(record + o.immediate) >>> 3] ?? 0n,
+      immediate,
     };
   }
 
