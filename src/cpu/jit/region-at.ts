@@ -27,13 +27,8 @@ export function regionsAt(compiler: Compiler, buffer: ArrayBufferLike, address: 
   const bytes = new Uint8Array(buffer);
   const disassemble = createDisassembler(instructionTable);
   const texts = found.flatMap((r) => {
-    const plan = compiler.code.planAgain(
-      r.page,
-      r.modeKey,
-      new Set(offsetsOf(r.offsets)),
-      new Set(r.entries),
-      r.chosen,
-    );
+    const members = new Set(offsetsOf(r.offsets));
+    const plan = compiler.code.planAgain({ ...r, members, entries: new Set(r.entries) });
     return plan ? [`region ${extent(r)}: ${listRegion(plan, { bytes, ripBase: r.ripBase, disassemble })}`] : [];
   });
   if (texts.length === 0) return { ok: false, message: `The code at ${hex} has changed since it was compiled.` };

@@ -18,7 +18,7 @@ import type {
   Variable,
 } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
-import { Arena, TlbEntry } from '../arena.ts';
+import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
 import type { FlagKind } from '../emit/flag-kind.ts';
 import type { Calls } from '../emit/core-calls.ts';
@@ -92,6 +92,8 @@ export type Outcome =
 
 const cpu = 0;
 const noNodes: readonly Node[] = [];
+/** MOV r32,[ESP]; RET. */
+const thunkInstructions = 2;
 /** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
 const longAddress = {
   add: 'i64.add',
@@ -795,13 +797,76 @@ export class RegionBuilder extends FormBuilder {
     this.code.i32(exit).return();
   }
 
-  /** The outcome is a call: runs compiled code there, and comes back to the instruction behind. */
-  callOut(target: Node): void {
+  /**
+   * The outcome is a call: runs compiled code there, and comes back to the instruction behind. `thunk`: the register that
+   * gets the return address, if what is called does nothing else.
+   */
+  callOut(target: Node, thunk?: number): void {
     const { frame, code } = this;
     this.toMemory();
     this.nodes.hold(target);
     frame.store(this.dirtyAfter);
     code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
+    if (thunk === undefined) this.callAndReturn(target);
+    else {
+      this.putThunkStands(target, thunk);
+      code.if('none', true);
+      code.get(cpu);
+      this.put(this.as('i32', this.nextRip())).memory('i32.store', Vcpu.offsets.gpr + 8 * thunk);
+      code
+        .get(cpu)
+        .get(frame.gpr(4))
+        .i32(4)
+        .op('i32.add')
+        .memory('i32.store', Vcpu.offsets.gpr + 8 * 4);
+      code.get(cpu).get(frame.budget).i32(thunkInstructions).op('i32.sub').memory('i32.store', Vcpu.offsets.budget);
+      code.else();
+      this.arm(() => {
+        this.callAndReturn(target);
+      });
+      code.end();
+    }
+    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
+    frame.reload();
+    frame.load(this.registers.needed);
+    this.flags = 'memory';
+    this.unitsChecked = false;
+    this.forgetRegisters();
+  }
+
+  /** Whether the jump cache leads to compiled code whose bytes are still `MOV r32,[ESP]; RET`, and the budget covers it. */
+  private putThunkStands(target: Node, register: number): void {
+    const { frame, code } = this;
+    const place = this.nodes.allocate('i32');
+    const rip = this.nodes.local(this.as('i32', target) as Node);
+    const { offsets } = JumpEntry;
+    const indexMask = Arena.jumpEntries - 1;
+    code.get(rip).get(rip).i32(12).op('i32.shr_u').op('i32.xor').i32(indexMask).op('i32.and');
+    code.i32(Arena.jumpEntryBytes).op('i32.mul').get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add');
+    code
+      .tee(place)
+      .memory('i32.load', Arena.jumpCache + offsets.rip)
+      .get(rip)
+      .op('i32.eq');
+    code.get(place).memory('i32.load', Arena.jumpCache + offsets.key);
+    code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').op('i32.and');
+    code
+      .get(place)
+      .memory('i32.load', Arena.jumpCache + offsets.slot)
+      .i32(noCode)
+      .op('i32.ne')
+      .op('i32.and');
+    code.get(frame.budget).i32(thunkInstructions).op('i32.ge_u').op('i32.and').if('i32', true);
+    code
+      .get(place)
+      .memory('i32.load', Arena.jumpCache + offsets.record)
+      .memory('i32.load', Entry.offsets.host);
+    const bytes = 0x8b | ((0x04 | (register << 3)) << 8) | (0x24 << 16) | (0xc3 << 24);
+    code.memory('i32.load', 0).i32(bytes).op('i32.eq').else().i32(0).end();
+  }
+
+  private callAndReturn(target: Node): void {
+    const { frame, code } = this;
     code.get(cpu).get(depthParameter).i32(1).op('i32.add');
     this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
@@ -809,12 +874,6 @@ export class RegionBuilder extends FormBuilder {
     this.put(this.nextRip()).op('i64.ne').ifUnlikely();
     code.i32(compiledExit.go).return().end();
     code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
-    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
-    frame.reload();
-    frame.load(this.registers.needed);
-    this.flags = 'memory';
-    this.unitsChecked = false;
-    this.forgetRegisters();
   }
 
   protected callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;

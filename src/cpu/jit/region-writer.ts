@@ -339,7 +339,7 @@ export class RegionWriter {
         builder.jumpOut(outcome.target);
         return;
       case 'call':
-        builder.callOut(outcome.target);
+        builder.callOut(outcome.target, block.thunk);
         // The call has stored everything, and nothing was loaded for what follows outside.
         if (block.next === undefined) builder.exitTo(builder.ripOf(after), false, 0);
         else this.goto(block.next, after);

@@ -4,7 +4,7 @@
  */
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
-import { Arena, ArenaHeader, Block, CodeMap, JumpEntry } from '../arena.ts';
+import { Arena, ArenaHeader, Block, CodeMap, Entry, JumpEntry } from '../arena.ts';
 import { Record } from '../record.ts';
 import { modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
@@ -43,6 +43,8 @@ export interface BasicBlock {
   readonly targets?: readonly JumpTarget[];
   /** An entry without instructions: it stands for this one, and leads to it as a computed jump would. */
   readonly standsFor?: Instruction;
+  /** The call at its end is of a PC thunk for this general register (`DecodedCode.thunkAt`). */
+  readonly thunk?: number;
   /** Blocks of the region that come here. */
   readonly predecessors: readonly number[];
   readonly isEntry: boolean;
@@ -81,6 +83,16 @@ export interface RegionPlan {
   readonly granules: readonly [number, number];
 }
 
+/** What a region is made of: offsets in its page. */
+export interface Extent {
+  readonly page: number;
+  readonly modeKey: number;
+  readonly ripBase: bigint;
+  readonly members: ReadonlySet<number>;
+  readonly entries: ReadonlySet<number>;
+  readonly chosen: readonly number[];
+}
+
 export interface PlanLimits {
   readonly instructions: number;
   /** Blocks from this address on are not looked at: another thread may be writing them. */
@@ -112,6 +124,7 @@ const pageBytes = 0x1000;
 /** More than a page has. */
 const mostBlocks = 65536;
 const o = Record.offsets;
+const stackPointer = Vcpu.offsets.gpr + 4 * 8;
 
 /** What every instruction of a form has. */
 export interface Role {
@@ -289,21 +302,52 @@ export class DecodedCode {
     const entries = entriesOf(members, decoded, flows, chosen);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
-    return layOut(page, modeKey, members, decoded, flows, entries, chosen);
+    return this.layOut({ page, modeKey, ripBase, members, entries, chosen });
   }
 
-  /** The plan of a region that was made before, from the offsets of its instructions and entries in its page. */
-  planAgain(
-    page: number,
-    modeKey: number,
-    offsets: ReadonlySet<number>,
-    entries: ReadonlySet<number>,
-    chosen: readonly number[],
-  ): RegionPlan | undefined {
-    const { decoded, flows } = this;
-    this.lookWithFlow(page, modeKey);
-    for (const offset of offsets) if (!decoded.has(offset)) return undefined;
-    return layOut(page, modeKey, offsets, decoded, flows, entries, chosen);
+  /** The plan of a region that was made before. */
+  planAgain(extent: Extent): RegionPlan | undefined {
+    this.lookWithFlow(extent.page, extent.modeKey);
+    for (const offset of extent.members) if (!this.decoded.has(offset)) return undefined;
+    return this.layOut(extent);
+  }
+
+  private layOut(extent: Extent): RegionPlan {
+    const { modeKey: mode, ripBase } = extent;
+    const short = (mode & modeKey.code) === modeKey.code32;
+    const base = Number(ripBase & 0xffffffffn);
+    const thunkOf = ({ facts, form, offset, length, immediate }: Instruction): number | undefined => {
+      if (!short || facts.transfer !== 'call' || form.operands[0]?.kind !== 'immediate') return undefined;
+      return this.thunkAt((base + offset + length + Number(immediate)) >>> 0);
+    };
+    return layOut(extent, this.decoded, this.flows, thunkOf);
+  }
+
+  /**
+   * The general register that gets the return address where `MOV r32,[ESP]; RET` is called: how position-independent
+   * code of 32 bits finds out where it is. Undefined if other code stands at that RIP, or none that is known.
+   */
+  private thunkAt(rip: number): number | undefined {
+    const place = this.jumpPlace(rip);
+    const { offsets } = JumpEntry;
+    if (this.u32(place + offsets.rip) !== rip) return undefined;
+    let record = this.u32(place + offsets.record);
+    if (this.u16(record + o.form) === pseudoForm.compiled) record = this.u32(record + Entry.offsets.record);
+    const load = this.instruction(record);
+    const ret = this.instruction(record + Record.size);
+    if (load?.form.mnemonic !== 'MOV' || load.form.size !== 4 || ret?.form.mnemonic !== 'RET') return undefined;
+    // In the encoding that `RegionBuilder.putThunkStands` compares.
+    if (load.length !== 3 || ret.length !== 1 || ret.offset !== load.offset + 3) return undefined;
+    const [to, from] = load.form.operands;
+    if (to?.slot !== 'reg' || from?.kind !== 'memory' || load.displacement !== 0) return undefined;
+    if (load.base !== stackPointer || load.index !== Vcpu.offsets.zero || load.reg === stackPointer) return undefined;
+    return (load.reg - Vcpu.offsets.gpr) >> 3;
+  }
+
+  /** The place of a RIP of 32-bit code in the jump cache. */
+  private jumpPlace(rip: number): number {
+    const index = (rip ^ (rip >>> 12)) & (Arena.jumpEntries - 1);
+    return this.u32(this.cpu + Vcpu.offsets.arena) + Arena.jumpCache + index * JumpEntry.size;
   }
 
   /** Decoded instructions of a frame, by offset. */
@@ -512,13 +556,10 @@ function lastGranule({ offset, length }: Instruction): number {
 }
 
 function layOut(
-  page: number,
-  modeKey: number,
-  members: ReadonlySet<number>,
+  { page, modeKey, members, entries, chosen }: Extent,
   decoded: Decoded,
   flows: Flows,
-  entries: ReadonlySet<number>,
-  chosen: readonly number[],
+  thunkOf: (call: Instruction) => number | undefined,
 ): RegionPlan {
   const offsets = [...members].sort((a, b) => a - b);
   const leaders = new Set<number>(entries);
@@ -552,7 +593,9 @@ function layOut(
     const chooses = chosen.length > 0 && end !== undefined && isComputedJump(end);
     const taken = last?.taken === undefined ? undefined : numberAt.get(last.taken);
     const next = chooses ? choice : last?.next === undefined ? undefined : numberAt.get(last.next);
+    const thunk = end && thunkOf(end);
     return {
+      ...(thunk === undefined ? {} : { thunk }),
       number,
       instructions,
       predecessors: [],
