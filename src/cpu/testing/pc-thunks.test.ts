@@ -30,14 +30,16 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   /** MOV EDX, 2000h; CALL EDX: the thunk's code is known and compiled before its callers are. */
   const before = 'ba 00 20 00 00  ff d2';
 
-  it('the return address is in the register and below the stack', () => {
+  const calledTwice = [
     // XOR EBX, EBX; JMP 3000h
-    load([
-      [0x1000, `${before} 31 db e9 f2 1f 00 00`],
-      // CALL 2000h; MOV ECX, EBX; CALL 2000h; HLT
-      [0x3000, 'e8 fb ef ff ff  89 d9  e8 f4 ef ff ff  f4'],
-      thunk,
-    ]);
+    [0x1000, `${before} 31 db e9 f2 1f 00 00`],
+    // CALL 2000h; MOV ECX, EBX; CALL 2000h; HLT
+    [0x3000, 'e8 fb ef ff ff  89 d9  e8 f4 ef ff ff  f4'],
+    thunk,
+  ] as const;
+
+  it('the return address is in the register and below the stack', () => {
+    load(calledTwice);
     halt();
     expect(machine.readReg('ecx')).toBe(0x3005n);
     expect(machine.readReg('ebx')).toBe(0x300cn);
@@ -46,15 +48,10 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   });
 
   it('each of its instructions counts', () => {
-    const code = [
-      [0x1000, `${before} 31 db e9 f2 1f 00 00`],
-      [0x3000, 'e8 fb ef ff ff  89 d9  e8 f4 ef ff ff  f4'],
-      thunk,
-    ] as const;
     // MOV, CALL, the thunk's two, XOR, JMP; then CALL …
     const places = [0x3000n, 0x2000n, 0x2003n, 0x3005n, 0x3007n, 0x2000n, 0x2003n, 0x300cn];
     for (const [k, eip] of places.entries()) {
-      load(code);
+      load(calledTwice);
       machine.run({ kind: 'steps', count: 6 + k }, limits);
       expect(machine.readReg('eip')).toBe(eip);
     }
