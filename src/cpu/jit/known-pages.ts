@@ -9,7 +9,6 @@
  */
 import { Vcpu } from '../state.ts';
 import type { FunctionBuilder } from '../../wasm/encoder.ts';
-import type { LoopPages } from './loop-pages.ts';
 import type { BasicBlock, Instruction } from './region.ts';
 
 /** Most bytes of an access that may go by a known page. */
@@ -23,6 +22,9 @@ export interface PageLocals {
   readonly addend: number;
   readonly reach: number;
 }
+
+/** For each block, by its number, the bases whose pages are kept over the rounds of a loop (`loop-pages.ts`). */
+export type LoopPages = ReadonlyMap<number, ReadonlySet<number>>;
 
 const { gpr, zero } = Vcpu.offsets;
 

@@ -6,12 +6,10 @@
  */
 import { Vcpu } from '../state.ts';
 import { operandBases } from './known-pages.ts';
+import type { LoopPages } from './known-pages.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import type { Shape } from './structure.ts';
-
-/** For each block, by its number, the bases (`known-pages.ts`) whose pages are kept. */
-export type LoopPages = ReadonlyMap<number, ReadonlySet<number>>;
 
 /** Most of them in a region: each call of other code has to forget them all. */
 const mostBases = 4;
