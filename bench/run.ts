@@ -95,7 +95,9 @@ async function main(args: readonly string[]): Promise<number> {
 
   const file = outputFile(options, date);
   mkdirSync(path.dirname(file), { recursive: true });
-  const result = { format: 1, date, minutes, host, load: loadRange, options, versions, guests, images, tables };
+  // Where the file lies says nothing about what was measured.
+  const { out: _, ...asked } = options;
+  const result = { format: 1, date, minutes, host, load: loadRange, options: asked, versions, guests, images, tables };
   const json = JSON.stringify({
     ...result,
     promises: kept,

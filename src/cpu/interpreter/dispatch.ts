@@ -1,12 +1,13 @@
 /** The dispatch loop around the inner one: forms' functions, look-ups, links, compiled code and the profile. */
 import { Arena, ArenaHeader, Entry, JumpEntry } from '../arena.ts';
 import type { Calls } from '../emit/core-calls.ts';
+import { findJump } from '../emit/jump-cache.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Record, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit, exitReason, status, tierCode } from '../status.ts';
 import type { Code, FunctionBuilder, ModuleBuilder } from '../../wasm/encoder.ts';
-import { findJump, leave, probeJumpCache, pushRip } from './inner.ts';
+import { leave, probeJumpCache, pushRip } from './inner.ts';
 
 /** Core functions that the loop calls. */
 export const dispatchFunctions = [

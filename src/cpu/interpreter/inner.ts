@@ -1,5 +1,6 @@
 /** The inner loop of the interpreter: one br_table over the hot forms, which calls nothing (docs/adr/0001). */
-import { Arena, JumpEntry } from '../arena.ts';
+import { JumpEntry } from '../arena.ts';
+import { findJump } from '../emit/jump-cache.ts';
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Record } from '../record.ts';
@@ -187,27 +188,6 @@ export function writeInner(
 export function pushRip(f: FunctionBuilder, cpu: number, record: number): void {
   f.code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase);
   f.code.get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.add');
-}
-
-/** Finds the RIP in `target` in the jump cache; what `found` writes runs with its place in `entry`. */
-export function findJump(
-  code: Code,
-  locals: { readonly cpu: number; readonly target: number; readonly entry: number },
-  found: () => void,
-): void {
-  const { cpu, target, entry } = locals;
-  code.get(target).get(target).i64(12).op('i64.shr_u').op('i64.xor').op('i32.wrap_i64');
-  code
-    .i32(Arena.jumpEntries - 1)
-    .op('i32.and')
-    .i32(Arena.jumpEntryBytes)
-    .op('i32.mul');
-  code.get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add').i32(Arena.jumpCache).op('i32.add');
-  code.tee(entry).memory('i64.load', JumpEntry.offsets.rip).get(target).op('i64.eq').if();
-  code.get(entry).memory('i32.load', JumpEntry.offsets.key);
-  code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').if();
-  found();
-  code.end().end();
 }
 
 /**

@@ -22,6 +22,7 @@ import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
 import type { FlagKind } from '../emit/flag-kind.ts';
 import type { Calls } from '../emit/core-calls.ts';
+import { findJump } from '../emit/jump-cache.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder } from '../emit/form-builder.ts';
 import { sizeOf, wasmType } from '../emit/operations.ts';
@@ -836,32 +837,18 @@ export class RegionBuilder extends FormBuilder {
   /** Whether the jump cache leads to compiled code whose bytes are still `MOV r32,[ESP]; RET`, and the budget covers it. */
   private putThunkStands(target: Node, register: number): void {
     const { frame, code } = this;
-    const place = this.nodes.allocate('i32');
-    const rip = this.nodes.local(this.as('i32', target) as Node);
-    const { offsets } = JumpEntry;
-    const indexMask = Arena.jumpEntries - 1;
-    code.get(rip).get(rip).i32(12).op('i32.shr_u').op('i32.xor').i32(indexMask).op('i32.and');
-    code.i32(Arena.jumpEntryBytes).op('i32.mul').get(cpu).memory('i32.load', Vcpu.offsets.arena).op('i32.add');
-    code
-      .tee(place)
-      .memory('i32.load', Arena.jumpCache + offsets.rip)
-      .get(rip)
-      .op('i32.eq');
-    code.get(place).memory('i32.load', Arena.jumpCache + offsets.key);
-    code.get(cpu).memory('i32.load', Vcpu.offsets.codeKey).op('i32.eq').op('i32.and');
-    code
-      .get(place)
-      .memory('i32.load', Arena.jumpCache + offsets.slot)
-      .i32(noCode)
-      .op('i32.ne')
-      .op('i32.and');
-    code.get(frame.budget).i32(thunkInstructions).op('i32.ge_u').op('i32.and').if('i32', true);
-    code
-      .get(place)
-      .memory('i32.load', Arena.jumpCache + offsets.record)
-      .memory('i32.load', Entry.offsets.host);
+    const entry = this.nodes.allocate('i32');
+    const stands = this.nodes.allocate('i32');
+    const { slot, record } = JumpEntry.offsets;
     const bytes = 0x8b | ((0x04 | (register << 3)) << 8) | (0x24 << 16) | (0xc3 << 24);
-    code.memory('i32.load', 0).i32(bytes).op('i32.eq').else().i32(0).end();
+    code.i32(0).set(stands);
+    findJump(code, { cpu, target: this.nodes.local(target), entry }, () => {
+      code.get(entry).memory('i32.load', slot).i32(noCode).op('i32.ne').if();
+      code.get(entry).memory('i32.load', record).memory('i32.load', Entry.offsets.host);
+      code.memory('i32.load', 0).i32(bytes).op('i32.eq');
+      code.get(frame.budget).i32(thunkInstructions).op('i32.ge_u').op('i32.and').set(stands).end();
+    });
+    code.get(stands);
   }
 
   private callAndReturn(target: Node): void {

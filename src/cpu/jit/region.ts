@@ -344,7 +344,7 @@ export class DecodedCode {
     return (load.reg - Vcpu.offsets.gpr) >> 3;
   }
 
-  /** The place of a RIP of 32-bit code in the jump cache. */
+  /** The place of a RIP in the jump cache, by its low half. */
   private jumpPlace(rip: number): number {
     const index = (rip ^ (rip >>> 12)) & (Arena.jumpEntries - 1);
     return this.u32(this.cpu + Vcpu.offsets.arena) + Arena.jumpCache + index * JumpEntry.size;
@@ -387,10 +387,8 @@ export class DecodedCode {
     }
     if (sites.size === 0) return jumps;
     const low = Number(ripBase & 0xffffffffn);
-    const page = Number((ripBase >> 12n) & 0xfffffn);
     for (const to of this.offsets) {
-      const index = (low ^ to ^ page) & (Arena.jumpEntries - 1);
-      const place = arena + Arena.jumpCache + index * JumpEntry.size;
+      const place = this.jumpPlace(low + to);
       if (this.u32(place + offsets.rip) !== low + to || this.u32(place + offsets.jumps) < least) continue;
       const from = sites.get(this.u32(place + offsets.jumpedFrom));
       if (from !== undefined) jumps.push({ from, to });

@@ -6,23 +6,11 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseCase } from './cases.ts';
 import { createCoreMachine } from './core-machine.ts';
+import { enablePaging, pageTable, words } from './paging-code.ts';
 import { AVAILABLE_TIERS } from './tiers.ts';
 
 const core = new URL('../../../build/core/core.wasm', import.meta.url);
 
-/** 32-bit little-endian words in hex. */
-function words(...values: readonly number[]): string {
-  const bytes = new Uint8Array(new Uint32Array(values).buffer);
-  return [...bytes].map((b) => b.toString(16).padStart(2, '0')).join('');
-}
-
-/** Page-table entries of the first 64 KiB, each at its own address but for those named. */
-function table(others: Readonly<Record<number, number>> = {}): string {
-  return words(...Array.from({ length: 16 }, (_, page) => (others[page] ?? page << 12) | 3));
-}
-
-/** MOV EAX, 4000h; MOV CR3, EAX; MOV EAX, CR0; OR EAX, 80000000h; MOV CR0, EAX */
-const enablePaging = 'b8 00 40 00 00  0f 22 d8  0f 20 c0  0d 00 00 00 80  0f 22 c0';
 /** MOV ECX, address; CALL ECX */
 const call = (address: number): string => `b9 ${words(address)} ff d1`;
 /** MOV AL, value; RET */
@@ -44,7 +32,7 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   const second = 0x1008000;
   const pages = [
     [0x4000, words(0x5003, 0, 0, 0, 0x6003)],
-    [0x5000, table()],
+    [0x5000, pageTable()],
     [0x6000, words(0, 0, 0, 0, 0, 0, 0, 0, 0x9003)],
     [0x8000, give('11')],
     [0x9000, give('42')],
@@ -69,7 +57,7 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
     run([
       [0x1000, `${enablePaging} ${call(0x8ffd)} ${middle} f4`],
       [0x4000, words(0x5003)],
-      [0x5000, table()],
+      [0x5000, pageTable()],
       // MOV EAX, 44332211h; RET, and in the page that takes the place of the second one MOV EAX, 88772211h; RET
       [0x8ffd, 'b8 11 22 33 44 c3'],
       [0xa000, '77 88 c3'],
@@ -93,9 +81,9 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
       // MOV EAX, 6000h; JMP 0B000h
       [0x1000, `${enablePaging} b8 00 60 00 00  b9 00 b0 00 00  ff e1`],
       [0x4000, words(0x5003)],
-      [0x5000, table()],
+      [0x5000, pageTable()],
       [0x6000, words(0x7003)],
-      [0x7000, table({ 0xb: 0xc000 })],
+      [0x7000, pageTable({ 0xb: 0xc000 })],
       // MOV CR3, EAX; MOV AL, 11h; HLT, and in the page that takes its place three NOPs; MOV AL, 42h; HLT
       [0xb000, '0f 22 d8  b0 11  f4'],
       [0xc000, '90 90 90  b0 42  f4'],

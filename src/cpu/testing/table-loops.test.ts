@@ -3,19 +3,10 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseCase } from './cases.ts';
 import { createCoreMachine } from './core-machine.ts';
+import { enablePaging, pageTable, words } from './paging-code.ts';
 import { AVAILABLE_TIERS } from './tiers.ts';
 
 const core = new URL('../../../build/core/core.wasm', import.meta.url);
-
-/** 32-bit little-endian words in hex. */
-function words(...values: readonly number[]): string {
-  return [...new Uint8Array(new Uint32Array(values).buffer)].map((b) => b.toString(16).padStart(2, '0')).join('');
-}
-
-/** MOV EAX, 4000h; MOV CR3, EAX; MOV EAX, CR0; OR EAX, 80000000h; MOV CR0, EAX */
-const enablePaging = 'b8 00 40 00 00  0f 22 d8  0f 20 c0  0d 00 00 00 80  0f 22 c0';
-/** Page-table entries of the first 64 KiB, each at its own address. */
-const table = words(...Array.from({ length: 16 }, (_, page) => (page << 12) | 3));
 
 describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   const machine = createCoreMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
@@ -31,7 +22,7 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
       [0x1000, `${start} ${inner} ff d3 4f 75 e9 f4`],
       [0x2000, called],
       [0x4000, words(0x5003)],
-      [0x5000, table],
+      [0x5000, pageTable()],
       ...data,
     ] as const;
     const mem = code.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
