@@ -38,7 +38,7 @@ import { instructionTable } from '../src/cpu/isa/table.ts';
 import { flagKind } from '../src/cpu/emit/flag-kind.ts';
 import { fusionBranch, fusionTransfer, pairColumns } from '../src/cpu/interpreter/fusion.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
-import { modeKey } from '../src/cpu/mode-key.ts';
+import { modeKey, modeKeyBits } from '../src/cpu/mode-key.ts';
 import { Record as InstructionRecord, recordFlags } from '../src/cpu/record.ts';
 import { Vcpu } from '../src/cpu/state.ts';
 import { exitReason, status, tierCode } from '../src/cpu/status.ts';
@@ -115,7 +115,7 @@ function layout(): string {
     constants('Status', 'u32', status),
     constants('ExitReason', 'u32', exitReason),
     constants('TierCode', 'u32', tierCode),
-    constants('ModeKey', 'u32', modeKey),
+    constants('ModeKey', 'u32', { ...modeKey, bits: modeKeyBits }),
     constants('FlagKind', 'u32', flagKind),
   ].join('\n');
 }

@@ -18,9 +18,14 @@ export const modeKey = {
   codeFlat: 32,
   /** Reserved: nested guest. */
   guest: 64,
+  /** CPL is 3, and CR0.AM and EFLAGS.AC are set: accesses must be aligned. */
+  alignmentCheck: 256,
   /** Protected mode but not virtual-8086: where instructions such as LLDT and VERR exist. */
   protectedMode: 128,
 } as const;
+
+/** Bits that a key has. */
+export const modeKeyBits = 9;
 
 /** Whether code of this key is 64-bit code. */
 export function isLong(key: number): boolean {

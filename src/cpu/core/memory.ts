@@ -10,7 +10,7 @@
  * from it (`commitWrite`), after both pages were found writable; so no fault leaves a trace.
  * Sources: SDM vol. 3, chapter 4 (paging), §4.6 (access rights), §4.7 (page-fault error codes), §4.10 (TLBs).
  */
-import { Arena, ArenaHeader, CodeMap, Record, TlbEntry, Vcpu } from '../../../build/core/layout';
+import { Arena, ArenaHeader, CodeMap, ModeKey, Record, TlbEntry, Vcpu } from '../../../build/core/layout';
 import { raise, raisePageFault, watchAccess, watchedPage } from './events';
 import { mmioRead, mmioWrite } from './machine';
 import { invalidateCode } from './blocks';
@@ -323,7 +323,7 @@ function fill(cpu: usize, set: usize, kind: usize, linear: u64, page: usize, fla
 /** Makes the jump-cache entries of supervisor or user code stale: its mapping may have changed. */
 function bumpEpoch(cpu: usize, user: bool): void {
   const place = user ? Vcpu.userCodeEpoch : Vcpu.codeEpoch;
-  let epoch = (load<u32>(cpu + place) + 1) & 0xffffff;
+  let epoch = (load<u32>(cpu + place) + 1) & ((1 << (32 - ModeKey.bits)) - 1);
   if (epoch == 0) {
     memory.fill(arena(cpu) + Arena.jumpCache, 0, Arena.jumpEntries * Arena.jumpEntryBytes);
     epoch = 1;
@@ -338,7 +338,7 @@ function bumpEpoch(cpu: usize, user: bool): void {
 export function updateCodeKey(cpu: usize): void {
   const modeKey = load<u32>(cpu, Vcpu.modeKey);
   const epoch = modeKey & MODE_USER ? load<u32>(cpu, Vcpu.userCodeEpoch) : load<u32>(cpu, Vcpu.codeEpoch);
-  store<u32>(cpu, (epoch << 8) | modeKey, Vcpu.codeKey);
+  store<u32>(cpu, (epoch << ModeKey.bits) | modeKey, Vcpu.codeKey);
 }
 
 /** Makes every jump-cache entry stale. */

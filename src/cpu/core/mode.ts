@@ -33,6 +33,7 @@ export const MODE_STACK_FLAT: u32 = ModeKey.stackFlat;
 export const MODE_DATA_FLAT: u32 = ModeKey.dataFlat;
 export const MODE_CODE_FLAT: u32 = ModeKey.codeFlat;
 export const MODE_PROTECTED: u32 = ModeKey.protectedMode;
+export const MODE_ALIGNMENT: u32 = ModeKey.alignmentCheck;
 
 export const FPU_X87_NM: u32 = 1;
 export const FPU_SSE_NM: u32 = 2;
@@ -67,20 +68,20 @@ export function updateMode(cpu: usize): void {
     if (flatData(cpu, DS) && flatData(cpu, ES)) key |= MODE_DATA_FLAT;
     if (baseOf(cpu, CS) == 0 && limitOf(cpu, CS) == 0xffffffff) key |= MODE_CODE_FLAT;
   }
+  if (user && load<u32>(cpu, Vcpu.eflags) & AC && load<u64>(cpu, Vcpu.cr0) & CR0_AM) key |= MODE_ALIGNMENT;
   store<u32>(cpu, key, Vcpu.modeKey);
   updateCodeKey(cpu);
   updateTlbSet(cpu);
   updateFpuTrap(cpu);
 }
 
-/** Chooses the TLB sets: depends on CPL, CR0.AM, CR4.SMAP and EFLAGS.AC. */
+/** Chooses the TLB sets by the mode key and, for the supervisor, CR4.SMAP and EFLAGS.AC. */
 export function updateTlbSet(cpu: usize): void {
-  const user = load<u32>(cpu, Vcpu.cpl) == 3;
+  const key = load<u32>(cpu, Vcpu.modeKey);
   const ac = (load<u32>(cpu, Vcpu.eflags) & AC) != 0;
-  const fill: u32 = user ? 1 : ac && load<u64>(cpu, Vcpu.cr4) & CR4_SMAP ? 2 : 0;
-  const checked = user && ac && (load<u64>(cpu, Vcpu.cr0) & CR0_AM) != 0;
+  const fill: u32 = key & MODE_USER ? 1 : ac && load<u64>(cpu, Vcpu.cr4) & CR4_SMAP ? 2 : 0;
   store<u32>(cpu, tlbSet(cpu, fill), Vcpu.tlbFill);
-  store<u32>(cpu, tlbSet(cpu, checked ? Arena.tlbSets : fill), Vcpu.tlb);
+  store<u32>(cpu, tlbSet(cpu, key & MODE_ALIGNMENT ? Arena.tlbSets : fill), Vcpu.tlb);
 }
 
 /** SDM vol. 3 table 2-2 and §13.1: what x87 and SSE instructions meet. */

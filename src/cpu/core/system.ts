@@ -332,7 +332,9 @@ export function popFlags(cpu: usize, value: u64, size: i32): i32 {
   else mask |= RF;
   setFlags(cpu, (<u32>value) & ~RF, mask | ARITHMETIC);
   const changed = old ^ load<u32>(cpu, Vcpu.eflags);
-  if (changed & AC) updateTlbSet(cpu);
+  const key = load<u32>(cpu, Vcpu.modeKey);
+  if (changed & AC) updateMode(cpu);
+  if (load<u32>(cpu, Vcpu.modeKey) != key) return Status.sync;
   // Newly enabled interrupts and single steps need the run loop.
   const on = changed & load<u32>(cpu, Vcpu.eflags);
   return on & TF || (on & IF && eventsWait(cpu)) ? Status.sync : Status.ok;

@@ -12,7 +12,7 @@ import type { CompiledCode, DispatchCalls } from './dispatch.ts';
 import { exitsOfSample, header, settle } from './dispatch.ts';
 import { leave, pushRip } from './inner.ts';
 
-/** noCode(cpu, record, depth) → compiledExit, as compiled code gives it. */
+/** noCode(cpu, record, depth) → compiledExit, as compiled code gives it. Record 0: what is at Vcpu.rip is to be found. */
 export function writeBridge(
   m: ModuleBuilder,
   core: DispatchCalls,
@@ -61,16 +61,20 @@ export function writeBridge(
   settle(code, core);
   code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
   // That compiled code came to some that is not counts as a sample now and then.
+  code.get(record).if();
   code.get(arena);
   u32('exits');
   code.i32(1).op('i32.add').tee(used).memory('i32.store', header('exits'));
   code.get(used).i32(exitsOfSample).op('i32.rem_u').op('i32.eqz').if();
-  code.get(cpu).get(record).call(core.sample).set(used).end();
+  code.get(cpu).get(record).call(core.sample).set(used).end().end();
+  code.i32(leave.look).set(result);
 
   code.loop();
   const next = code.depth;
   code.block();
   const apart = code.depth;
+  code.block();
+  code.get(record).op('i32.eqz').brIf(code.depth);
   code.get(left).get(budget).get(left).get(budget).op('i32.lt_u').op('select').tee(used).op('i32.eqz').if();
   storeRip();
   exit(compiledExit.go);
@@ -97,6 +101,7 @@ export function writeBridge(
   storeBudget();
   storeRip();
   exit(compiledExit.go);
+  code.end();
   code.end();
   // Look-ups. One that the budget does not cover is left: its fault would belong to the next instruction.
   is(leave.stale);

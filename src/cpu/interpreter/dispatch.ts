@@ -64,8 +64,9 @@ export function settle(code: Code, core: DispatchCalls): void {
 
 /**
  * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which becomes the compiled code there,
- * or what stands for it (`bridge.ts`), or gives `go` where the jump cache does not know it; and runForm(cpu, record) → status, an instruction by its form's function.
- * countedRunForm stands for runForm where forms are counted.
+ * or what stands for it (`bridge.ts`), also where the jump cache does not know it, or gives `go` where calls are nested
+ * too deep; and runForm(cpu, record) → status, an instruction by its form's function. countedRunForm stands for runForm
+ * where forms are counted.
  */
 export function writeCompiledSupport(
   m: ModuleBuilder,
@@ -99,12 +100,15 @@ export function writeCompiledSupport(
     const entry = call.local('i32');
     code.get(cpu).get(target).memory('i64.store', Vcpu.offsets.rip);
     code.get(depth).i32(deepestCall).op('i32.lt_u').if();
-    findJump(code, { cpu, target, entry }, () => {
+    const pushCpu = (): Code => code.get(cpu);
+    findJump(code, { target, entry }, pushCpu, () => {
       // Compiled code has a flat code segment: a page of RIP is a page of the code.
       code.get(cpu).get(target).i64(-4096).op('i64.and').memory('i64.store', Vcpu.offsets.ripBase);
       code.get(cpu).get(entry).memory('i32.load', JumpEntry.offsets.label).get(depth);
       code.get(entry).memory('i32.load', JumpEntry.offsets.slot).returnCallIndirect(like, table);
     });
+    // The bridge looks there.
+    code.get(cpu).i32(0).get(depth).i32(Arena.noCode).returnCallIndirect(like, table);
     code.end();
     code.i32(compiledExit.go);
   }

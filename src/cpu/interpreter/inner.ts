@@ -200,7 +200,8 @@ export function probeJumpCache(
   found: () => void,
 ): void {
   const { cpu, target, entry, record } = locals;
-  findJump(code, locals, () => {
+  const pushCpu = (): Code => code.get(cpu);
+  findJump(code, locals, pushCpu, () => {
     code.get(entry).memory('i32.load', JumpEntry.offsets.record).set(record);
     code.get(cpu).get(target).get(record).memory('i64.load16_u', Record.offsets.offset).op('i64.sub');
     code.memory('i64.store', Vcpu.offsets.ripBase);

@@ -331,7 +331,7 @@ export class Compiler {
   }
 
   private historyOf(page: number, modeKey: number): History {
-    // The mode key has 8 bits, a page's address none of the low 12.
+    // A page's address has none of the low 12 bits, which are enough for the mode key.
     const known = this.histories.get(page + modeKey);
     if (known) return known;
     const made = { compiled: new Uint8Array(64), asked: new Uint16Array(64) };

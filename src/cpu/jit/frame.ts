@@ -1,23 +1,34 @@
 /** The locals of a region's function: the guest's registers that it uses, and what it keeps beside them. */
-import { isLong } from '../mode-key.ts';
+import { Arena } from '../arena.ts';
+import { isLong, modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { touchedRegisters } from './register-flow.ts';
 import type { RegionPlan } from './region.ts';
 
-const cpu = 0;
+/** The first one is the vCPU's address, which compiled code knows. */
 export const labelParameter = 1;
 /** How many compiled functions are active above. */
 export const depthParameter = 2;
 
+/** The TLB set of user code, as `updateTlbSet` of the core chooses it. */
+export function userTlb({ modeKey: key, arena }: RegionPlan): number | undefined {
+  if (!(key & modeKey.user)) return undefined;
+  return arena + Arena.tlb + (key & modeKey.alignmentCheck ? Arena.tlbSets : 1) * Arena.tlbSetBytes;
+}
+
 export class RegionFrame {
   readonly f: FunctionBuilder;
+  /** Address of the vCPU. */
+  readonly cpu: number;
   readonly modeKey: number;
   readonly long: boolean;
   readonly budget: number;
   readonly ripBase: number;
-  readonly tlb: number;
+  /** Address of the TLB set of user code; that of the supervisor depends on EFLAGS.AC. */
+  readonly userTlb: number | undefined;
+  private readonly tlb: number;
   readonly fpuTrap: number;
   readonly flagKind: number;
   readonly flagA: number;
@@ -42,8 +53,10 @@ export class RegionFrame {
 
   constructor(f: FunctionBuilder, plan: RegionPlan, flow: RegisterFlow) {
     this.f = f;
+    this.cpu = plan.cpu;
     this.modeKey = plan.modeKey;
     this.long = isLong(plan.modeKey);
+    this.userTlb = userTlb(plan);
     const width: ValueType = this.long ? 'i64' : 'i32';
     this.budget = f.local('i32');
     this.ripBase = f.local('i64');
@@ -91,7 +104,7 @@ export class RegionFrame {
     const { exitCode, exitRecord, exitBudget, jumpOffset } = this;
     const fixed = { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC };
     const names = new Map<number, string>([
-      [cpu, 'cpu'],
+      [0, 'cpu'],
       [labelParameter, 'label'],
       [depthParameter, 'depth'],
     ]);
@@ -125,16 +138,22 @@ export class RegionFrame {
   /** Loads what the function keeps in locals, but for registers. */
   enter(): void {
     const { code } = this.f;
-    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
-    code.get(cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
+    code.i32(this.cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
+    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
     this.reload();
   }
 
   /** Loads anew what other code may have changed, registers apart. */
   reload(): void {
     const { code } = this.f;
-    code.get(cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
-    if (this.usesUnits) code.get(cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
+    if (this.userTlb === undefined) code.i32(this.cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
+    if (this.usesUnits) code.i32(this.cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
+  }
+
+  /** An offset in a TLB set is on the stack, of an entry: gives it what `memory` needs besides the offset in the entry. */
+  tlbEntry(): number {
+    if (this.userTlb === undefined) this.f.code.get(this.tlb).op('i32.add');
+    return this.userTlb ?? 0;
   }
 
   load(registers: RegisterSet): void {
@@ -142,14 +161,14 @@ export class RegionFrame {
     for (const [n, local] of this.gprs) {
       if (!((registers >> n) & 1)) continue;
       code
-        .get(cpu)
+        .i32(this.cpu)
         .memory(this.long ? 'i64.load' : 'i32.load', Vcpu.offsets.gpr + 8 * n)
         .set(local);
     }
     for (const [n, local] of this.xmms) {
       if (!((registers >> (16 + n)) & 1)) continue;
       code
-        .get(cpu)
+        .i32(this.cpu)
         .memory('v128.load', Vcpu.offsets.xmm + 16 * n)
         .set(local);
     }
@@ -161,10 +180,10 @@ export class RegionFrame {
     const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
     const store = this.long ? 'i64.store' : 'i32.store';
     code.get(this.flagKind).if();
-    code.get(cpu).get(this.flagKind).memory('i32.store', heldKind);
-    code.get(cpu).get(this.flagA).memory(store, heldA);
-    code.get(cpu).get(this.flagB).memory(store, heldB);
-    code.get(cpu).get(this.flagC).memory('i32.store', heldC);
+    code.i32(this.cpu).get(this.flagKind).memory('i32.store', heldKind);
+    code.i32(this.cpu).get(this.flagA).memory(store, heldA);
+    code.i32(this.cpu).get(this.flagB).memory(store, heldB);
+    code.i32(this.cpu).get(this.flagC).memory('i32.store', heldC);
     code.end();
   }
 
@@ -174,14 +193,14 @@ export class RegionFrame {
     for (const [n, local] of this.gprs) {
       if (!((registers >> n) & 1)) continue;
       code
-        .get(cpu)
+        .i32(this.cpu)
         .get(local)
         .memory(this.long ? 'i64.store' : 'i32.store', Vcpu.offsets.gpr + 8 * n);
     }
     for (const [n, local] of this.xmms) {
       if (!((registers >> (16 + n)) & 1)) continue;
       code
-        .get(cpu)
+        .i32(this.cpu)
         .get(local)
         .memory('v128.store', Vcpu.offsets.xmm + 16 * n);
     }

@@ -28,8 +28,6 @@ const number = Object.fromEntries(
   globalThis.Record<'budget' | 'ripBase' | 'page' | 'unwind' | 'record' | 'upperHalf' | 'flagKind', number>
 >;
 
-const cpu = 0;
-
 export function violationMessage(violation: number, offset: number): string {
   return `compiled code, before the instruction at ${offset.toString(16)}h of its page: ${violations[violation] ?? 'unknown'}`;
 }
@@ -52,14 +50,14 @@ export class InvariantChecks {
   }
 
   /** Before the registers are loaded. */
-  atEntry({ f: { code }, long }: RegionFrame, plan: RegionPlan): void {
+  atEntry({ f: { code }, cpu, long }: RegionFrame, plan: RegionPlan): void {
     const [first] = plan.blocks;
     const offset = first?.instructions[0]?.offset ?? 0;
     if (long) return;
     code.i32(0);
     for (let n = 0; n < 8; n++)
       code
-        .get(cpu)
+        .i32(cpu)
         .memory('i32.load', Vcpu.offsets.gpr + 8 * n + 4)
         .op('i32.or');
     this.refuse(code, number.upperHalf, offset);
@@ -75,7 +73,7 @@ export class InvariantChecks {
     refuse(number.budget);
     code.get(frame.ripBase).op('i32.wrap_i64').i32(0xfff).op('i32.and');
     refuse(number.ripBase);
-    code.get(cpu).memory('i32.load', Vcpu.offsets.unwind);
+    code.i32(frame.cpu).memory('i32.load', Vcpu.offsets.unwind);
     refuse(number.unwind);
     code.i32(first.record).memory('i32.load16_u', Record.offsets.form).i32(pseudoForm.count).op('i32.lt_u');
     refuse(number.record);
@@ -102,7 +100,7 @@ export class InvariantChecks {
   private checkPage(frame: RegionFrame, plan: RegionPlan, refuse: (violation: number) => void): void {
     const { code } = frame.f;
     const fetch = 2 * Arena.tlbArrayBytes;
-    const entry = (): void => {
+    const entry = (): number => {
       code
         .get(frame.ripBase)
         .i64(8)
@@ -110,17 +108,17 @@ export class InvariantChecks {
         .op('i32.wrap_i64')
         .i32((Arena.tlbEntries - 1) << 4)
         .op('i32.and');
-      code.get(frame.tlb).op('i32.add');
+      return frame.tlbEntry();
     };
-    entry();
+    const set = entry();
     code
-      .memory('i64.load', fetch + TlbEntry.offsets.tag)
+      .memory('i64.load', set + fetch + TlbEntry.offsets.tag)
       .get(frame.ripBase)
       .op('i64.eq')
       .if();
     entry();
     code
-      .memory('i32.load', fetch + TlbEntry.offsets.addend)
+      .memory('i32.load', set + fetch + TlbEntry.offsets.addend)
       .get(frame.ripBase)
       .op('i32.wrap_i64')
       .op('i32.add');

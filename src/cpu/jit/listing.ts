@@ -10,6 +10,7 @@
  * In brackets: how many WebAssembly instructions stand below, blocks and their ends aside. A value is written where it
  * is used, so that an instruction's code may stand below a later one, and the last of a block has the way out of it, too.
  */
+import { Arena, TlbEntry } from '../arena.ts';
 import { importCore } from '../emit/core-calls.ts';
 import type { Disassembler } from '../isa/disassembler.ts';
 import { helpers } from '../isa/helpers.ts';
@@ -19,6 +20,7 @@ import { decodeInstructions } from '../../wasm/decoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { readModule } from '../../wasm/module-reader.ts';
 import { printFunction } from '../../wasm/printer.ts';
+import { userTlb } from './frame.ts';
 import { compiledFunctions } from './region-builder.ts';
 import type { Mark } from './region-writer.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -34,6 +36,7 @@ export interface ListingSource {
 }
 
 const instructionColumn = 56;
+const cpuName = 'cpu';
 /** They become no code of the machine. */
 const structural: ReadonlySet<string> = new Set(['block', 'loop', 'else', 'end']);
 
@@ -73,8 +76,8 @@ export function listRegion(plan: RegionPlan, source: ListingSource): string {
     names: {
       local: (n) => named.get(n) ?? `t${n - named.size + 1}`,
       function: (n) => module.nameOf(n),
-      constant: recordNames(plan),
-      place: (address, offset) => (address === '$cpu' ? fieldName(offset) : undefined),
+      constant: constantNames(plan),
+      place: (address, offset) => (address === cpuName ? fieldName(offset) : tlbName(offset, plan)),
     },
     signature: body.signature,
     signatureOf: module.signatureOf,
@@ -90,7 +93,7 @@ export function listRegion(plan: RegionPlan, source: ListingSource): string {
       total - inInstructions
     } at entries and exits`,
     '',
-    'region ($cpu, $label) -> i32 {',
+    'region ($label) -> i32 {',
     text,
     '}',
     '',
@@ -128,8 +131,8 @@ function blockText(block: BasicBlock, label: number | undefined): string {
   return `block ${number}${isEntry ? `, entry by label ${label}` : ''}${from}`;
 }
 
-function recordNames(plan: RegionPlan): (value: number) => string | undefined {
-  const names = new Map<number, string>();
+function constantNames(plan: RegionPlan): (value: number) => string | undefined {
+  const names = new Map<number, string>([[plan.cpu, cpuName]]);
   for (const { instructions } of plan.blocks) {
     for (const i of instructions) names.set(i.record | 0, `record.${i.offset.toString(16).padStart(3, '0')}`);
   }
@@ -137,6 +140,15 @@ function recordNames(plan: RegionPlan): (value: number) => string | undefined {
 }
 
 const fields = Object.entries(Vcpu.offsets).toSorted(([, a], [, b]) => a - b);
+
+/** Within an entry of the TLB set of user code. */
+function tlbName(offset: number, plan: RegionPlan): string | undefined {
+  const set = userTlb(plan);
+  if (set === undefined || offset < set || offset >= set + Arena.tlbSetBytes) return undefined;
+  const array = ['read', 'write', 'fetch'][Math.floor((offset - set) / Arena.tlbArrayBytes)] ?? '';
+  const at = (offset - set) % Arena.tlbArrayBytes;
+  return `${array}.${at === TlbEntry.offsets.tag ? 'tag' : at === TlbEntry.offsets.addend ? 'addend' : at}`;
+}
 
 /** The field of the vCPU, and what is beyond its start. */
 function fieldName(offset: number): string | undefined {

@@ -42,6 +42,8 @@ function plan(drafts: readonly Draft[]): RegionPlan {
   });
   const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
   return {
+    cpu: 0,
+    arena: 0,
     page: 0,
     modeKey: 0,
     blocks,

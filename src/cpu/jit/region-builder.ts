@@ -90,7 +90,6 @@ export type Outcome =
   | { readonly kind: 'conditional'; readonly condition: Node }
   | { readonly kind: 'jump' | 'call'; readonly target: Node };
 
-const cpu = 0;
 const noNodes: readonly Node[] = [];
 /** MOV r32,[ESP]; RET. */
 const thunkInstructions = 2;
@@ -121,6 +120,7 @@ export class RegionBuilder extends FormBuilder {
   private readonly frame: RegionFrame;
   private readonly nodes: Expressions;
   private readonly code: Code;
+  private readonly cpu: number;
   private instruction!: Instruction;
   private facts!: FormFacts;
   private registers!: InstructionRegisters;
@@ -147,6 +147,7 @@ export class RegionBuilder extends FormBuilder {
     this.calls = calls;
     this.nodes = new Expressions(frame.f);
     this.code = frame.f.code;
+    this.cpu = frame.cpu;
     this.pages = new KnownPages(frame.f, frame.long, loops);
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
@@ -154,6 +155,7 @@ export class RegionBuilder extends FormBuilder {
       builder: this,
       nodes: this.nodes,
       f: frame.f,
+      cpu: frame.cpu,
       offset: () => this.instruction.offset,
       ripOf: (offset) => this.ripOf(offset),
     });
@@ -386,7 +388,7 @@ export class RegionBuilder extends FormBuilder {
   // The vCPU. -------------------------------------------------------------------------------------------------------
 
   protected cpuAddress(): Value {
-    return this.nodes.inLocal('i32', cpu);
+    return this.int(4, this.cpu);
   }
   protected recordAddress(): Value {
     return this.int(4, this.instruction.record);
@@ -659,16 +661,9 @@ export class RegionBuilder extends FormBuilder {
     const ops = frame.long ? longAddress : shortAddress;
     const page = this.nodes.local(this.as(frame.long ? 'i64' : 'i32', this.ripOf(4096)) as Node);
     const entry = this.nodes.allocate('i32');
-    const array = 2 * Arena.tlbArrayBytes;
-    code.get(frame.tlb).get(page);
-    this.addressConstant(8).op(ops.shr);
-    if (frame.long) code.op('i32.wrap_i64');
+    const array = this.putTlbEntry(page) + 2 * Arena.tlbArrayBytes;
     code
-      .i32((Arena.tlbEntries - 1) << 4)
-      .op('i32.and')
-      .op('i32.add')
-      .tee(entry);
-    code
+      .tee(entry)
       .memory(ops.load, array + TlbEntry.offsets.tag)
       .get(page)
       .op(ops.sub);
@@ -684,9 +679,9 @@ export class RegionBuilder extends FormBuilder {
       .op('i32.xor')
       .op('i32.or')
       .ifUnlikely();
-    code.get(cpu).i32(record).call(this.calls.secondPageHolds).op('i32.eqz').ifUnlikely();
+    code.i32(this.cpu).i32(record).call(this.calls.secondPageHolds).op('i32.eqz').ifUnlikely();
     this.nodes.openArm();
-    code.get(cpu);
+    code.i32(this.cpu);
     this.put(this.ripOf(offset)).memory('i64.store', Vcpu.offsets.rip);
     code.i32(compiledExit.go).set(frame.exitCode);
     if (budget > 0) code.i32(budget).set(frame.exitBudget);
@@ -736,8 +731,8 @@ export class RegionBuilder extends FormBuilder {
     this.x87.writeBack();
     this.toMemory();
     frame.store(dirty);
-    code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu);
+    code.i32(this.cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
+    code.i32(this.cpu);
     if (back) {
       this.put(target).memory('i64.store', Vcpu.offsets.rip);
       code.i32(compiledExit.go).return();
@@ -751,7 +746,7 @@ export class RegionBuilder extends FormBuilder {
   jumpOut(target: Node, dirty = this.dirtyAfter): void {
     const { frame, code } = this;
     this.nodes.hold(target);
-    code.get(cpu).get(frame.exitRecord);
+    code.i32(this.cpu).get(frame.exitRecord);
     this.put(target).call(this.calls.noteJump);
     this.exitTo(target, false, dirty);
   }
@@ -780,19 +775,19 @@ export class RegionBuilder extends FormBuilder {
   private runForm(): void {
     const { frame, code, instruction } = this;
     frame.store(this.registers.dirty);
-    code.get(cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
-    code.get(cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
+    code.i32(this.cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
+    code.i32(this.cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
+    code.i32(this.cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).i32(compiledExit.status).op('i32.add').return().end();
-    code.get(cpu).memory('i32.load', Vcpu.offsets.unwind).ifUnlikely();
+    code.i32(this.cpu).memory('i32.load', Vcpu.offsets.unwind).ifUnlikely();
     this.leaveBehind(compiledExit.unwind);
     code.end();
-    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
+    code.i32(this.cpu).memory('i32.load', Vcpu.offsets.budget).i32(this.remaining).op('i32.sub').set(frame.budget);
   }
 
   /** Leaves behind an instruction that its form's function has done. */
   private leaveBehind(exit: number): void {
-    this.code.get(cpu);
+    this.code.i32(this.cpu);
     this.put(this.nextRip()).memory('i64.store', Vcpu.offsets.rip);
     this.code.i32(exit).return();
   }
@@ -806,27 +801,27 @@ export class RegionBuilder extends FormBuilder {
     this.toMemory();
     this.nodes.hold(target);
     frame.store(this.dirtyAfter);
-    code.get(cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
+    code.i32(this.cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
     if (thunk === undefined) this.callAndReturn(target);
     else {
       this.putThunkStands(target, thunk);
       code.if('none', true);
-      code.get(cpu);
+      code.i32(this.cpu);
       this.put(this.as('i32', this.nextRip())).memory('i32.store', Vcpu.offsets.gpr + 8 * thunk);
       code
-        .get(cpu)
+        .i32(this.cpu)
         .get(frame.gpr(4))
         .i32(4)
         .op('i32.add')
         .memory('i32.store', Vcpu.offsets.gpr + 8 * 4);
-      code.get(cpu).get(frame.budget).i32(thunkInstructions).op('i32.sub').memory('i32.store', Vcpu.offsets.budget);
+      code.i32(this.cpu).get(frame.budget).i32(thunkInstructions).op('i32.sub').memory('i32.store', Vcpu.offsets.budget);
       code.else();
       this.arm(() => {
         this.callAndReturn(target);
       });
       code.end();
     }
-    code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
+    code.i32(this.cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
     frame.reload();
     frame.load(this.registers.needed);
     this.flags = 'memory';
@@ -842,7 +837,8 @@ export class RegionBuilder extends FormBuilder {
     const { slot, record } = JumpEntry.offsets;
     const bytes = 0x8b | ((0x04 | (register << 3)) << 8) | (0x24 << 16) | (0xc3 << 24);
     code.i32(0).set(stands);
-    findJump(code, { cpu, target: this.nodes.local(target), entry }, () => {
+    const pushCpu = (): Code => code.i32(this.cpu);
+    findJump(code, { target: this.nodes.local(target), entry }, pushCpu, () => {
       code.get(entry).memory('i32.load', slot).i32(noCode).op('i32.ne').if();
       code.get(entry).memory('i32.load', record).memory('i32.load', Entry.offsets.host);
       code.memory('i32.load', 0).i32(bytes).op('i32.eq');
@@ -853,19 +849,19 @@ export class RegionBuilder extends FormBuilder {
 
   private callAndReturn(target: Node): void {
     const { frame, code } = this;
-    code.get(cpu).get(depthParameter).i32(1).op('i32.add');
+    code.i32(this.cpu).get(depthParameter).i32(1).op('i32.add');
     this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
-    code.get(cpu).memory('i64.load', Vcpu.offsets.rip);
+    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip);
     this.put(this.nextRip()).op('i64.ne').ifUnlikely();
     code.i32(compiledExit.go).return().end();
-    code.get(cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
+    code.i32(this.cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
   }
 
   protected callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;
   protected callCore(callee: FunctionReference, result: 'i32' | 'i64', ...args: readonly Value[]): Value;
   protected callCore(callee: FunctionReference, result: 'none' | 'i32' | 'i64', ...args: readonly Value[]): Value {
-    this.code.get(cpu);
+    this.code.i32(this.cpu);
     for (const a of args) this.put(a);
     this.code.call(callee);
     return result === 'none' ? this.int(4, 0) : this.nodes.take(result);
@@ -892,63 +888,78 @@ export class RegionBuilder extends FormBuilder {
     const narrow = size > widestAccess ? undefined : bases;
     const kept = narrow === undefined ? undefined : this.pages.keptOver(narrow, write);
     const known = narrow === undefined ? undefined : this.pages.find(narrow, write);
-    if (kept) this.hostByKept(address, host, size, write, kept);
+    if (kept) this.addendByKept(address, host, size, write, kept);
     else if (known) {
-      this.hostInPage(address, host, known, () => {
-        this.callForHost(address, host, size, write);
+      this.addendInPage(address, known, () => {
+        this.callForAddend(address, host, size, write);
       });
     } else {
       const kept = bases === undefined || this.openArms > 0 ? undefined : this.pages.remember(bases, write);
-      this.hostByTlb(address, host, size, write, kept);
+      this.addendByTlb(address, host, size, write, kept);
     }
+    // An addition at the end, rather than in each of the ways, lets the engine see that the upper half is 0.
+    this.lowHalf(address).op('i32.add').set(host);
     return this.nodes.inLocal('i32', host);
   }
 
+  /** The low half of a linear address. */
+  private lowHalf(address: number): Code {
+    const { code } = this;
+    code.get(address);
+    return this.frame.long ? code.op('i32.wrap_i64') : code;
+  }
+
+  /** Pushes where the TLB has the page of a linear address, in its reads; the offset to go there with is returned. */
+  private putTlbEntry(address: number): number {
+    const { code, frame } = this;
+    const ops = frame.long ? longAddress : shortAddress;
+    code.get(address);
+    this.addressConstant(8).op(ops.shr);
+    if (frame.long) code.op('i32.wrap_i64');
+    code.i32((Arena.tlbEntries - 1) << 4).op('i32.and');
+    return frame.tlbEntry();
+  }
+
+  // What these push is added to the low half of the address for the host's.
+
   /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
-  private hostByTlb(address: number, host: number, size: number, write: boolean, kept: PageLocals | undefined): void {
+  private addendByTlb(address: number, host: number, size: number, write: boolean, kept: PageLocals | undefined): void {
     const { code, frame } = this;
     const ops = frame.long ? longAddress : shortAddress;
     const entry = this.nodes.allocate('i32');
-    const index = (Arena.tlbEntries - 1) << 4;
-    const array = write ? Arena.tlbArrayBytes : 0;
-    code.get(frame.tlb).get(address);
-    this.addressConstant(8).op(ops.shr);
-    if (frame.long) code.op('i32.wrap_i64');
-    code.i32(index).op('i32.and').op('i32.add').tee(entry);
+    const array = this.putTlbEntry(address) + (write ? Arena.tlbArrayBytes : 0);
     // An empty entry has a tag of all ones, which is no page in its low half either.
-    code.memory(ops.load, array + TlbEntry.offsets.tag).get(address);
+    code
+      .tee(entry)
+      .memory(ops.load, array + TlbEntry.offsets.tag)
+      .get(address);
     if (size > 1) this.addressConstant(size - 1).op(ops.add);
     this.addressConstant(-4096).op(ops.and);
     if (kept) code.tee(kept.page);
     code.op(ops.eq).if('i32', true);
     if (kept) this.addressConstant(pageReach).set(kept.reach);
-    code.get(address);
-    if (frame.long) code.op('i32.wrap_i64');
     code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
     if (kept) code.tee(kept.addend);
-    code.op('i32.add').else();
+    code.else();
     if (kept) this.addressConstant(0).set(kept.reach);
-    this.callForHost(address, host, size, write);
-    code.end().set(host);
+    this.callForAddend(address, host, size, write);
+    code.end();
   }
 
-  /** By the page of an access before; else as `otherwise` says, which pushes the host address. */
-  private hostInPage(address: number, host: number, known: PageLocals, otherwise: () => void): void {
+  /** By the page of an access before; else as `otherwise` says. */
+  private addendInPage(address: number, known: PageLocals, otherwise: () => void): void {
     const { code, frame } = this;
     const ops = frame.long ? longAddress : shortAddress;
     code.get(address).get(known.page).op(ops.sub).get(known.reach).op(ops.below).if('i32', true);
-    code.get(address);
-    if (frame.long) code.op('i32.wrap_i64');
-    code.get(known.addend).op('i32.add').else();
+    code.get(known.addend).else();
     otherwise();
-    code.end().set(host);
+    code.end();
   }
 
   /** By the page of the round before, or by the TLB, whose page is kept for the next one. */
-  private hostByKept(address: number, host: number, size: number, write: boolean, kept: PageLocals): void {
-    this.hostInPage(address, host, kept, () => {
-      this.hostByTlb(address, host, size, write, kept);
-      this.code.get(host);
+  private addendByKept(address: number, host: number, size: number, write: boolean, kept: PageLocals): void {
+    this.addendInPage(address, kept, () => {
+      this.addendByTlb(address, host, size, write, kept);
     });
   }
 
@@ -956,9 +967,10 @@ export class RegionBuilder extends FormBuilder {
     return this.frame.long ? this.code.i64(n) : this.code.i32(n);
   }
 
-  private callForHost(address: number, host: number, size: number, write: boolean): void {
+  /** By the core; `host` holds what it gives meanwhile. */
+  private callForAddend(address: number, host: number, size: number, write: boolean): void {
     const { code, frame } = this;
-    code.get(cpu).get(address);
+    code.i32(this.cpu).get(address);
     if (!frame.long) code.op('i64.extend_i32_u');
     code
       .i32(size)
@@ -970,6 +982,7 @@ export class RegionBuilder extends FormBuilder {
     this.bail();
     this.nodes.closeArm();
     code.end().get(host);
+    this.lowHalf(address).op('i32.sub');
   }
 
   private basesOf(stack: boolean): number | undefined {
@@ -1086,8 +1099,8 @@ export class RegionBuilder extends FormBuilder {
     if (flags === 'words') return;
     if (typeof flags === 'string') {
       this.toMemory();
-      code.get(cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
-      code.get(cpu).call(this.calls.settleFlags).end();
+      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
+      code.i32(this.cpu).call(this.calls.settleFlags).end();
       this.flags = 'words';
       return;
     }

@@ -22,7 +22,6 @@ import type { StackState } from './x87-registers.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
-const cpu = 0;
 
 /** Where a jump to a block goes; `secondary`: a head that its loop must be told of by the label. */
 interface Target {
@@ -141,8 +140,8 @@ export class RegionWriter {
   private leave(): void {
     const { code, frame } = this;
     frame.holdFlags();
-    code.get(cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
-    code.get(cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
+    code.i32(frame.cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
+    code.i32(frame.cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
     code.get(frame.exitCode);
   }
 

@@ -70,6 +70,9 @@ export function entryInstruction(block: BasicBlock): Instruction | undefined {
 }
 
 export interface RegionPlan {
+  /** Addresses of the vCPU and of its arena, which compiled code is made for. */
+  readonly cpu: number;
+  readonly arena: number;
   /** Host address of the frame. */
   readonly page: number;
   readonly modeKey: number;
@@ -320,7 +323,8 @@ export class DecodedCode {
       if (!short || facts.transfer !== 'call' || form.operands[0]?.kind !== 'immediate') return undefined;
       return this.thunkAt((base + offset + length + Number(immediate)) >>> 0);
     };
-    return layOut(extent, this.decoded, this.flows, thunkOf);
+    const arena = this.u32(this.cpu + Vcpu.offsets.arena);
+    return { cpu: this.cpu, arena, ...layOut(extent, this.decoded, this.flows, thunkOf) };
   }
 
   /**
@@ -558,7 +562,7 @@ function layOut(
   decoded: Decoded,
   flows: Flows,
   thunkOf: (call: Instruction) => number | undefined,
-): RegionPlan {
+): Omit<RegionPlan, 'cpu' | 'arena'> {
   const offsets = [...members].sort((a, b) => a - b);
   const leaders = new Set<number>(entries);
   for (const offset of chosen) leaders.add(offset);

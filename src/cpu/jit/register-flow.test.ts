@@ -60,7 +60,7 @@ function randomPlan(seed: number): RegionPlan {
     return { ...d, number, predecessors };
   });
   const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return { page: 0, modeKey: 0, blocks, entries, offsets: new Set(), chosen: [], count, granules: [0, 0] };
+  return { cpu: 0, arena: 0, page: 0, modeKey: 0, blocks, entries, offsets: new Set(), chosen: [], count, granules: [0, 0] };
 }
 
 /**
@@ -160,6 +160,8 @@ describe('registerFlow', () => {
       isEntry: true,
     };
     const flow = registerFlow({
+      cpu: 0,
+      arena: 0,
       page: 0,
       modeKey: 0,
       blocks: [block],

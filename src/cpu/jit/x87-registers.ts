@@ -41,17 +41,19 @@ export interface StackHost {
   readonly builder: Builder;
   readonly nodes: Expressions;
   readonly f: FunctionBuilder;
+  /** Address of the vCPU. */
+  readonly cpu: number;
   /** Offset of the instruction in its page, and RIP of an offset. */
   offset(): number;
   ripOf(offset: number): Value;
 }
 
-const cpu = 0;
 const { fpuIp, fpuStatus, fpuTags, fpuTop, st } = Vcpu.offsets;
 
 export class X87Registers implements RegisterStack {
   private readonly host: StackHost;
   private readonly code: Code;
+  private readonly cpu: number;
   private readonly memory: StackInMemory;
   private state: StackState | undefined;
   /** TOP at slot 0; tags by slots; status word but for PE, where `inexact` is not 0, and C1, which is `roundedUp`. */
@@ -64,6 +66,7 @@ export class X87Registers implements RegisterStack {
   constructor(host: StackHost) {
     this.host = host;
     this.code = host.f.code;
+    this.cpu = host.cpu;
     this.memory = new StackInMemory(host.builder);
   }
 
@@ -87,7 +90,7 @@ export class X87Registers implements RegisterStack {
       inexact: this.host.f.local('i64'),
       roundedUp: this.host.f.local('i64'),
     };
-    code.get(cpu).memory('i32.load', fpuTop).set(this.locals.top);
+    code.i32(this.cpu).memory('i32.load', fpuTop).set(this.locals.top);
     this.load();
     this.state = {
       depth: 0,
@@ -106,9 +109,9 @@ export class X87Registers implements RegisterStack {
   private load(): void {
     const { code } = this;
     const { top, tags, status, inexact, roundedUp } = this.used();
-    code.get(cpu).memory('i32.load16_u', fpuTags).tee(tags).get(tags).i32(8).op('i32.shl').op('i32.or');
+    code.i32(this.cpu).memory('i32.load16_u', fpuTags).tee(tags).get(tags).i32(8).op('i32.shl').op('i32.or');
     code.get(top).op('i32.shr_u').set(tags);
-    code.get(cpu).memory('i32.load16_u', fpuStatus).tee(status);
+    code.i32(this.cpu).memory('i32.load16_u', fpuStatus).tee(status);
     code.i32(9).op('i32.shr_u').i32(1).op('i32.and').op('i64.extend_i32_u').set(roundedUp);
     code.i64(0).set(inexact);
   }
@@ -148,7 +151,7 @@ export class X87Registers implements RegisterStack {
     const { builder: b, nodes } = this.host;
     const { top, tags } = this.used();
     const store = (op: 'i64.store' | 'i32.store16' | 'i32.store', v: Value, at: number): void => {
-      code.get(cpu);
+      code.i32(this.cpu);
       nodes.put(v as Node).memory(op, at);
     };
     if (state.pointer !== undefined) store('i64.store', this.host.ripOf(state.pointer), fpuIp);
@@ -183,7 +186,7 @@ export class X87Registers implements RegisterStack {
     const control = b.negate(isUsualControl(b, b.getSystem('fpuControl')));
     const moved = b.ne(b.getSystem('fpuTop'), this.topAt(state.depth));
     const { mask, bits } = knownTags(state);
-    code.get(cpu).memory('i32.load16_u', fpuTags).tee(tags).get(tags).i32(8).op('i32.shl').op('i32.or');
+    code.i32(this.cpu).memory('i32.load16_u', fpuTags).tee(tags).get(tags).i32(8).op('i32.shl').op('i32.or');
     code.get(top).op('i32.shr_u').tee(tags).i32(mask).op('i32.and').i32(bits).op('i32.ne');
     nodes.put(b.either(control, moved) as Node).op('i32.or');
   }
@@ -208,7 +211,7 @@ export class X87Registers implements RegisterStack {
   /** Pushes where the register of a slot is, less the offset of all. */
   private address(slot: number): Code {
     const { code } = this;
-    code.get(cpu).get(this.used().top);
+    code.i32(this.cpu).get(this.used().top);
     if (slot !== 0) code.i32(slot).op('i32.add').i32(7).op('i32.and');
     return code.i32(4).op('i32.shl').op('i32.add');
   }
