@@ -358,6 +358,25 @@ export function secondPageHolds(cpu: usize, record: usize): u32 {
 // ---------------------------------------------------------------------------------------------------------------------
 // Flags.
 
+/** CF of flags that compiled code holds in locals; of the kind 0 they are in the vCPU. */
+export function heldCarry(cpu: usize, kind: u32, a: u64, b: u64, c: u32): u32 {
+  if (kind == FlagKind.none) {
+    settleFlags(cpu);
+    return load<u32>(cpu, Vcpu.flagCarry);
+  }
+  const rule = kind & ~3;
+  if (rule == FlagKind.logic) return 0;
+  if (rule == FlagKind.inc || rule == FlagKind.dec) return c;
+  if (rule == FlagKind.parts) return c & 1;
+  const shift = <u64>(64 - (8 << (kind & 3)));
+  const x = a << shift;
+  const y = b << shift;
+  if (rule == FlagKind.sub) return x < y ? 1 : 0;
+  if (rule == FlagKind.sbb) return x < y || (c != 0 && x == y) ? 1 : 0;
+  const r = x + y + (rule == FlagKind.adc ? (<u64>c) << shift : 0);
+  return r < x || (rule == FlagKind.adc && c != 0 && r == x) ? 1 : 0;
+}
+
 /** The lazy words from the flags that compiled code holds in the vCPU (`emit/flag-kind.ts`). */
 export function settleFlags(cpu: usize): void {
   const kind = load<u32>(cpu, Vcpu.heldKind);
@@ -385,7 +404,6 @@ export function settleFlags(cpu: usize): void {
   }
   const one = (<u64>1) << shift;
   let r: u64;
-  let carry = c;
   let overflow: u64;
   if (rule == FlagKind.inc) {
     r = x;
@@ -400,16 +418,14 @@ export function settleFlags(cpu: usize): void {
   } else if (rule == FlagKind.add || rule == FlagKind.adc) {
     const carryIn = rule == FlagKind.adc ? (<u64>c) << shift : 0;
     r = x + y + carryIn;
-    carry = r < x || (carryIn != 0 && r == x) ? 1 : 0;
     overflow = (x ^ r) & (y ^ r);
   } else {
     const borrow = rule == FlagKind.sbb ? (<u64>c) << shift : 0;
     r = x - y - borrow;
-    carry = x < y || (borrow != 0 && x == y) ? 1 : 0;
     overflow = (x ^ y) & (x ^ r);
   }
   store<i64>(cpu, (<i64>r) >> shift, Vcpu.flagResult);
   store<i64>(cpu, (<i64>overflow) >> shift, Vcpu.flagOverflow);
-  store<u32>(cpu, carry, Vcpu.flagCarry);
+  store<u32>(cpu, heldCarry(cpu, kind, a, b, c), Vcpu.flagCarry);
   store<u32>(cpu, (<u32>((x ^ y ^ r) >> shift)) & 0x10, Vcpu.flagAux);
 }

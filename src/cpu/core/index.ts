@@ -13,6 +13,7 @@ export {
   removeRegion,
   request,
   sample,
+  heldCarry,
   settleFlags,
 } from './compiled';
 export { decode } from './decode';

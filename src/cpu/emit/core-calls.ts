@@ -39,6 +39,8 @@ const coreFunctions = {
   sample: [['i32', 'i32'], ['i32']],
   /** (cpu): the lazy words from the flags that the vCPU holds by a kind (`flag-kind.ts`), if it does. */
   settleFlags: [['i32'], []],
+  /** (cpu, kind, a, b, c) → CF of flags that are held so; of kind 0, of those of the vCPU. */
+  heldCarry: [['i32', 'i32', 'i64', 'i64', 'i32'], ['i32']],
   /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. Depth: of calls. */
   callCompiled: [['i32', 'i32', 'i64'], ['i32']],
   /** (cpu, record, rip): a computed jump leaves compiled code. */

@@ -52,6 +52,7 @@ export const compiledFunctions = [
   'compiledRead',
   'compiledWrite',
   'settleFlags',
+  'heldCarry',
   'callCompiled',
   'noteJump',
   'runForm',
@@ -68,13 +69,15 @@ interface FlagNote {
   readonly r: Node;
   readonly c: Node | undefined;
   readonly aux: Node | undefined;
+  /** Of INC and DEC that keep CF: where it still is, unless somebody has asked for it (`c`). Nothing changes it there. */
+  readonly kept?: FlagPlace | undefined;
 }
 
-/**
- * Where the flags are: in the lazy words of the vCPU; in the vCPU, maybe held by a kind; in the function's flag locals;
- * or still to be made.
- */
-export type Flags = 'words' | 'memory' | 'locals' | FlagNote;
+/** In the lazy words of the vCPU; in the vCPU, maybe held by a kind; in the function's flag locals. */
+type FlagPlace = 'words' | 'memory' | 'locals';
+
+/** Where the flags are, or what makes them. */
+export type Flags = FlagPlace | FlagNote;
 
 /** Flags as `flag-kind.ts` has them. */
 interface HeldFlags {
@@ -248,7 +251,7 @@ export class RegionBuilder extends FormBuilder {
       copies.set(n, made);
       return made;
     };
-    const { rule, size, x, y, r, c, aux } = flags;
+    const { rule, size, x, y, r, c, aux, kept } = flags;
     return {
       rule,
       size,
@@ -257,6 +260,7 @@ export class RegionBuilder extends FormBuilder {
       r: copy(r),
       c: c && copy(c),
       aux: aux && copy(aux),
+      kept,
     };
   }
 
@@ -814,7 +818,12 @@ export class RegionBuilder extends FormBuilder {
         .i32(4)
         .op('i32.add')
         .memory('i32.store', Vcpu.offsets.gpr + 8 * 4);
-      code.i32(this.cpu).get(frame.budget).i32(thunkInstructions).op('i32.sub').memory('i32.store', Vcpu.offsets.budget);
+      code
+        .i32(this.cpu)
+        .get(frame.budget)
+        .i32(thunkInstructions)
+        .op('i32.sub')
+        .memory('i32.store', Vcpu.offsets.budget);
       code.else();
       this.arm(() => {
         this.callAndReturn(target);
@@ -999,8 +1008,8 @@ export class RegionBuilder extends FormBuilder {
 
   // Flags. ----------------------------------------------------------------------------------------------------------
 
-  private note(rule: FlagKind, size: Size, x: Value, y: Value, r: Value, c?: Value, aux?: Value): void {
-    this.flags = {
+  private note(rule: FlagKind, size: Size, x: Value, y: Value, r: Value, c?: Value, aux?: Value): FlagNote {
+    const note: FlagNote = {
       rule,
       size,
       x: x as Node,
@@ -1009,7 +1018,42 @@ export class RegionBuilder extends FormBuilder {
       c: c as Node | undefined,
       aux: aux as Node | undefined,
     };
+    this.flags = note;
     for (const n of this.flagNodes()) n.uses++;
+    return note;
+  }
+
+  /** The note with the CF that INC and DEC have kept. */
+  private withCarry(note: FlagNote): FlagNote {
+    if (!note.kept) return note;
+    const c = this.keptCarry(note.kept);
+    c.uses++;
+    return { ...note, c, kept: undefined };
+  }
+
+  private keptCarry(place: FlagPlace): Node {
+    const { code, frame } = this;
+    if (place !== 'locals') {
+      // What is settled here may run or not: the flags are still where they were.
+      const { flags } = this;
+      this.flags = place;
+      const c = this.flag('cf') as Node;
+      this.flags = flags;
+      return c;
+    }
+    // Of INC and DEC before, as in a loop that counts, it is at hand.
+    code.get(frame.flagKind).i32(flagKind.inc).op('i32.sub');
+    code
+      .i32(flagKind.dec + 4 - flagKind.inc)
+      .op('i32.lt_u')
+      .if('i32', true);
+    code.get(frame.flagC).else().i32(this.cpu).get(frame.flagKind);
+    for (const local of [frame.flagA, frame.flagB]) {
+      code.get(local);
+      if (!frame.long) code.op('i64.extend_i32_u');
+    }
+    code.get(frame.flagC).call(this.calls.heldCarry).end();
+    return this.nodes.take('i32');
   }
 
   override setFlags(rule: FlagRule, x: Value, y: Value, r: Value, carry?: Value): void {
@@ -1022,8 +1066,11 @@ export class RegionBuilder extends FormBuilder {
     }
     const size = sizeOf(r);
     if (keepsCarry) {
-      const cf = this.live & flagBits.cf ? this.flag('cf') : this.bool(false);
-      this.note(rule, size, x, y, r, cf);
+      const { flags } = this;
+      const kept = typeof flags === 'string' ? flags : flags.kept;
+      if (!(this.live & flagBits.cf)) this.note(rule, size, x, y, r, this.bool(false));
+      else if (kept) this.flags = { ...this.note(rule, size, x, y, r), kept };
+      else this.note(rule, size, x, y, r, this.flag('cf'));
     } else if (carry) this.note(rule === 'add' ? 'adc' : 'sbb', size, x, y, r, carry);
     else this.note(rule, size, x, y, r);
   }
@@ -1052,7 +1099,7 @@ export class RegionBuilder extends FormBuilder {
       this.toWords();
       return super.flag(name);
     }
-    const { rule, x, y, r, c, aux } = flags;
+    const { rule, x, y, r, c, aux } = name === 'cf' ? this.withCarry(flags) : flags;
     const base = this.baseRule(rule);
     switch (name) {
       case 'zf':
@@ -1104,7 +1151,7 @@ export class RegionBuilder extends FormBuilder {
       this.flags = 'words';
       return;
     }
-    const { rule, x, y, r, c, aux } = flags;
+    const { rule, x, y, r, c, aux } = this.withCarry(flags);
     const carry = c ?? this.bool(false);
     this.forgetHeld();
     switch (rule) {
@@ -1160,7 +1207,8 @@ export class RegionBuilder extends FormBuilder {
   }
 
   /** A note as the kind and values of `flag-kind.ts`. */
-  private heldFlags({ rule, size, x, y, r, c, aux }: FlagNote): HeldFlags {
+  private heldFlags(note: FlagNote): HeldFlags {
+    const { rule, size, x, y, r, c, aux } = this.withCarry(note);
     const operands = rule === 'add' || rule === 'sub' || rule === 'adc' || rule === 'sbb';
     const carry = c && aux ? (this.or(this.retype('i32', c), this.boolAt(aux, 4)) as Node) : c;
     return {

@@ -22,7 +22,6 @@ import type { StackState } from './x87-registers.ts';
 import type { Shape } from './structure.ts';
 import { structure } from './structure.ts';
 
-
 /** Where a jump to a block goes; `secondary`: a head that its loop must be told of by the label. */
 interface Target {
   readonly level: number;

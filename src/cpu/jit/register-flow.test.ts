@@ -60,7 +60,18 @@ function randomPlan(seed: number): RegionPlan {
     return { ...d, number, predecessors };
   });
   const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return { cpu: 0, arena: 0, page: 0, modeKey: 0, blocks, entries, offsets: new Set(), chosen: [], count, granules: [0, 0] };
+  return {
+    cpu: 0,
+    arena: 0,
+    page: 0,
+    modeKey: 0,
+    blocks,
+    entries,
+    offsets: new Set(),
+    chosen: [],
+    count,
+    granules: [0, 0],
+  };
 }
 
 /**

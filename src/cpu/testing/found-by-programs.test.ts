@@ -48,3 +48,17 @@ it.each(AVAILABLE_TIERS)('FLD of an empty register onto a full one is an underfl
   };
   expect(runCase(machine, parseCase(JSON.stringify(line)))).toEqual([]);
 });
+
+it.each(AVAILABLE_TIERS)('CF is what DEC has kept, behind an access that might have left: %s', (tier) => {
+  const machine = createCaseMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
+  const line = {
+    mode: 'protected32',
+    regs: { eip: 0x1000, esi: 5, eflags: 0x3 },
+    // DEC ESI; MOV EBX,[2000h]; DEC ESI; SBB EAX, EAX; DEC ESI; HLT
+    mem: [[0x1000, '4e 8b1d00200000 4e 19c0 4e f4'.replaceAll(' ', '')]],
+    zero: [[0, 0x10000]],
+    end: 'hlt',
+    expect: { regs: { esi: 2, eax: 0xffffffff, eflags: 0x3 } },
+  };
+  expect(runCase(machine, parseCase(JSON.stringify(line)))).toEqual([]);
+});
