@@ -75,8 +75,8 @@ export {
   ssePackedF32,
   ssePackedF64,
   sseRound,
-  sseStringCompare,
 } from './sse-glue';
+export { sseStringCompare } from './string-compare';
 export { repString } from './strings';
 export { swapgs, syscall, sysenter, sysexit, sysret } from './syscalls';
 export {
