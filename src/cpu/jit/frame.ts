@@ -12,10 +12,13 @@ export const labelParameter = 1;
 /** How many compiled functions are active above. */
 export const depthParameter = 2;
 
-/** The TLB set of user code, as `updateTlbSet` of the core chooses it. */
-export function userTlb({ modeKey: key, arena }: RegionPlan): number | undefined {
-  if (!(key & modeKey.user)) return undefined;
-  return arena + Arena.tlb + (key & modeKey.alignmentCheck ? Arena.tlbSets : 1) * Arena.tlbSetBytes;
+/**
+ * The TLB set that its accesses look at, as `updateTlbSet` of the core chooses it by the mode key. While EFLAGS.AC lets
+ * the supervisor at user pages it has a set of its own, which has these, too; here they are left to the core.
+ */
+export function tlbOf({ modeKey: key, arena }: RegionPlan): number {
+  const set = key & modeKey.alignmentCheck ? Arena.tlbSets : key & modeKey.user ? 1 : 0;
+  return arena + Arena.tlb + set * Arena.tlbSetBytes;
 }
 
 export class RegionFrame {
@@ -26,9 +29,8 @@ export class RegionFrame {
   readonly long: boolean;
   readonly budget: number;
   readonly ripBase: number;
-  /** Address of the TLB set of user code; that of the supervisor depends on EFLAGS.AC. */
-  readonly userTlb: number | undefined;
-  private readonly tlb: number;
+  /** Address of its TLB set. */
+  readonly tlb: number;
   readonly fpuTrap: number;
   readonly flagKind: number;
   readonly flagA: number;
@@ -56,11 +58,10 @@ export class RegionFrame {
     this.cpu = plan.cpu;
     this.modeKey = plan.modeKey;
     this.long = isLong(plan.modeKey);
-    this.userTlb = userTlb(plan);
+    this.tlb = tlbOf(plan);
     const width: ValueType = this.long ? 'i64' : 'i32';
     this.budget = f.local('i32');
     this.ripBase = f.local('i64');
-    this.tlb = f.local('i32');
     this.fpuTrap = f.local('i32');
     this.flagKind = f.local('i32');
     this.flagA = f.local(width);
@@ -100,9 +101,9 @@ export class RegionFrame {
 
   /** What the locals are, for people; those of no name hold values for a while. */
   names(): ReadonlyMap<number, string> {
-    const { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC } = this;
+    const { budget, ripBase, fpuTrap, flagKind, flagA, flagB, flagC } = this;
     const { exitCode, exitRecord, exitBudget, jumpOffset } = this;
-    const fixed = { budget, ripBase, tlb, fpuTrap, flagKind, flagA, flagB, flagC };
+    const fixed = { budget, ripBase, fpuTrap, flagKind, flagA, flagB, flagC };
     const names = new Map<number, string>([
       [0, 'cpu'],
       [labelParameter, 'label'],
@@ -146,14 +147,7 @@ export class RegionFrame {
   /** Loads anew what other code may have changed, registers apart. */
   reload(): void {
     const { code } = this.f;
-    if (this.userTlb === undefined) code.i32(this.cpu).memory('i32.load', Vcpu.offsets.tlb).set(this.tlb);
     if (this.usesUnits) code.i32(this.cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
-  }
-
-  /** An offset in a TLB set is on the stack, of an entry: gives it what `memory` needs besides the offset in the entry. */
-  tlbEntry(): number {
-    if (this.userTlb === undefined) this.f.code.get(this.tlb).op('i32.add');
-    return this.userTlb ?? 0;
   }
 
   load(registers: RegisterSet): void {

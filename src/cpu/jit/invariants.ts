@@ -99,8 +99,8 @@ export class InvariantChecks {
   /** What the TLB knows of the page that runs, if anything. */
   private checkPage(frame: RegionFrame, plan: RegionPlan, refuse: (violation: number) => void): void {
     const { code } = frame.f;
-    const fetch = 2 * Arena.tlbArrayBytes;
-    const entry = (): number => {
+    const fetch = frame.tlb + 2 * Arena.tlbArrayBytes;
+    const entry = (): void => {
       code
         .get(frame.ripBase)
         .i64(8)
@@ -108,17 +108,16 @@ export class InvariantChecks {
         .op('i32.wrap_i64')
         .i32((Arena.tlbEntries - 1) << 4)
         .op('i32.and');
-      return frame.tlbEntry();
     };
-    const set = entry();
+    entry();
     code
-      .memory('i64.load', set + fetch + TlbEntry.offsets.tag)
+      .memory('i64.load', fetch + TlbEntry.offsets.tag)
       .get(frame.ripBase)
       .op('i64.eq')
       .if();
     entry();
     code
-      .memory('i32.load', set + fetch + TlbEntry.offsets.addend)
+      .memory('i32.load', fetch + TlbEntry.offsets.addend)
       .get(frame.ripBase)
       .op('i32.wrap_i64')
       .op('i32.add');

@@ -20,7 +20,7 @@ import { decodeInstructions } from '../../wasm/decoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { readModule } from '../../wasm/module-reader.ts';
 import { printFunction } from '../../wasm/printer.ts';
-import { userTlb } from './frame.ts';
+import { tlbOf } from './frame.ts';
 import { compiledFunctions } from './region-builder.ts';
 import type { Mark } from './region-writer.ts';
 import { RegionWriter } from './region-writer.ts';
@@ -141,10 +141,10 @@ function constantNames(plan: RegionPlan): (value: number) => string | undefined 
 
 const fields = Object.entries(Vcpu.offsets).toSorted(([, a], [, b]) => a - b);
 
-/** Within an entry of the TLB set of user code. */
+/** Within an entry of the TLB set. */
 function tlbName(offset: number, plan: RegionPlan): string | undefined {
-  const set = userTlb(plan);
-  if (set === undefined || offset < set || offset >= set + Arena.tlbSetBytes) return undefined;
+  const set = tlbOf(plan);
+  if (offset < set || offset >= set + Arena.tlbSetBytes) return undefined;
   const array = ['read', 'write', 'fetch'][Math.floor((offset - set) / Arena.tlbArrayBytes)] ?? '';
   const at = (offset - set) % Arena.tlbArrayBytes;
   return `${array}.${at === TlbEntry.offsets.tag ? 'tag' : at === TlbEntry.offsets.addend ? 'addend' : at}`;

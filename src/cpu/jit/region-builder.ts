@@ -665,7 +665,8 @@ export class RegionBuilder extends FormBuilder {
     const ops = frame.long ? longAddress : shortAddress;
     const page = this.nodes.local(this.as(frame.long ? 'i64' : 'i32', this.ripOf(4096)) as Node);
     const entry = this.nodes.allocate('i32');
-    const array = this.putTlbEntry(page) + 2 * Arena.tlbArrayBytes;
+    const array = frame.tlb + 2 * Arena.tlbArrayBytes;
+    this.putTlbOffset(page);
     code
       .tee(entry)
       .memory(ops.load, array + TlbEntry.offsets.tag)
@@ -918,15 +919,14 @@ export class RegionBuilder extends FormBuilder {
     return this.frame.long ? code.op('i32.wrap_i64') : code;
   }
 
-  /** Pushes where the TLB has the page of a linear address, in its reads; the offset to go there with is returned. */
-  private putTlbEntry(address: number): number {
+  /** Pushes the offset of a linear address's entry in the arrays of the TLB. */
+  private putTlbOffset(address: number): void {
     const { code, frame } = this;
     const ops = frame.long ? longAddress : shortAddress;
     code.get(address);
     this.addressConstant(8).op(ops.shr);
     if (frame.long) code.op('i32.wrap_i64');
     code.i32((Arena.tlbEntries - 1) << 4).op('i32.and');
-    return frame.tlbEntry();
   }
 
   // What these push is added to the low half of the address for the host's.
@@ -936,7 +936,8 @@ export class RegionBuilder extends FormBuilder {
     const { code, frame } = this;
     const ops = frame.long ? longAddress : shortAddress;
     const entry = this.nodes.allocate('i32');
-    const array = this.putTlbEntry(address) + (write ? Arena.tlbArrayBytes : 0);
+    const array = frame.tlb + (write ? Arena.tlbArrayBytes : 0);
+    this.putTlbOffset(address);
     // An empty entry has a tag of all ones, which is no page in its low half either.
     code
       .tee(entry)
