@@ -138,6 +138,8 @@ export const Vcpu = struct('Vcpu', 1, {
 
   /** Instructions left in this slice; exact at exits and inside helpers (see `interpreter/`). */
   budget: 'u32',
+  /** Instructions that compiled code has taken from the budget but not done, where it leaves to the interpreter. */
+  exitBudget: 'u32',
   /** Length of the slice that runs, so that retired = value at start + (slice − budget). */
   slice: 'u32',
   exitReason: 'u32',

@@ -254,7 +254,9 @@ export class Code {
     return this;
   }
 
-  brIf(level: number): this {
+  /** `unlikely`: the jump is hardly ever taken. */
+  brIf(level: number, unlikely = false): this {
+    if (unlikely) this.hints.push({ at: this.bytes.length, expected: false });
     this.bytes.u8(0x0d).unsigned(this.depth - level);
     return this;
   }

@@ -314,8 +314,21 @@ function notCompiled(cpu: usize, address: u64, size: u32): bool {
   return alignmentChecked(cpu) && misaligned(address, size);
 }
 
-/** Host address to read `size` bytes from, which may cross pages. */
-export function compiledRead(cpu: usize, address: u64, size: u32): usize {
+/**
+ * An access of the instruction of `record`. `access`: its size, and << 16 the instructions behind that are counted
+ * already, for the case that it is left to the interpreter. Returns the size.
+ */
+// @ts-ignore: decorator
+@inline
+function begin(cpu: usize, access: u32, record: u32): u32 {
+  store<u32>(cpu, record, Vcpu.record);
+  store<u32>(cpu, access >> 16, Vcpu.exitBudget);
+  return access & 0xffff;
+}
+
+/** Host address to read from, maybe across pages. */
+export function compiledRead(cpu: usize, address: u64, access: u32, record: u32): usize {
+  const size = begin(cpu, access, record);
   if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
   const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
@@ -329,8 +342,9 @@ export function compiledRead(cpu: usize, address: u64, size: u32): usize {
   return cpu + Vcpu.bounce;
 }
 
-/** Host address to write `size` bytes to: within one page, and not over decoded code. */
-export function compiledWrite(cpu: usize, address: u64, size: u32): usize {
+/** Host address to write to: within one page, and not over decoded code. */
+export function compiledWrite(cpu: usize, address: u64, access: u32, record: u32): usize {
+  const size = begin(cpu, access, record);
   if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
   if (size > 0x1000 - <u32>(linear & 0xfff)) return 0;

@@ -11,8 +11,8 @@ const coreFunctions = {
   slowWrite: [['i32', 'i64', 'i32'], ['i32']],
   commitWrite: [['i32'], []],
   /** The same for compiled code; 0: the interpreter has to do the whole instruction. */
-  compiledRead: [['i32', 'i64', 'i32'], ['i32']],
-  compiledWrite: [['i32', 'i64', 'i32'], ['i32']],
+  compiledRead: [['i32', 'i64', 'i32', 'i32'], ['i32']],
+  compiledWrite: [['i32', 'i64', 'i32', 'i32'], ['i32']],
   /** (cpu, record) → effective address of the memory operand. */
   operandOffset: [['i32', 'i32'], ['i64']],
   /** (record, offset) → the offset, wrapped at the record's address size. */

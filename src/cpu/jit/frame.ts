@@ -2,6 +2,7 @@
 import { Arena } from '../arena.ts';
 import { isLong, modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
+import { compiledExit } from '../status.ts';
 import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { touchedRegisters } from './register-flow.ts';
@@ -11,6 +12,21 @@ import type { RegionPlan } from './region.ts';
 export const labelParameter = 1;
 /** How many compiled functions are active above. */
 export const depthParameter = 2;
+
+const exitCodes = [compiledExit.go, compiledExit.short, compiledExit.apart] as const;
+
+/** How a region is left for the interpreter, which goes on at `Vcpu.record`. */
+export interface Exit {
+  readonly code: (typeof exitCodes)[number];
+  /** Registers that are stored. */
+  readonly dirty: RegisterSet;
+  /** The flags are in the function's locals. */
+  readonly flags: boolean;
+}
+
+function keyOf({ code, dirty, flags }: Exit): string {
+  return `${code} ${dirty.toString(16)} ${flags ? 'flags' : ''}`;
+}
 
 /**
  * The TLB set that its accesses look at, as `updateTlbSet` of the core chooses it by the mode key. While EFLAGS.AC lets
@@ -36,10 +52,10 @@ export class RegionFrame {
   readonly flagA: number;
   readonly flagB: number;
   readonly flagC: number;
-  /** What the exits to the interpreter store and return; `exitBudget` is given back. */
+  /** What a call gives. */
   readonly exitCode: number;
-  readonly exitRecord: number;
-  readonly exitBudget: number;
+  /** Of a computed jump (`RegionBuilder.jumpOut`). */
+  readonly jumpRecord: number;
   /** Where a computed jump leads, as an offset in the page. */
   readonly jumpOffset: number;
   private readonly usesUnits: boolean;
@@ -50,8 +66,10 @@ export class RegionFrame {
   readonly registerCount: number;
   /** Registers by their locals, from the first one on. */
   private readonly registers: RegisterSet[] = [];
-  /** Nesting levels of the exits to the interpreter, by the registers that they store. */
-  private readonly exits = new Map<RegisterSet, number>();
+  /** The exits to the interpreter, with their levels of nesting. */
+  private readonly exits = new Map<string, { readonly exit: Exit; readonly level: number; used: boolean }>();
+  /** Levels of what exits of a code have in common, once they have stored registers: with flags in locals, and without. */
+  private readonly tails = new Map<string, number>();
 
   constructor(f: FunctionBuilder, plan: RegionPlan, flow: RegisterFlow) {
     this.f = f;
@@ -68,8 +86,7 @@ export class RegionFrame {
     this.flagB = f.local(width);
     this.flagC = f.local('i32');
     this.exitCode = f.local('i32');
-    this.exitRecord = f.local('i32');
-    this.exitBudget = f.local('i32');
+    this.jumpRecord = f.local('i32');
     this.jumpOffset = f.local('i32');
     this.usesUnits = plan.blocks.some((b) => b.instructions.some((i) => !i.apart && i.form.row.unit !== undefined));
     const touched = touchedRegisters(flow);
@@ -102,14 +119,14 @@ export class RegionFrame {
   /** What the locals are, for people; those of no name hold values for a while. */
   names(): ReadonlyMap<number, string> {
     const { budget, ripBase, fpuTrap, flagKind, flagA, flagB, flagC } = this;
-    const { exitCode, exitRecord, exitBudget, jumpOffset } = this;
+    const { exitCode, jumpRecord, jumpOffset } = this;
     const fixed = { budget, ripBase, fpuTrap, flagKind, flagA, flagB, flagC };
     const names = new Map<number, string>([
       [0, 'cpu'],
       [labelParameter, 'label'],
       [depthParameter, 'depth'],
     ]);
-    const all = { ...fixed, exitCode, exitRecord, exitBudget, jumpOffset };
+    const all = { ...fixed, exitCode, jumpRecord, jumpOffset };
     for (const [name, local] of Object.entries(all)) names.set(local, name);
     const general = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
     for (const [n, local] of this.gprs) {
@@ -124,16 +141,50 @@ export class RegionFrame {
     return this.registers[local - this.firstRegister] ?? 0;
   }
 
-  /** The exit that stores these registers lies at the level of nesting that the code is at. */
-  openExit(dirty: RegisterSet): void {
-    this.exits.set(dirty, this.f.code.depth);
+  /** Opens blocks at whose ends the exits lie. */
+  openExits(exits: readonly Exit[]): void {
+    const { code } = this.f;
+    for (const exitCode of exitCodes) {
+      for (const flags of [false, true]) this.tails.set(`${exitCode} ${flags}`, code.block().depth);
+    }
+    for (const exit of exits) this.exits.set(keyOf(exit), { exit, level: code.block().depth, used: false });
   }
 
-  /** Nesting level of the exit that stores these registers. */
-  exitStoring(dirty: RegisterSet): number {
-    const level = this.exits.get(dirty);
-    if (level === undefined) throw new Error(`an exit that stores registers ${dirty.toString(16)}h was not foreseen`);
-    return level;
+  /** Level of nesting of an exit, for a jump to it. */
+  levelOf(exit: Exit): number {
+    const found = this.exits.get(keyOf(exit));
+    if (!found) throw new Error(`an exit was not foreseen: ${keyOf(exit)}`);
+    found.used = true;
+    return found.level;
+  }
+
+  /** Ends the exits' blocks, and writes those that something leads to. */
+  closeExits(): void {
+    const { code } = this.f;
+    const used = new Set<Exit['code']>();
+    for (const { exit, used: leadsHere } of [...this.exits.values()].toReversed()) {
+      code.end();
+      if (!leadsHere) continue;
+      used.add(exit.code);
+      this.store(exit.dirty);
+      code.br(this.tails.get(`${exit.code} ${exit.flags}`) ?? 0);
+    }
+    for (const exitCode of exitCodes.toReversed()) {
+      code.end();
+      if (used.has(exitCode)) this.holdFlags();
+      code.end();
+      if (used.has(exitCode)) this.endExit(exitCode);
+    }
+    code.op('unreachable');
+  }
+
+  private endExit(exitCode: Exit['code']): void {
+    const { code } = this.f;
+    code.i32(this.cpu).get(this.budget);
+    if (exitCode !== compiledExit.short) {
+      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.exitBudget).op('i32.add');
+    }
+    code.memory('i32.store', Vcpu.offsets.budget).i32(exitCode).return();
   }
 
   /** Loads what the function keeps in locals, but for registers. */

@@ -35,7 +35,7 @@ import type { OpcodeName } from '../../wasm/opcodes.ts';
 import { Expressions, Node } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
-import type { RegionFrame } from './frame.ts';
+import type { Exit, RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from './known-pages.ts';
 import type { LoopPages, PageLocals } from './known-pages.ts';
@@ -646,14 +646,19 @@ export class RegionBuilder extends FormBuilder {
 
   /** The interpreter does this instruction; nothing of it has been done. */
   private bail(): void {
-    const { frame, code } = this;
+    const { code, cpu } = this;
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
-    code.i32(this.instruction.record).set(frame.exitRecord);
-    code.i32(compiledExit.apart).set(frame.exitCode);
-    if (this.remaining > 0) code.i32(this.remaining).set(frame.exitBudget);
+    code.i32(cpu).i32(this.instruction.record).memory('i32.store', Vcpu.offsets.record);
+    code.i32(cpu).i32(this.remaining).memory('i32.store', Vcpu.offsets.exitBudget);
+    this.leave(compiledExit.apart, this.registers.dirty);
+  }
+
+  /** To an exit, from code that nothing comes after. */
+  private leave(code: Exit['code'], dirty: RegisterSet): void {
     this.x87.writeBack();
-    this.putFlagsInLocals();
-    code.br(frame.exitStoring(this.registers.dirty));
+    const { flags } = this;
+    if (typeof flags !== 'string') this.storeHeld(flags);
+    this.code.br(this.frame.levelOf({ code, dirty, flags: flags === 'locals' }));
   }
 
   /**
@@ -688,11 +693,8 @@ export class RegionBuilder extends FormBuilder {
     this.nodes.openArm();
     code.i32(this.cpu);
     this.put(this.ripOf(offset)).memory('i64.store', Vcpu.offsets.rip);
-    code.i32(compiledExit.go).set(frame.exitCode);
-    if (budget > 0) code.i32(budget).set(frame.exitBudget);
-    this.x87.writeBack();
-    this.putFlagsInLocals();
-    code.br(frame.exitStoring(dirty));
+    code.i32(this.cpu).i32(budget).memory('i32.store', Vcpu.offsets.exitBudget);
+    this.leave(compiledExit.go, dirty);
     this.nodes.closeArm();
     code.end().end();
   }
@@ -747,22 +749,19 @@ export class RegionBuilder extends FormBuilder {
     }
   }
 
-  /** Leaves by a computed jump, whose record is in `frame.exitRecord`: the profile learns where it led. */
+  /** Leaves by a computed jump, whose record is in `frame.jumpRecord`: the profile learns where it led. */
   jumpOut(target: Node, dirty = this.dirtyAfter): void {
     const { frame, code } = this;
     this.nodes.hold(target);
-    code.i32(this.cpu).get(frame.exitRecord);
+    code.i32(this.cpu).get(frame.jumpRecord);
     this.put(target).call(this.calls.noteJump);
     this.exitTo(target, false, dirty);
   }
 
   /** Leaves to a record, before any of the block has been counted. */
   exitShort(record: number, dirty: RegisterSet): void {
-    const { frame, code } = this;
-    code.i32(record).set(frame.exitRecord);
-    code.i32(compiledExit.short).set(frame.exitCode);
-    this.putFlagsInLocals();
-    code.br(frame.exitStoring(dirty));
+    this.code.i32(this.cpu).i32(record).memory('i32.store', Vcpu.offsets.record);
+    this.leave(compiledExit.short, dirty);
   }
 
   /** The form's function does the instruction, and compiled code goes on behind it. */
@@ -979,19 +978,26 @@ export class RegionBuilder extends FormBuilder {
 
   /** By the core; `host` holds what it gives meanwhile. */
   private callForAddend(address: number, host: number, size: number, write: boolean): void {
-    const { code, frame } = this;
+    const { code, frame, flags } = this;
+    if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.cpu).get(address);
     if (!frame.long) code.op('i64.extend_i32_u');
+    code.i32(size | (this.remaining << 16)).i32(this.instruction.record);
     code
-      .i32(size)
       .call(write ? this.calls.compiledWrite : this.calls.compiledRead)
       .tee(host)
-      .op('i32.eqz')
-      .ifUnlikely();
-    this.nodes.openArm();
-    this.bail();
-    this.nodes.closeArm();
-    code.end().get(host);
+      .op('i32.eqz');
+    const { dirty } = this.registers;
+    if (typeof flags === 'string' && !this.x87.inLocals) {
+      code.brIf(frame.levelOf({ code: compiledExit.apart, dirty, flags: flags === 'locals' }), true);
+    } else {
+      code.ifUnlikely();
+      this.nodes.openArm();
+      this.leave(compiledExit.apart, dirty);
+      this.nodes.closeArm();
+      code.end();
+    }
+    code.get(host);
     this.lowHalf(address).op('i32.sub');
   }
 
@@ -1143,7 +1149,7 @@ export class RegionBuilder extends FormBuilder {
 
   /** The lazy words become right, and nothing is held. */
   private toWords(): void {
-    const { flags, frame, code } = this;
+    const { flags, code } = this;
     if (flags === 'words') return;
     if (typeof flags === 'string') {
       this.toMemory();
@@ -1171,7 +1177,6 @@ export class RegionBuilder extends FormBuilder {
       default:
         super.setFlags(rule, x, y, r);
     }
-    code.i32(flagKind.none).set(frame.flagKind);
   }
 
   /** The lazy words are about to be written, whatever was held. */
@@ -1182,20 +1187,17 @@ export class RegionBuilder extends FormBuilder {
 
   /** The flags go to the vCPU: held by a kind, if they have not been made. */
   toMemory(): void {
-    const { flags, frame, code } = this;
-    if (flags === 'memory' || flags === 'words') {
-      // The locals may still hold flags of before, which an exit would store.
-      code.i32(flagKind.none).set(frame.flagKind);
-      return;
-    }
+    const { flags } = this;
+    if (flags === 'memory' || flags === 'words') return;
     this.flags = 'memory';
-    if (flags === 'locals') {
-      frame.holdFlags();
-      code.i32(flagKind.none).set(frame.flagKind);
-      return;
-    }
+    if (flags === 'locals') this.frame.holdFlags();
+    else this.storeHeld(flags);
+  }
+
+  private storeHeld(note: FlagNote): void {
+    const { frame } = this;
     const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
-    const { kind, a, b, c } = this.heldFlags(flags);
+    const { kind, a, b, c } = this.heldFlags(note);
     const wide = (offset: number, v: Node): void => {
       if (frame.long) this.storeField('i64.store', offset, this.as('i64', v));
       else this.storeField('i32.store', offset, this.as('i32', v));
@@ -1204,7 +1206,6 @@ export class RegionBuilder extends FormBuilder {
     if (b) wide(heldB, b);
     if (c) this.storeField('i32.store', heldC, c);
     this.storeField('i32.store', heldKind, this.int(4, kind));
-    code.i32(flagKind.none).set(frame.flagKind);
   }
 
   /** A note as the kind and values of `flag-kind.ts`. */

@@ -3,11 +3,12 @@
  * the label names the block where it starts. At entries and heads of loops the budget must cover the longest way to the
  * next of them; otherwise the interpreter goes on.
  */
-import { Vcpu } from '../state.ts';
+import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { allFlags } from './facts.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
+import type { Exit } from './frame.ts';
 import { labelParameter, RegionFrame } from './frame.ts';
 import { loopPages } from './loop-pages.ts';
 import type { InvariantChecks } from './invariants.ts';
@@ -95,24 +96,12 @@ export class RegionWriter {
     this.assignLabels(plan.entries, shapes);
     this.checks?.atEntry(frame, plan);
     frame.enter();
-    code.block();
-    const leave = code.depth;
-    const exits = this.exits();
-    for (const dirty of exits) {
-      code.block();
-      frame.openExit(dirty);
-    }
+    frame.openExits(this.exits());
     if (plan.entries.length === 1) frame.load(this.registers.neededAtStart[plan.entries[0] ?? 0] ?? 0);
     this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     this.tail = code.bytes.length;
-    for (const dirty of exits.toReversed()) {
-      code.end();
-      frame.store(dirty);
-      code.br(leave);
-    }
-    code.end();
-    this.leave();
+    frame.closeExits();
     return new Map(this.entries.map((n, k) => [n, this.labels.get(plan.entries[k] ?? 0) ?? 0]));
   }
 
@@ -122,26 +111,24 @@ export class RegionWriter {
     for (const s of shapes) if (s.kind === 'loop') this.assignLabels(s.heads.slice(1), s.body);
   }
 
-  /** The registers that are stored at exits to the interpreter, each set once. */
-  private exits(): RegisterSet[] {
+  /** Exits to the interpreter that the code may need. */
+  private exits(): Exit[] {
     const { registers } = this;
-    const sets = new Set<RegisterSet>();
-    for (const { number, isEntry, instructions } of this.plan.blocks) {
-      if (isEntry) sets.add(registers.dirtyAtStart[number] ?? 0);
+    const found = new Map<string, Omit<Exit, 'flags'>>();
+    const add = (code: Exit['code'], dirty: RegisterSet): void => {
+      found.set(`${code} ${dirty}`, { code, dirty });
+    };
+    for (const { number, isEntry, instructions, standsFor } of this.plan.blocks) {
+      const atStart = registers.dirtyAtStart[number] ?? 0;
+      if (isEntry) add(compiledExit.short, atStart);
+      if (standsFor?.secondPage) add(compiledExit.go, atStart);
       instructions.forEach((i, k) => {
-        if (!i.apart && i.facts.mayLeave) sets.add(registers.instructions[number]?.[k]?.dirty ?? 0);
+        const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
+        if (!i.apart && i.facts.mayLeave) add(compiledExit.apart, dirty);
+        if (i.secondPage !== 0) add(compiledExit.go, dirty);
       });
     }
-    return [...sets];
-  }
-
-  /** What all exits to the interpreter end with, once they have stored registers. */
-  private leave(): void {
-    const { code, frame } = this;
-    frame.holdFlags();
-    code.i32(frame.cpu).get(frame.budget).get(frame.exitBudget).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
-    code.i32(frame.cpu).get(frame.exitRecord).memory('i32.store', Vcpu.offsets.record);
-    code.get(frame.exitCode);
+    return [...found.values()].flatMap((exit) => [true, false].map((flags) => ({ ...exit, flags })));
   }
 
   // Structure. ------------------------------------------------------------------------------------------------------
@@ -254,7 +241,7 @@ export class RegionWriter {
       code.end();
     }
     if (block.standsFor) {
-      code.i32(first.offset).set(frame.jumpOffset).i32(0).set(frame.exitRecord);
+      code.i32(first.offset).set(frame.jumpOffset).i32(0).set(frame.jumpRecord);
       this.goto(block.next, first.offset);
       return;
     }
@@ -327,7 +314,7 @@ export class RegionWriter {
           builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
           return;
         }
-        code.i32(last.record).set(frame.exitRecord);
+        code.i32(last.record).set(frame.jumpRecord);
         if (block.next !== undefined) {
           if (this.inherits(block.next)) builder.copyWatched();
           builder.ifInPage(outcome.target, () => {

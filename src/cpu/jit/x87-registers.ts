@@ -144,6 +144,11 @@ export class X87Registers implements RegisterStack {
     this.state = undefined;
   }
 
+  /** Memory may be behind. */
+  get inLocals(): boolean {
+    return this.state !== undefined;
+  }
+
   /** Memory becomes right. */
   writeBack(state = this.state): void {
     if (!state) return;
