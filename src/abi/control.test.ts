@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { Control, controlBytes, ControlPage, exitCounter, requestBit } from './control.ts';
+import { Control, controlAddress, controlBytes, ControlPage, exitCounter, requestBit } from './control.ts';
 
 function make() {
-  const control = new ControlPage(new SharedArrayBuffer(controlBytes));
+  const control = new ControlPage(new SharedArrayBuffer(controlAddress + controlBytes));
   control.initialize();
   return control;
 }
@@ -11,7 +11,7 @@ describe('ControlPage', () => {
   it('fits its page and knows itself', () => {
     expect(Control.size).toBeLessThanOrEqual(controlBytes);
     expect(make().valid).toBe(true);
-    expect(new ControlPage(new SharedArrayBuffer(controlBytes)).valid).toBe(false);
+    expect(new ControlPage(new SharedArrayBuffer(controlAddress + controlBytes)).valid).toBe(false);
   });
 
   it('acknowledges requests by serial', async () => {

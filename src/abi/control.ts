@@ -1,6 +1,6 @@
 /**
  * The control page: how the coordinator (main thread) and the executor (worker) of a guest speak without messages.
- * It lies at address 0 of the guest's memory; one side writes each word, the other reads it.
+ * It lies in the guest's memory; one side writes each word, the other reads it.
  *
  * Who writes what
  * - the coordinator: `request`, `requestSerial`, `doorbell`;
@@ -29,10 +29,10 @@ import { array, struct, type Struct } from '../base/struct.ts';
 export const controlMagic = 0x52565354; // 'TSVR'
 
 /** Layout version of the whole guest memory; a saved state of another version is refused. */
-export const controlVersion = 1;
+export const controlVersion = 2;
 
 /** Where the control page lies, and its size in bytes. */
-export const controlAddress = 0;
+export const controlAddress = 0x10000;
 export const controlBytes = 0x10000;
 
 /** Bits of `Control.request` and, while in effect, of `Control.acknowledge`. */

@@ -3,7 +3,7 @@
  * core, the interpreter, compiled code, devices and snapshots all see it through this declaration.
  *
  * Register *slots*: the decoder names a register by its byte offset in this struct, so that a handler needs one
- * load to reach it. `gpr` comes first: slot n is at byte 8 n. `zero` is never written; it stands in for an absent
+ * load to reach it. `zero` is never written; it stands in for an absent
  * base or index register. `ripBase` is the base register of RIP-relative operands: the RIP that corresponds to
  * offset 0 of the code page that is running (RIP = ripBase + offset of the instruction in its page).
  *
@@ -20,10 +20,25 @@
 import { array, struct } from '../base/struct.ts';
 
 export const Vcpu = struct('Vcpu', 1, {
+  // What compiled code stores and loads most lies first, at the vCPU's address and so with the shortest displacements.
+  ripBase: 'u64',
+  /** Instruction pointer at the last exit (within CS); while code runs it is ripBase + the instruction's offset. */
+  rip: 'u64',
+  /**
+   * Flags as compiled code leaves them to other compiled code (`emit/flag-kind.ts`): a kind and up to three values. 0,
+   * and so wherever anything but compiled code runs: the lazy words below are right.
+   */
+  heldA: 'u64',
+  heldB: 'u64',
+  heldKind: 'u32',
+  /** Instructions left in this slice; exact at exits and inside helpers (see `interpreter/`). */
+  budget: 'u32',
+  /** Record of the instruction at the last exit from the dispatch loop. */
+  record: 'u32',
+  heldC: 'u32',
   /** RAX RCX RDX RBX RSP RBP RSI RDI R8…R15. Upper halves are 0 outside of 64-bit code. */
   gpr: array('u64', 16),
   zero: 'u64',
-  ripBase: 'u64',
   /** Segment bases by number: ES CS SS DS FS GS LDTR TR. */
   segBase: array('u64', 8),
   /** ZMM-sized room is not kept: xmm low halves, then the upper halves of YMM for the AVX level. */
@@ -40,8 +55,6 @@ export const Vcpu = struct('Vcpu', 1, {
   eflags: 'u32',
   /** Current privilege level, 0…3. */
   cpl: 'u32',
-  /** Instruction pointer at the last exit (within CS); while code runs it is ripBase + the instruction's offset. */
-  rip: 'u64',
 
   /** Selectors by number: ES CS SS DS FS GS LDTR TR. */
   segSelector: array('u16', 8),
@@ -136,8 +149,6 @@ export const Vcpu = struct('Vcpu', 1, {
   exceptionHasError: 'u32',
   exceptionCr2: 'u64',
 
-  /** Instructions left in this slice; exact at exits and inside helpers (see `interpreter/`). */
-  budget: 'u32',
   /** Instructions that compiled code has taken from the budget but not done, where it leaves to the interpreter. */
   exitBudget: 'u32',
   /** Length of the slice that runs, so that retired = value at start + (slice − budget). */
@@ -164,8 +175,6 @@ export const Vcpu = struct('Vcpu', 1, {
   deviceAccess: 'u32',
   /** A fault, or an MMIO access that must be repeated as a single step; tested after each slow path. */
   trouble: 'u32',
-  /** Record of the instruction at the last exit from the dispatch loop. */
-  record: 'u32',
   /** A device or an instruction asks to evaluate events at the next instruction boundary. */
   attention: 'u32',
   lastExecutor: 'u32',
@@ -185,14 +194,6 @@ export const Vcpu = struct('Vcpu', 1, {
   frameBytes: 'u32',
   /** 1 when decoded code or its mapping changed: compiled code returns to the dispatch loop, with all of its callers. */
   unwind: 'u32',
-  /**
-   * Flags as compiled code leaves them to other compiled code (`emit/flag-kind.ts`): a kind and up to three values. 0,
-   * and so wherever anything but compiled code runs: the lazy words above are right.
-   */
-  heldKind: 'u32',
-  heldC: 'u32',
-  heldA: 'u64',
-  heldB: 'u64',
   /** 1 when the instruction that ran last cast an interrupt shadow. */
   shadowFresh: 'u32',
   /** Set to 1 whenever the mode is computed at CPL 3, and so when user code begins to run; the executor clears it. */

@@ -42,8 +42,8 @@ export interface MemoryMap {
   /** RAM below and above 4 GiB. */
   readonly lowRamBytes: number;
   readonly highRamBytes: number;
-  readonly control: number;
   readonly vcpu: number;
+  readonly control: number;
   readonly devices: number;
   readonly devicesEnd: number;
   readonly consoleIn: number;
@@ -75,8 +75,9 @@ export function memoryMap(requestedRamBytes: number): MemoryMap {
   }
   const lowRamBytes = Math.min(ramBytes, physical.lowRamLimit);
   const highRamBytes = ramBytes - lowRamBytes;
-  const vcpu = controlAddress + controlBytes;
-  const devices = alignUp(vcpu + Vcpu.size, pageBytes);
+  // At 0, so that compiled code reaches its first fields with the shortest displacements.
+  const vcpu = 0;
+  const devices = controlAddress + controlBytes;
   const devicesEnd = devices + devicesBytes;
   const ring = alignUp(ringBytes(), 64);
   const consoleIn = devicesEnd;
@@ -91,8 +92,8 @@ export function memoryMap(requestedRamBytes: number): MemoryMap {
     ramBytes,
     lowRamBytes,
     highRamBytes,
-    control: controlAddress,
     vcpu,
+    control: controlAddress,
     devices,
     devicesEnd,
     consoleIn,

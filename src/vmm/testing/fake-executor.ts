@@ -5,14 +5,15 @@
  * What is typed is echoed; `uname -m`, `poweroff`, `crash` (triple fault), `die` (the worker's death), `yes` (prints
  * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `yes` and `spin`.
  */
-import { ControlPage, controlBytes, requestBit } from '../../abi/control.ts';
+import { controlAddress, ControlPage, controlBytes, requestBit } from '../../abi/control.ts';
 import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
 import { ByteRing, initializeRing, ringBytes } from '../../abi/ring.ts';
 
+const controlEnd = controlAddress + controlBytes;
 const rings = {
-  consoleOutput: controlBytes,
-  consoleInput: controlBytes + ringBytes(),
-  log: controlBytes + 2 * ringBytes(),
+  consoleOutput: controlEnd,
+  consoleInput: controlEnd + ringBytes(),
+  log: controlEnd + 2 * ringBytes(),
 };
 
 const encoder = new TextEncoder();
