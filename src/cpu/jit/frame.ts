@@ -180,6 +180,7 @@ export class RegionFrame {
 
   private endExit(exitCode: Exit['code']): void {
     const { code } = this.f;
+    this.storeRipBase();
     code.i32(this.cpu).get(this.budget);
     if (exitCode !== compiledExit.short) {
       code.i32(this.cpu).memory('i32.load', Vcpu.offsets.exitBudget).op('i32.add');
@@ -193,6 +194,11 @@ export class RegionFrame {
     code.i32(this.cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
     code.i32(this.cpu).memory('i64.load', Vcpu.offsets.ripBase).set(this.ripBase);
     this.reload();
+  }
+
+  /** For the core, which finds another one there once the region has called other compiled code. */
+  storeRipBase(): void {
+    this.f.code.i32(this.cpu).get(this.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
   }
 
   /** Loads anew what other code may have changed, registers apart. */

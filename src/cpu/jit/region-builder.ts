@@ -689,6 +689,7 @@ export class RegionBuilder extends FormBuilder {
       .op('i32.xor')
       .op('i32.or')
       .ifUnlikely();
+    frame.storeRipBase();
     code.i32(this.cpu).i32(record).call(this.calls.secondPageHolds).op('i32.eqz').ifUnlikely();
     this.nodes.openArm();
     code.i32(this.cpu);
@@ -753,6 +754,7 @@ export class RegionBuilder extends FormBuilder {
   jumpOut(target: Node, dirty = this.dirtyAfter): void {
     const { frame, code } = this;
     this.nodes.hold(target);
+    frame.storeRipBase();
     code.i32(this.cpu).get(frame.jumpRecord);
     this.put(target).call(this.calls.noteJump);
     this.exitTo(target, false, dirty);
@@ -779,6 +781,7 @@ export class RegionBuilder extends FormBuilder {
   private runForm(): void {
     const { frame, code, instruction } = this;
     frame.store(this.registers.dirty);
+    frame.storeRipBase();
     code.i32(this.cpu).i32(instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.i32(this.cpu).get(frame.budget).i32(this.remaining).op('i32.add').memory('i32.store', Vcpu.offsets.budget);
     code.i32(this.cpu).i32(instruction.record).call(this.calls.runForm).tee(frame.exitCode).ifUnlikely();
@@ -864,7 +867,6 @@ export class RegionBuilder extends FormBuilder {
     code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip);
     this.put(this.nextRip()).op('i64.ne').ifUnlikely();
     code.i32(compiledExit.go).return().end();
-    code.i32(this.cpu).get(frame.ripBase).memory('i64.store', Vcpu.offsets.ripBase);
   }
 
   protected callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;
