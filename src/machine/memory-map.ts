@@ -7,7 +7,6 @@
 import { controlAddress, controlBytes } from '../abi/control.ts';
 import { ringBytes } from '../abi/ring.ts';
 import { Arena } from '../cpu/arena.ts';
-import { Vcpu } from '../cpu/state.ts';
 
 export const pageBytes = 0x1000;
 const wasmPageBytes = 0x10000;

@@ -3,6 +3,7 @@ import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
 import { flagLiveness } from './liveness.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import { planOf } from './testing.ts';
 
 /** What liveness looks at in an instruction. */
 interface Use {
@@ -40,19 +41,7 @@ function plan(drafts: readonly Draft[]): RegionPlan {
     const predecessors = drafts.flatMap((d, k) => (d.taken === number || d.next === number ? [k] : []));
     return { number, instructions: uses.map(instruction), predecessors, isEntry: entry, taken, next };
   });
-  const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return {
-    cpu: 0,
-    arena: 0,
-    page: 0,
-    modeKey: 0,
-    blocks,
-    entries,
-    offsets: new Set(),
-    chosen: [],
-    count: drafts.length,
-    granules: [0, 0],
-  };
+  return planOf(blocks);
 }
 
 /** A small generator (mulberry32), so that the regions are the same each time. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { Vcpu } from '../state.ts';
 import type { FormFacts } from './facts.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import { planOf } from './testing.ts';
 import { registerFlow } from './register-flow.ts';
 
 /** A small generator (mulberry32), so that the regions are the same each time. */
@@ -59,19 +60,7 @@ function randomPlan(seed: number): RegionPlan {
     const predecessors = drafts.flatMap((p, k) => (p.taken === number || p.next === number ? [k] : []));
     return { ...d, number, predecessors };
   });
-  const entries = blocks.filter((b) => b.isEntry).map((b) => b.number);
-  return {
-    cpu: 0,
-    arena: 0,
-    page: 0,
-    modeKey: 0,
-    blocks,
-    entries,
-    offsets: new Set(),
-    chosen: [],
-    count,
-    granules: [0, 0],
-  };
+  return planOf(blocks);
 }
 
 /**
@@ -170,18 +159,7 @@ describe('registerFlow', () => {
       predecessors: [],
       isEntry: true,
     };
-    const flow = registerFlow({
-      cpu: 0,
-      arena: 0,
-      page: 0,
-      modeKey: 0,
-      blocks: [block],
-      entries: [0],
-      offsets: new Set(),
-      chosen: [],
-      count: 2,
-      granules: [0, 0],
-    });
+    const flow = registerFlow(planOf([block]));
     expect(flow.neededAtStart).toEqual([2]);
     expect(flow.instructions[0]?.map((i) => i.dirty)).toEqual([0, 1]);
   });
