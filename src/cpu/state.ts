@@ -159,7 +159,7 @@ export const Vcpu = struct('Vcpu', 1, {
   // What follows is derived from the above by `core/mode.ts`, never saved.
   /** Code identity beside the physical address; see `core/mode.ts`. */
   modeKey: 'u32',
-  /** Epoch of the jump cache << 8 | mode key: entries with another value are stale. */
+  /** Epoch of the jump cache above the bits of the mode key: entries with another value are stale. */
   codeKey: 'u32',
   /** Address of the TLB set that accesses look at: that of `tlbFill`; with alignment checks one that stays empty. */
   tlb: 'u32',
