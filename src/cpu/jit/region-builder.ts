@@ -32,13 +32,15 @@ import { Vcpu } from '../state.ts';
 import { compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
+import type { Access } from './accesses.ts';
+import { Accesses } from './accesses.ts';
 import { Expressions, Node } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
 import { allFlags, flagBits } from './facts.ts';
 import type { Exit, RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
-import { KnownPages, operandBases, pageReach, stackBases, widestAccess } from './known-pages.ts';
-import type { LoopPages, PageLocals } from './known-pages.ts';
+import { KnownPages, operandBases, stackBases } from './known-pages.ts';
+import type { LoopPages } from './known-pages.ts';
 import type { BasicBlock, Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
@@ -96,25 +98,6 @@ export type Outcome =
 const noNodes: readonly Node[] = [];
 /** MOV r32,[ESP]; RET. */
 const thunkInstructions = 2;
-/** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
-const longAddress = {
-  add: 'i64.add',
-  sub: 'i64.sub',
-  and: 'i64.and',
-  shr: 'i64.shr_u',
-  eq: 'i64.eq',
-  below: 'i64.lt_u',
-  load: 'i64.load',
-} as const satisfies Record<string, OpcodeName>;
-const shortAddress = {
-  add: 'i32.add',
-  sub: 'i32.sub',
-  and: 'i32.and',
-  shr: 'i32.shr_u',
-  eq: 'i32.eq',
-  below: 'i32.lt_u',
-  load: 'i32.load',
-} as const satisfies Record<string, OpcodeName>;
 const { zero: zeroSlot, ripBase: ripBaseSlot, gpr: gprStart } = Vcpu.offsets;
 
 export class RegionBuilder extends FormBuilder {
@@ -137,6 +120,7 @@ export class RegionBuilder extends FormBuilder {
   private registersRead: RegisterSet = 0;
   private registersWritten: RegisterSet = 0;
   private readonly pages: KnownPages;
+  private readonly accesses: Accesses;
   private unitsChecked = false;
   private openArms = 0;
   private firstOfBlock = true;
@@ -152,6 +136,9 @@ export class RegionBuilder extends FormBuilder {
     this.code = frame.f.code;
     this.cpu = frame.cpu;
     this.pages = new KnownPages(frame.f, frame.long, loops);
+    this.accesses = new Accesses(frame, this.nodes, this.pages, (access) => {
+      this.callForHost(access);
+    });
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
     this.x87 = new X87Registers({
@@ -667,11 +654,11 @@ export class RegionBuilder extends FormBuilder {
    */
   checkSecondPage({ record, offset, secondPage }: Instruction, dirty: RegisterSet, budget: number): void {
     const { frame, code } = this;
-    const ops = frame.long ? longAddress : shortAddress;
+    const { ops } = this.accesses;
     const page = this.nodes.local(this.as(frame.long ? 'i64' : 'i32', this.ripOf(4096)) as Node);
     const entry = this.nodes.allocate('i32');
     const array = frame.tlb + 2 * Arena.tlbArrayBytes;
-    this.putTlbOffset(page);
+    this.accesses.putTlbOffset(page);
     code
       .tee(entry)
       .memory(ops.load, array + TlbEntry.offsets.tag)
@@ -892,94 +879,8 @@ export class RegionBuilder extends FormBuilder {
 
   // Memory. ---------------------------------------------------------------------------------------------------------
 
-  /** Host address of a linear access; `bases`: what it is relative to, where that is known. */
-  private host(linear: Value, size: number, write: boolean, bases: number | undefined): Value {
-    const address = this.nodes.local(this.as(this.frame.long ? 'i64' : 'i32', linear) as Node);
-    const host = this.nodes.allocate('i32');
-    const narrow = size > widestAccess ? undefined : bases;
-    const kept = narrow === undefined ? undefined : this.pages.keptOver(narrow, write);
-    const known = narrow === undefined ? undefined : this.pages.find(narrow, write);
-    if (kept) this.addendByKept(address, host, size, write, kept);
-    else if (known) {
-      this.addendInPage(address, known, () => {
-        this.callForAddend(address, host, size, write);
-      });
-    } else {
-      const kept = bases === undefined || this.openArms > 0 ? undefined : this.pages.remember(bases, write);
-      this.addendByTlb(address, host, size, write, kept);
-    }
-    // An addition at the end, rather than in each of the ways, lets the engine see that the upper half is 0.
-    this.lowHalf(address).op('i32.add').set(host);
-    return this.nodes.inLocal('i32', host);
-  }
-
-  /** The low half of a linear address. */
-  private lowHalf(address: number): Code {
-    const { code } = this;
-    code.get(address);
-    return this.frame.long ? code.op('i32.wrap_i64') : code;
-  }
-
-  /** Pushes the offset of a linear address's entry in the arrays of the TLB. */
-  private putTlbOffset(address: number): void {
-    const { code, frame } = this;
-    const ops = frame.long ? longAddress : shortAddress;
-    code.get(address);
-    this.addressConstant(8).op(ops.shr);
-    if (frame.long) code.op('i32.wrap_i64');
-    code.i32((Arena.tlbEntries - 1) << 4).op('i32.and');
-  }
-
-  // What these push is added to the low half of the address for the host's.
-
-  /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
-  private addendByTlb(address: number, host: number, size: number, write: boolean, kept: PageLocals | undefined): void {
-    const { code, frame } = this;
-    const ops = frame.long ? longAddress : shortAddress;
-    const entry = this.nodes.allocate('i32');
-    const array = frame.tlb + (write ? Arena.tlbArrayBytes : 0);
-    this.putTlbOffset(address);
-    // An empty entry has a tag of all ones, which is no page in its low half either.
-    code
-      .tee(entry)
-      .memory(ops.load, array + TlbEntry.offsets.tag)
-      .get(address);
-    if (size > 1) this.addressConstant(size - 1).op(ops.add);
-    this.addressConstant(-4096).op(ops.and);
-    if (kept) code.tee(kept.page);
-    code.op(ops.eq).if('i32', true);
-    if (kept) this.addressConstant(pageReach).set(kept.reach);
-    code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
-    if (kept) code.tee(kept.addend);
-    code.else();
-    if (kept) this.addressConstant(0).set(kept.reach);
-    this.callForAddend(address, host, size, write);
-    code.end();
-  }
-
-  /** By the page of an access before; else as `otherwise` says. */
-  private addendInPage(address: number, known: PageLocals, otherwise: () => void): void {
-    const { code, frame } = this;
-    const ops = frame.long ? longAddress : shortAddress;
-    code.get(address).get(known.page).op(ops.sub).get(known.reach).op(ops.below).if('i32', true);
-    code.get(known.addend).else();
-    otherwise();
-    code.end();
-  }
-
-  /** By the page of the round before, or by the TLB, whose page is kept for the next one. */
-  private addendByKept(address: number, host: number, size: number, write: boolean, kept: PageLocals): void {
-    this.addendInPage(address, kept, () => {
-      this.addendByTlb(address, host, size, write, kept);
-    });
-  }
-
-  private addressConstant(n: number): Code {
-    return this.frame.long ? this.code.i64(n) : this.code.i32(n);
-  }
-
-  /** By the core; `host` holds what it gives meanwhile. */
-  private callForAddend(address: number, host: number, size: number, write: boolean): void {
+  /** The TLB misses: the core finds the host address, or the interpreter does the instruction. */
+  private callForHost({ address, host, size, write }: Access): void {
     const { code, frame, flags } = this;
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.cpu).get(address);
@@ -999,20 +900,20 @@ export class RegionBuilder extends FormBuilder {
       this.nodes.closeArm();
       code.end();
     }
-    code.get(host);
-    this.lowHalf(address).op('i32.sub');
   }
 
-  private basesOf(stack: boolean): number | undefined {
-    return stack ? stackBases : operandBases(this.instruction);
+  private host(linear: Value, size: number, write: boolean, stack: boolean): Value {
+    const address = this.nodes.local(this.as(this.frame.long ? 'i64' : 'i32', linear) as Node);
+    const bases = stack ? stackBases : operandBases(this.instruction);
+    return this.accesses.host({ address, host: this.nodes.allocate('i32'), size, write }, bases, this.openArms === 0);
   }
 
   protected hostToRead(linear: Value, size: number, stack: boolean): Value {
-    return this.host(linear, size, false, this.basesOf(stack));
+    return this.host(linear, size, false, stack);
   }
 
   protected hostToWrite(linear: Value, size: number, stack: boolean): WriteTarget {
-    return { host: this.host(linear, size, true, this.basesOf(stack)), commit: () => undefined };
+    return { host: this.host(linear, size, true, stack), commit: () => undefined };
   }
 
   // Flags. ----------------------------------------------------------------------------------------------------------

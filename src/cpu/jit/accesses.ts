@@ -1,0 +1,142 @@
+/**
+ * How compiled code comes from a linear address to the host's: by the TLB, or by a page that the block or the round of a
+ * loop before has left in locals (`known-pages.ts`). The host address is the low half of the linear one and an addend.
+ */
+import { Arena, TlbEntry } from '../arena.ts';
+import type { Code } from '../../wasm/encoder.ts';
+import type { OpcodeName } from '../../wasm/opcodes.ts';
+import type { Expressions, Node } from './expressions.ts';
+import type { RegionFrame } from './frame.ts';
+import type { KnownPages, PageLocals } from './known-pages.ts';
+import { pageReach, widestAccess } from './known-pages.ts';
+
+/** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
+const longAddress = {
+  add: 'i64.add',
+  sub: 'i64.sub',
+  and: 'i64.and',
+  shr: 'i64.shr_u',
+  eq: 'i64.eq',
+  below: 'i64.lt_u',
+  load: 'i64.load',
+} as const satisfies Record<string, OpcodeName>;
+const shortAddress = {
+  add: 'i32.add',
+  sub: 'i32.sub',
+  and: 'i32.and',
+  shr: 'i32.shr_u',
+  eq: 'i32.eq',
+  below: 'i32.lt_u',
+  load: 'i32.load',
+} as const satisfies Record<string, OpcodeName>;
+
+export interface Access {
+  /** Locals of the linear address, and of the host address that is to be found. */
+  readonly address: number;
+  readonly host: number;
+  /** In bytes. */
+  readonly size: number;
+  readonly write: boolean;
+}
+
+export class Accesses {
+  readonly ops: typeof longAddress | typeof shortAddress;
+  private readonly frame: RegionFrame;
+  private readonly nodes: Expressions;
+  private readonly code: Code;
+  private readonly pages: KnownPages;
+  private readonly miss: (access: Access) => void;
+
+  /** What `miss` writes runs where the TLB misses: it leaves the host address in its local, or does not go on. */
+  constructor(frame: RegionFrame, nodes: Expressions, pages: KnownPages, miss: (access: Access) => void) {
+    this.frame = frame;
+    this.nodes = nodes;
+    this.code = frame.f.code;
+    this.pages = pages;
+    this.miss = miss;
+    this.ops = frame.long ? longAddress : shortAddress;
+  }
+
+  /**
+   * The host address of an access. `bases`: what it is relative to, where that is known. `always`: the code is sure to
+   * come by, so that what follows may use its page.
+   */
+  host(access: Access, bases: number | undefined, always: boolean): Node {
+    const { address, host, size, write } = access;
+    const narrow = size > widestAccess ? undefined : bases;
+    const kept = narrow === undefined ? undefined : this.pages.keptOver(narrow, write);
+    const known = narrow === undefined ? undefined : this.pages.find(narrow, write);
+    if (kept) {
+      this.byPage(address, kept, () => {
+        this.byTlb(access, kept);
+      });
+    } else if (known) {
+      this.byPage(address, known, () => {
+        this.byCore(access);
+      });
+    } else this.byTlb(access, bases === undefined || !always ? undefined : this.pages.remember(bases, write));
+    // An addition at the end, rather than in each of the ways, lets the engine see that the upper half is 0.
+    this.lowHalf(address).op('i32.add').set(host);
+    return this.nodes.inLocal('i32', host);
+  }
+
+  /** Pushes the offset of a linear address's entry in the arrays of the TLB. */
+  putTlbOffset(address: number): void {
+    const { code, frame, ops } = this;
+    code.get(address);
+    this.constant(8).op(ops.shr);
+    if (frame.long) code.op('i32.wrap_i64');
+    code.i32((Arena.tlbEntries - 1) << 4).op('i32.and');
+  }
+
+  private lowHalf(address: number): Code {
+    const code = this.code.get(address);
+    return this.frame.long ? code.op('i32.wrap_i64') : code;
+  }
+
+  private constant(n: number): Code {
+    return this.frame.long ? this.code.i64(n) : this.code.i32(n);
+  }
+
+  // These push the addend. ------------------------------------------------------------------------------------------
+
+  /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
+  private byTlb(access: Access, kept: PageLocals | undefined): void {
+    const { address, size, write } = access;
+    const { code, frame, ops } = this;
+    const entry = this.nodes.allocate('i32');
+    const array = frame.tlb + (write ? Arena.tlbArrayBytes : 0);
+    this.putTlbOffset(address);
+    // An empty entry has a tag of all ones, which is no page in its low half either.
+    code
+      .tee(entry)
+      .memory(ops.load, array + TlbEntry.offsets.tag)
+      .get(address);
+    if (size > 1) this.constant(size - 1).op(ops.add);
+    this.constant(-4096).op(ops.and);
+    if (kept) code.tee(kept.page);
+    code.op(ops.eq).if('i32', true);
+    if (kept) this.constant(pageReach).set(kept.reach);
+    code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
+    if (kept) code.tee(kept.addend);
+    code.else();
+    if (kept) this.constant(0).set(kept.reach);
+    this.byCore(access);
+    code.end();
+  }
+
+  /** By a page in locals; else as `otherwise` says. */
+  private byPage(address: number, page: PageLocals, otherwise: () => void): void {
+    const { code, ops } = this;
+    code.get(address).get(page.page).op(ops.sub).get(page.reach).op(ops.below).if('i32', true);
+    code.get(page.addend).else();
+    otherwise();
+    code.end();
+  }
+
+  private byCore(access: Access): void {
+    this.miss(access);
+    this.code.get(access.host);
+    this.lowHalf(access.address).op('i32.sub');
+  }
+}
