@@ -251,6 +251,7 @@ export class Executor {
     const reason = this.#core.run(map.vcpu, length);
     const end = this.#nowNs();
     clock.endSlice();
+    this.#idleSleep.ran(this.retired);
     // What an idle kernel does now and then would be hot in time; it is not worth a compilation.
     if (!this.#idleSleep.quiet) this.#compiler?.serve();
     const { fields } = this.#control;

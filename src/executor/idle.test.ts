@@ -9,7 +9,7 @@ class Ticking {
   readonly sleep = new IdleSleep();
   nowNs: number;
   doorbell = 0;
-  #retired = 0;
+  retired = 0;
 
   constructor(fromNs = 0) {
     this.nowNs = fromNs;
@@ -17,8 +17,8 @@ class Ticking {
 
   /** One halt: how long it sleeps for a deadline `deadlineMs` away, in ms. */
   halt(deadlineMs = 4, { userRan = false, instructions = 4000 } = {}): number {
-    this.#retired += instructions;
-    const activity: Activity = { userRan, doorbell: this.doorbell, retired: this.#retired };
+    this.retired += instructions;
+    const activity: Activity = { userRan, doorbell: this.doorbell, retired: this.retired };
     const until = this.sleep.until(this.nowNs + deadlineMs * ms, this.nowNs, activity);
     const slept = (until - this.nowNs) / ms;
     this.nowNs = until;
@@ -61,6 +61,15 @@ describe('sleep of a halted vCPU', () => {
     }
     for (let n = 7; n < 20; n++) expect(wakes.has(n * 1000 + 1), `${n} s`).toBe(true);
     expect(wakes.size).toBeLessThan(256 * Math.log(20 / 5) + 16);
+  });
+
+  it('is over as soon as the guest computes, without a halt', () => {
+    const guest = new Ticking();
+    guest.idle(10);
+    guest.sleep.ran(guest.retired + 4000);
+    expect(guest.sleep.quiet).toBe(true);
+    guest.sleep.ran(guest.retired + 300_000);
+    expect(guest.sleep.quiet).toBe(false);
   });
 
   it('is exact for a timer that is further away', () => {

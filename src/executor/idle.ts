@@ -41,9 +41,14 @@ export class IdleSleep {
   #last: Activity = { userRan: true, doorbell: 0, retired: 0 };
   #quiet = false;
 
-  /** True if the guest was quiet when it last halted. */
+  /** True if the guest was quiet when it last halted, and has done no more than housekeeping since. */
   get quiet(): boolean {
     return this.#quiet;
+  }
+
+  /** To be told while the vCPU runs: a guest that computes may not halt for long. `retired`: as in {@link Activity}. */
+  ran(retired: number): void {
+    if (retired - this.#last.retired > busyInstructions) this.#quiet = false;
   }
 
   /**
