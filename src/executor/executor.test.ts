@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { ControlPage, requestBit } from '../abi/control.ts';
 import type { StartOptions } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { readStatistics } from '../abi/statistics.ts';
 import { memoryMap } from '../machine/memory-map.ts';
 import { Session } from './session.ts';
 import * as guest from './testing/tiny-guest.ts';
@@ -111,6 +112,14 @@ describe('executor', () => {
     expect(await run).toMatchObject({ state: 'debugExit', exitCode: 11 });
     // The pause is not guest time.
     expect(machine.control.fields.uptimeNs / 1e6).toBeLessThan(performance.now() - start - 190);
+  });
+
+  it('compiles what a quiet guest begins to compute, though it does not halt again', async () => {
+    const work = 30_000_000;
+    const machine = new Machine(guest.tickingGuest(150, 'halt', work));
+    const session = await machine.executor();
+    expect(await session.runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 11 });
+    expect(readStatistics(machine.control).tiers.compiled).toBeGreaterThan(work);
   });
 
   it('skips idle time under the virtual clock', async () => {

@@ -52,15 +52,15 @@ export function sleepingGuest(): Uint8Array {
 }
 
 /**
- * Programs the PIT to 100 Hz, waits for `ticks` interrupts and ends with 5. It waits in HLT, or counting in EBX, which
- * it then leaves in memory for a look.
+ * Programs the PIT to 100 Hz, waits for `ticks` interrupts, counts down from `work` and ends with 5. It waits in HLT, or
+ * counting in EBX.
  */
-export function tickingGuest(ticks: number, wait: 'halt' | 'spin'): Uint8Array {
+export function tickingGuest(ticks: number, wait: 'halt' | 'spin', work = 1): Uint8Array {
   const idt = 0x110000;
   const gate = idt + 0x20 * 8;
   const loop = wait === 'halt' ? [0xf4, 0xeb, 0xfd] : [0x43, 0xeb, 0xfd];
-  // Acknowledge; DEC ECX; JZ to the end; IRET.
-  const handler = [...out(0x20, 0x20), 0x49, 0x74, 1, 0xcf, ...exit(5)];
+  // Acknowledge; DEC ECX; JZ to the end; IRET; MOV ECX, work; DEC ECX; JNZ.
+  const handler = [...out(0x20, 0x20), 0x49, 0x74, 1, 0xcf, 0xb9, ...u32(work), 0x49, 0x75, 0xfd, ...exit(5)];
   const build = (handlerAddress: number, idtr: number): number[] => [
     ...[0xc7, 0x05, ...u32(gate), ...u32((0x10 << 16) | (handlerAddress & 0xffff))],
     ...[0xc7, 0x05, ...u32(gate + 4), ...u32((handlerAddress & 0xffff0000) | 0x8e00)],
