@@ -39,9 +39,9 @@ import { flagKind } from '../src/cpu/emit/flag-kind.ts';
 import { fusionBranch, fusionTransfer, pairColumns } from '../src/cpu/interpreter/fusion.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
 import { modeKey, modeKeyBits } from '../src/cpu/mode-key.ts';
-import { Record as InstructionRecord, recordFlags } from '../src/cpu/record.ts';
+import { Record as InstructionRecord, recordFlags, strayed } from '../src/cpu/record.ts';
 import { Vcpu } from '../src/cpu/state.ts';
-import { exitReason, status, tierCode } from '../src/cpu/status.ts';
+import { compiledAccess, exitReason, status, tierCode } from '../src/cpu/status.ts';
 import { checkCore } from './check-core.ts';
 import { formSectionOf } from './form-section.ts';
 import { wasmFeatures } from './wasm-features.ts';
@@ -114,6 +114,8 @@ function layout(): string {
     constants('RecordFlags', 'u32', recordFlags),
     constants('Status', 'u32', status),
     constants('ExitReason', 'u32', exitReason),
+    constants('CompiledAccess', 'u32', compiledAccess),
+    constants('RecordLink', 'u32', { strayed }),
     constants('TierCode', 'u32', tierCode),
     constants('ModeKey', 'u32', { ...modeKey, bits: modeKeyBits }),
     constants('FlagKind', 'u32', flagKind),

@@ -27,11 +27,17 @@ export const Record = struct('Record', 1, {
   flags: 'u8',
   /** Displacement of the memory operand (RIP-relative: already includes the offset in page and the length). */
   displacement: 'i32',
-  /** Branches: address of the record of the target in the same page, or 0 while not linked. */
+  /**
+   * Relative branches: address of the record of the target in the same page, or 0 while not linked, or 1: never. Others:
+   * 0, or 1 once a memory access has strayed from the page that its block knew (`jit/known-pages.ts`).
+   */
   link: 'u32',
   /** Immediate, extended to 64 bits as the instruction says; relative branches: the displacement; x87: the opcode. */
   immediate: 'i64',
 });
+
+/** `Record.link` of an instruction that has strayed. */
+export const strayed = 1;
 
 /** Bits of Record.flags. */
 export const recordFlags = {

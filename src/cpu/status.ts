@@ -44,5 +44,15 @@ export const compiledExit = {
   status: 16,
 } as const;
 
+/** How compiled code tells the core of an access (`compiledRead`, `compiledWrite`), as one word. */
+export const compiledAccess = {
+  /** Bytes. */
+  size: 0x7fff,
+  /** What follows relies on all of the page being as the access. */
+  wholePage: 0x8000,
+  /** Above: instructions behind that are counted already, for the case that the instruction is interpreted. */
+  remainingShift: 16,
+} as const;
+
 /** Which code runs (`ArenaHeader.tier`): the interpreter alone; compiled where hot; all compiled before it runs. */
 export const tierCode = { interpreter: 0, auto: 1, jit: 2 } as const;

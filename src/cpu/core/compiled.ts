@@ -7,6 +7,7 @@ import {
   ArenaHeader,
   Block,
   CodeMap,
+  CompiledAccess,
   DecodeTable,
   Entry,
   ExitReason,
@@ -14,6 +15,7 @@ import {
   JumpEntry,
   Record,
   RecordFlags,
+  RecordLink,
   Region,
   TierCode,
   Vcpu,
@@ -314,16 +316,22 @@ function notCompiled(cpu: usize, address: u64, size: u32): bool {
   return alignmentChecked(cpu) && misaligned(address, size);
 }
 
-/**
- * An access of the instruction of `record`. `access`: its size, and << 16 the instructions behind that are counted
- * already, for the case that it is left to the interpreter. Returns the size.
- */
+/** An access of the instruction of `record`. `access`: as `compiledAccess` says. Returns the size. */
 // @ts-ignore: decorator
 @inline
 function begin(cpu: usize, access: u32, record: u32): u32 {
   store<u32>(cpu, record, Vcpu.record);
-  store<u32>(cpu, access >> 16, Vcpu.exitBudget);
-  return access & 0xffff;
+  store<u32>(cpu, access >> CompiledAccess.remainingShift, Vcpu.exitBudget);
+  return access & CompiledAccess.size;
+}
+
+/** The page is not as what follows would have it: the instruction is interpreted, and compiled otherwise the next time. */
+// @ts-ignore: decorator
+@inline
+function strays(access: u32, record: u32): bool {
+  if (!(access & CompiledAccess.wholePage)) return false;
+  store<u32>(<usize>record, RecordLink.strayed, Record.link);
+  return true;
 }
 
 /** Host address to read from, maybe across pages. */
@@ -333,6 +341,7 @@ export function compiledRead(cpu: usize, address: u64, access: u32, record: u32)
   const linear = linearOf(cpu, address);
   const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
   if (size <= inPage) return translate(cpu, linear, 0);
+  if (strays(access, record)) return 0;
   const first = translate(cpu, linear, 0);
   if (first == 0) return 0;
   const second = translate(cpu, linearOf(cpu, linear + inPage), 0);
@@ -347,11 +356,14 @@ export function compiledWrite(cpu: usize, address: u64, access: u32, record: u32
   const size = begin(cpu, access, record);
   if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
-  if (size > 0x1000 - <u32>(linear & 0xfff)) return 0;
+  if (size > 0x1000 - <u32>(linear & 0xfff)) {
+    strays(access, record);
+    return 0;
+  }
   const host = translate(cpu, linear, WRITE);
   if (host == 0) return 0;
   const have = load<u64>(codeMap(cpu, host), CodeMap.granules);
-  if (have != 0 && have & granules(<u32>(host & 0xfff), size)) return 0;
+  if (have != 0 && (strays(access, record) || have & granules(<u32>(host & 0xfff), size))) return 0;
   return host;
 }
 

@@ -7,7 +7,7 @@ import type { Code } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
 import type { Expressions, Node } from './expressions.ts';
 import type { RegionFrame } from './frame.ts';
-import type { KnownPages, PageLocals } from './known-pages.ts';
+import type { KeptPage, KnownPages, PageLocals } from './known-pages.ts';
 import { pageReach, widestAccess } from './known-pages.ts';
 
 /** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
@@ -39,21 +39,31 @@ export interface Access {
   readonly write: boolean;
 }
 
+/** How an access goes on that the code does not do itself. */
+export interface Misses {
+  /**
+   * The TLB misses: leaves the host address in its local, or does not go on. `page`: all of the page is to be as the
+   * access, or it does not go on.
+   */
+  tlb(access: Access, page: boolean): void;
+  /** It strays from the page that the block knows: false, or does not go on. */
+  page(): boolean;
+}
+
 export class Accesses {
   readonly ops: typeof longAddress | typeof shortAddress;
   private readonly frame: RegionFrame;
   private readonly nodes: Expressions;
   private readonly code: Code;
   private readonly pages: KnownPages;
-  private readonly miss: (access: Access) => void;
+  private readonly misses: Misses;
 
-  /** What `miss` writes runs where the TLB misses: it leaves the host address in its local, or does not go on. */
-  constructor(frame: RegionFrame, nodes: Expressions, pages: KnownPages, miss: (access: Access) => void) {
+  constructor(frame: RegionFrame, nodes: Expressions, pages: KnownPages, misses: Misses) {
     this.frame = frame;
     this.nodes = nodes;
     this.code = frame.f.code;
     this.pages = pages;
-    this.miss = miss;
+    this.misses = misses;
     this.ops = frame.long ? longAddress : shortAddress;
   }
 
@@ -66,15 +76,9 @@ export class Accesses {
     const narrow = size > widestAccess ? undefined : bases;
     const kept = narrow === undefined ? undefined : this.pages.keptOver(narrow, write);
     const known = narrow === undefined ? undefined : this.pages.find(narrow, write);
-    if (kept) {
-      this.byPage(address, kept, () => {
-        this.byTlb(access, kept);
-      });
-    } else if (known) {
-      this.byPage(address, known, () => {
-        this.byCore(access);
-      });
-    } else this.byTlb(access, bases === undefined || !always ? undefined : this.pages.remember(bases, write));
+    if (kept) this.byKept(access, kept);
+    else if (known) this.byPage(access, known);
+    else this.byTlb(access, narrow === undefined || !always ? undefined : this.pages.remember(narrow, write));
     // An addition at the end, rather than in each of the ways, lets the engine see that the upper half is 0.
     this.lowHalf(address).op('i32.add').set(host);
     return this.nodes.inLocal('i32', host);
@@ -100,42 +104,70 @@ export class Accesses {
 
   // These push the addend. ------------------------------------------------------------------------------------------
 
-  /** By the TLB, or by the core where it misses; where it hits, the page is kept for what follows. */
-  private byTlb(access: Access, kept: PageLocals | undefined): void {
-    const { address, size, write } = access;
-    const { code, frame, ops } = this;
+  /** By the TLB, or by the core where it misses; the page is kept for what follows. */
+  private byTlb(access: Access, page: PageLocals | undefined): void {
+    const { code } = this;
+    const entry = this.lookUp(access, page);
+    code.if('i32', true);
+    this.addendOf(entry, access);
+    code.else();
+    this.byCore(access, page !== undefined);
+    code.end();
+    if (page) code.tee(page.addend);
+  }
+
+  /** By the page of the block, which it hardly ever strays from. */
+  private byPage(access: Access, { page, addend }: PageLocals): void {
+    const { code, ops } = this;
+    code.get(access.address).get(page).op(ops.sub);
+    this.constant(4096 - (access.size - 1))
+      .op(ops.below)
+      .if('i32', true);
+    code.get(addend).else();
+    if (!this.misses.page()) this.byCore(access, false);
+    code.end();
+  }
+
+  /** By the page of the rounds of the loop before, or by the TLB, and then it is kept. */
+  private byKept(access: Access, kept: KeptPage): void {
+    const { code, ops } = this;
+    code.get(access.address).get(kept.page).op(ops.sub).get(kept.reach).op(ops.below).if('i32', true);
+    code.get(kept.addend).else();
+    const entry = this.lookUp(access, kept);
+    code.if('i32', true);
+    this.constant(pageReach).set(kept.reach);
+    this.addendOf(entry, access);
+    code.tee(kept.addend).else();
+    this.constant(0).set(kept.reach);
+    this.byCore(access, false);
+    code.end().end();
+  }
+
+  /** Pushes whether the TLB hits; gives the local of the entry's offset. */
+  private lookUp({ address, size, write }: Access, page: PageLocals | undefined): number {
+    const { code, ops } = this;
     const entry = this.nodes.allocate('i32');
-    const array = frame.tlb + (write ? Arena.tlbArrayBytes : 0);
     this.putTlbOffset(address);
     // An empty entry has a tag of all ones, which is no page in its low half either.
-    code
-      .tee(entry)
-      .memory(ops.load, array + TlbEntry.offsets.tag)
-      .get(address);
+    code.tee(entry).memory(ops.load, this.arrayOf(write) + TlbEntry.offsets.tag);
+    code.get(address);
     if (size > 1) this.constant(size - 1).op(ops.add);
     this.constant(-4096).op(ops.and);
-    if (kept) code.tee(kept.page);
-    code.op(ops.eq).if('i32', true);
-    if (kept) this.constant(pageReach).set(kept.reach);
-    code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
-    if (kept) code.tee(kept.addend);
-    code.else();
-    if (kept) this.constant(0).set(kept.reach);
-    this.byCore(access);
-    code.end();
+    if (page) code.tee(page.page);
+    code.op(ops.eq);
+    return entry;
   }
 
-  /** By a page in locals; else as `otherwise` says. */
-  private byPage(address: number, page: PageLocals, otherwise: () => void): void {
-    const { code, ops } = this;
-    code.get(address).get(page.page).op(ops.sub).get(page.reach).op(ops.below).if('i32', true);
-    code.get(page.addend).else();
-    otherwise();
-    code.end();
+  private addendOf(entry: number, { write }: Access): void {
+    this.code.get(entry).memory('i32.load', this.arrayOf(write) + TlbEntry.offsets.addend);
   }
 
-  private byCore(access: Access): void {
-    this.miss(access);
+  private arrayOf(write: boolean): number {
+    return this.frame.tlb + (write ? Arena.tlbArrayBytes : 0);
+  }
+
+  private byCore(access: Access, page: boolean): void {
+    this.misses.tlb(access, page);
     this.code.get(access.host);
     this.lowHalf(access.address).op('i32.sub');
   }

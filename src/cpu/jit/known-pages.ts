@@ -1,7 +1,10 @@
 /**
  * Pages that a block has translated already. What follows relative to the same registers mostly lies in the same page:
  * then comparing its address with the page does for a look at the TLB. It is compared each time, so what the registers
- * hold by then is of no account.
+ * hold by then is of no account for what is right; but an access that strays from the page is left to the interpreter,
+ * which takes its time. So only accesses that are likely to stay near are compared: with registers that nothing but
+ * small steps has changed since, and displacements that are not far apart. One that has strayed says so in its record
+ * (`Record.link`), and looks at the TLB when it is compiled again.
  *
  * A translation holds until other code runs: compiled code itself changes no mapping, and a page that it may write
  * cannot come to hold decoded code meanwhile. So some pages are kept over the rounds of loops (`loop-pages.ts`), in
@@ -10,16 +13,21 @@
 import { Vcpu } from '../state.ts';
 import type { FunctionBuilder } from '../../wasm/encoder.ts';
 import type { BasicBlock, Instruction } from './region.ts';
+import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 
 /** Most bytes of an access that may go by a known page. */
 export const widestAccess = 16;
 /** Offsets in a page below which no access crosses its end. */
 export const pageReach = 4096 - (widestAccess - 1);
 
-/** Locals of a page: its linear address, what leads from linear to host addresses, and `pageReach`, or 0: not known. */
+/** Locals of a page: its linear address, and what leads from linear to host addresses. */
 export interface PageLocals {
   readonly page: number;
   readonly addend: number;
+}
+
+/** Those of a page that is kept over the rounds of a loop: `reach` is `pageReach`, or 0: it is not known. */
+export interface KeptPage extends PageLocals {
   readonly reach: number;
 }
 
@@ -40,17 +48,49 @@ export function operandBases(i: Instruction): number | undefined {
   return i.facts.addressed ? basesOf(i.base, i.index) : undefined;
 }
 
-interface Known {
+/** Accesses of a block that are likely to lie in one page. */
+interface Group {
+  /** Of the first of them. */
+  readonly displacement: number;
   read: PageLocals | undefined;
   write: PageLocals | undefined;
-  /** Instructions of the block with these bases that are still to come. */
+  /** Instructions of it that are still to come. */
   left: number;
 }
 
+/** Displacements of a group lie at most so far from the first one, and steps of its registers are at most so long. */
+const farthest = 512;
+
 /** Locals of the pages that are read and written relative to the same registers, over the rounds of a loop. */
 interface Kept {
-  readonly read: PageLocals;
-  readonly write: PageLocals;
+  readonly read: KeptPage;
+  readonly write: KeptPage;
+}
+
+function bitOf(slot: number): RegisterSet {
+  return slot >= gpr && slot < gpr + 8 * 16 ? 1 << ((slot - gpr) >> 3) : 0;
+}
+
+function registersOf(bases: number): RegisterSet {
+  return bitOf(Math.trunc(bases / 0x10000)) | bitOf(bases % 0x10000);
+}
+
+/** General registers that the instruction changes by a small step, if it changes them. */
+function stepped({ form, facts, rm, reg, base, index, displacement, immediate }: Instruction): RegisterSet {
+  const stack = facts.stack ? bitOf(gpr + 8 * 4) : 0;
+  const short = (n: number): boolean => Math.abs(n) <= farthest;
+  switch (form.mnemonic) {
+    case 'INC':
+    case 'DEC':
+      return stack | bitOf(rm);
+    case 'ADD':
+    case 'SUB':
+      return form.operands[1]?.kind === 'immediate' && short(Number(immediate)) ? stack | bitOf(rm) : stack;
+    case 'LEA':
+      return base === reg && index === zero && short(displacement) ? stack | bitOf(reg) : stack;
+    default:
+      return stack;
+  }
 }
 
 export class KnownPages {
@@ -60,8 +100,9 @@ export class KnownPages {
   /** By bases; the locals begin as 0, which is no page. */
   private readonly kept = new Map<number, Kept>();
   private keptHere: ReadonlySet<number> | undefined;
-  /** Of the block, by bases. */
-  private readonly known = new Map<number, Known>();
+  /** Of the block's instructions, by bases. */
+  private groups: readonly ReadonlyMap<number, Group>[] = [];
+  private at = -1;
   private readonly locals: PageLocals[] = [];
   private used = 0;
 
@@ -71,24 +112,40 @@ export class KnownPages {
     this.loops = loops;
     for (const set of loops.values()) {
       for (const bases of set)
-        if (!this.kept.has(bases)) this.kept.set(bases, { read: this.make(), write: this.make() });
+        if (!this.kept.has(bases)) this.kept.set(bases, { read: this.makeKept(), write: this.makeKept() });
     }
   }
 
-  startBlock({ number, instructions }: BasicBlock): void {
-    this.known.clear();
+  startBlock({ number, instructions }: BasicBlock, registers: readonly InstructionRegisters[]): void {
     this.used = 0;
+    this.at = -1;
     this.keptHere = this.loops.get(number);
-    for (const i of instructions) this.eachBases(i, (bases) => this.of(bases).left++);
+    const open = new Map<number, Group>();
+    this.groups = instructions.map((i, k) => {
+      const joined = new Map<number, Group>();
+      this.eachBases(i, (bases) => {
+        const known = open.get(bases);
+        const group = known ?? { displacement: i.displacement, read: undefined, write: undefined, left: 0 };
+        if (Math.abs(i.displacement - group.displacement) > farthest) return;
+        open.set(bases, group);
+        joined.set(bases, group);
+        group.left++;
+      });
+      const changed = (registers[k]?.writes ?? 0) & ~stepped(i);
+      for (const bases of open.keys()) if (registersOf(bases) & changed) open.delete(bases);
+      return joined;
+    });
   }
 
-  startInstruction(instruction: Instruction): void {
-    this.eachBases(instruction, (bases) => this.of(bases).left--);
+  /** The next one of the block. */
+  startInstruction(): void {
+    this.at++;
+    this.groups[this.at]?.forEach((group) => group.left--);
   }
 
   /** Other code ran. */
   forget(): void {
-    for (const k of this.known.values()) k.read = k.write = undefined;
+    for (const groups of this.groups) for (const g of groups.values()) g.read = g.write = undefined;
     const { code } = this.f;
     for (const { read, write } of this.kept.values()) {
       for (const { reach } of [read, write]) (this.long ? code.i64(0) : code.i32(0)).set(reach);
@@ -96,39 +153,36 @@ export class KnownPages {
   }
 
   /** Where the page of an access is kept over the rounds of a loop. */
-  keptOver(bases: number, write: boolean): PageLocals | undefined {
+  keptOver(bases: number, write: boolean): KeptPage | undefined {
     return this.keptHere?.has(bases) === true ? this.kept.get(bases)?.[write ? 'write' : 'read'] : undefined;
   }
 
   /** The page of an access before. One that may be written may be read. */
   find(bases: number, write: boolean): PageLocals | undefined {
-    const k = this.known.get(bases);
-    return k?.write ?? (write ? undefined : k?.read);
+    const group = this.groups[this.at]?.get(bases);
+    return group?.write ?? (write ? undefined : group?.read);
   }
 
   /** Where to keep the page of an access, if more are to come. */
   remember(bases: number, write: boolean): PageLocals | undefined {
-    const k = this.known.get(bases);
-    if (!k || k.left === 0) return undefined;
+    const group = this.groups[this.at]?.get(bases);
+    if (!group || group.left === 0) return undefined;
     const locals = (this.locals[this.used] ??= this.make());
     this.used++;
-    k[write ? 'write' : 'read'] = locals;
+    group[write ? 'write' : 'read'] = locals;
     return locals;
   }
 
   private make(): PageLocals {
-    const width = this.long ? 'i64' : 'i32';
-    return { page: this.f.local(width), addend: this.f.local('i32'), reach: this.f.local(width) };
+    return { page: this.f.local(this.long ? 'i64' : 'i32'), addend: this.f.local('i32') };
   }
 
-  private of(bases: number): Known {
-    const k = this.known.get(bases) ?? { read: undefined, write: undefined, left: 0 };
-    this.known.set(bases, k);
-    return k;
+  private makeKept(): KeptPage {
+    return { ...this.make(), reach: this.f.local(this.long ? 'i64' : 'i32') };
   }
 
   private eachBases(i: Instruction, visit: (bases: number) => void): void {
-    if (i.apart) return;
+    if (i.apart || i.strays) return;
     if (i.facts.stack) visit(stackBases);
     const bases = i.facts.mayLeave ? operandBases(i) : undefined;
     if (bases !== undefined && !(i.facts.stack && bases === stackBases)) visit(bases);

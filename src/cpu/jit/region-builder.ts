@@ -27,9 +27,9 @@ import type { WriteTarget } from '../emit/form-builder.ts';
 import { FormBuilder } from '../emit/form-builder.ts';
 import { sizeOf, wasmType } from '../emit/operations.ts';
 import { modeKey } from '../mode-key.ts';
-import { recordFlags } from '../record.ts';
+import { Record as InstructionRecord, recordFlags, strayed } from '../record.ts';
 import { Vcpu } from '../state.ts';
-import { compiledExit } from '../status.ts';
+import { compiledAccess, compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
 import type { Access } from './accesses.ts';
@@ -136,8 +136,11 @@ export class RegionBuilder extends FormBuilder {
     this.code = frame.f.code;
     this.cpu = frame.cpu;
     this.pages = new KnownPages(frame.f, frame.long, loops);
-    this.accesses = new Accesses(frame, this.nodes, this.pages, (access) => {
-      this.callForHost(access);
+    this.accesses = new Accesses(frame, this.nodes, this.pages, {
+      tlb: (access, page) => {
+        this.callForHost(access, page);
+      },
+      page: () => this.stray(),
     });
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
@@ -158,11 +161,16 @@ export class RegionBuilder extends FormBuilder {
   // Instructions. ---------------------------------------------------------------------------------------------------
 
   /** Before the first instruction of a block, whose flags are where `flags` says, and x87 registers where `x87` does. */
-  startBlock(block: BasicBlock, flags: Flags, x87?: StackState): void {
+  startBlock(
+    block: BasicBlock,
+    registers: readonly InstructionRegisters[],
+    flags: Flags,
+    x87: StackState | undefined,
+  ): void {
     this.flags = flags;
     this.firstOfBlock = true;
     this.x87.startBlock(x87);
-    this.pages.startBlock(block);
+    this.pages.startBlock(block, registers);
     this.unitsChecked = false;
     this.forgetWatched();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
@@ -177,7 +185,7 @@ export class RegionBuilder extends FormBuilder {
     this.live = live;
     this.remaining = remaining;
     this.outcome = undefined;
-    this.pages.startInstruction(instruction);
+    this.pages.startInstruction();
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
@@ -879,13 +887,24 @@ export class RegionBuilder extends FormBuilder {
 
   // Memory. ---------------------------------------------------------------------------------------------------------
 
+  /** The interpreter does the access; compiled again, the instruction looks at the TLB. A branch's link is its target. */
+  private stray(): boolean {
+    if (this.facts.transfer !== 'none') return false;
+    this.nodes.openArm();
+    this.code.i32(this.instruction.record).i32(strayed).memory('i32.store', InstructionRecord.offsets.link);
+    this.bail();
+    this.nodes.closeArm();
+    return true;
+  }
+
   /** The TLB misses: the core finds the host address, or the interpreter does the instruction. */
-  private callForHost({ address, host, size, write }: Access): void {
+  private callForHost({ address, host, size, write }: Access, page: boolean): void {
     const { code, frame, flags } = this;
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.cpu).get(address);
     if (!frame.long) code.op('i64.extend_i32_u');
-    code.i32(size | (this.remaining << 16)).i32(this.instruction.record);
+    const word = size | (page ? compiledAccess.wholePage : 0) | (this.remaining << compiledAccess.remainingShift);
+    code.i32(word).i32(this.instruction.record);
     code
       .call(write ? this.calls.compiledWrite : this.calls.compiledRead)
       .tee(host)

@@ -223,7 +223,7 @@ export class RegionWriter {
     const { number, instructions } = block;
     this.marks.push({ at: code.bytes.length, block, label: this.labels.get(number) });
     const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
-    builder.startBlock(block, flags, this.inheritedX87.get(number));
+    builder.startBlock(block, this.registers.instructions[number] ?? [], flags, this.inheritedX87.get(number));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
     if (block.targets) {
       this.choice(number, block.targets);

@@ -5,7 +5,7 @@
 import type { Form } from '../isa/compile.ts';
 import { pseudoForm } from '../isa/compile.ts';
 import { Arena, ArenaHeader, Block, CodeMap, Entry, JumpEntry } from '../arena.ts';
-import { Record } from '../record.ts';
+import { Record, strayed } from '../record.ts';
 import { modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import type { FormFacts, FormFactsCache } from './facts.ts';
@@ -31,6 +31,8 @@ export interface Instruction {
   readonly apart: boolean;
   /** Host address of the frame in which it ends, if that is not the one where it begins; else 0. */
   readonly secondPage: number;
+  /** One of its accesses has strayed from a known page. */
+  readonly strays: boolean;
 }
 
 export interface BasicBlock {
@@ -245,12 +247,18 @@ export class DecodedCode {
   instruction(record: number): Instruction | undefined {
     const number = this.u16(record + o.form);
     const known = this.read.get(record);
-    if (known?.number === number) return known.instruction;
+    if (known?.number === number && known.instruction.strays === this.strays(record, known.instruction.facts)) {
+      return known.instruction;
+    }
     const role = this.role(number);
     if (!role) return undefined;
     const instruction = this.decode(record, role);
     this.read.set(record, { number, instruction });
     return instruction;
+  }
+
+  private strays(record: number, { transfer }: FormFacts): boolean {
+    return transfer === 'none' && this.u32(record + o.link) === strayed;
   }
 
   private decode(record: number, role: Role): Instruction {
@@ -269,6 +277,7 @@ export class DecodedCode {
       length,
       // A block of its own.
       secondPage: crosses ? this.u32(record - Block.size + Block.offsets.secondPage) : 0,
+      strays: this.strays(record, facts),
       rm: this.u16(record + o.rm),
       reg: this.u16(record + o.reg),
       base: this.u16(record + o.base),
