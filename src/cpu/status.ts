@@ -47,9 +47,10 @@ export const compiledExit = {
 /** How compiled code tells the core of an access (`compiledRead`, `compiledWrite`), as one word. */
 export const compiledAccess = {
   /** Bytes. */
-  size: 0x7fff,
-  /** What follows relies on all of the page being as the access. */
+  size: 0x3fff,
+  /** What follows relies on all of the page being as the access, or writable too. */
   wholePage: 0x8000,
+  writablePage: 0xc000,
   /** Above: instructions behind that are counted already, for the case that the instruction is interpreted. */
   remainingShift: 16,
 } as const;

@@ -21,7 +21,7 @@ import {
   Vcpu,
 } from '../../../build/core/layout';
 import { granules, setJumpTarget } from './blocks';
-import { alignmentChecked, arenaHeader, FETCH, misaligned, translate, WRITE } from './memory';
+import { alignmentChecked, arenaHeader, FETCH, holdsPage, misaligned, translate, WRITE } from './memory';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 import { segmentBase } from './operands';
 
@@ -328,10 +328,18 @@ function begin(cpu: usize, access: u32, record: u32): u32 {
 /** The page is not as what follows would have it: the instruction is interpreted, and compiled otherwise the next time. */
 // @ts-ignore: decorator
 @inline
-function strays(access: u32, record: u32): bool {
-  if (!(access & CompiledAccess.wholePage)) return false;
-  store<u32>(<usize>record, RecordLink.strayed, Record.link);
-  return true;
+function strays(access: u32, record: u32): usize {
+  if (access & CompiledAccess.wholePage) store<u32>(<usize>record, RecordLink.strayed, Record.link);
+  return 0;
+}
+
+/** `host`, if the page suits what follows. */
+// @ts-ignore: decorator
+@inline
+function suited(cpu: usize, linear: u64, access: u32, record: u32, host: usize): usize {
+  if (host == 0 || !(access & CompiledAccess.wholePage)) return host;
+  const writable = (access & CompiledAccess.writablePage) == CompiledAccess.writablePage;
+  return holdsPage(cpu, linear, writable ? WRITE : 0) ? host : strays(access, record);
 }
 
 /** Host address to read from, maybe across pages. */
@@ -340,8 +348,8 @@ export function compiledRead(cpu: usize, address: u64, access: u32, record: u32)
   if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
   const inPage: u32 = 0x1000 - <u32>(linear & 0xfff);
-  if (size <= inPage) return translate(cpu, linear, 0);
-  if (strays(access, record)) return 0;
+  if (size <= inPage) return suited(cpu, linear, access, record, translate(cpu, linear, 0));
+  if (access & CompiledAccess.wholePage) return strays(access, record);
   const first = translate(cpu, linear, 0);
   if (first == 0) return 0;
   const second = translate(cpu, linearOf(cpu, linear + inPage), 0);
@@ -356,15 +364,12 @@ export function compiledWrite(cpu: usize, address: u64, access: u32, record: u32
   const size = begin(cpu, access, record);
   if (notCompiled(cpu, address, size)) return 0;
   const linear = linearOf(cpu, address);
-  if (size > 0x1000 - <u32>(linear & 0xfff)) {
-    strays(access, record);
-    return 0;
-  }
+  if (size > 0x1000 - <u32>(linear & 0xfff)) return strays(access, record);
   const host = translate(cpu, linear, WRITE);
   if (host == 0) return 0;
   const have = load<u64>(codeMap(cpu, host), CodeMap.granules);
-  if (have != 0 && (strays(access, record) || have & granules(<u32>(host & 0xfff), size))) return 0;
-  return host;
+  if (have != 0 && have & granules(<u32>(host & 0xfff), size)) return strays(access, record);
+  return suited(cpu, linear, access, record, host);
 }
 
 /**

@@ -523,6 +523,19 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
   return page + <usize>(linear & 0xfff);
 }
 
+/** Host address in a page that is in the TLB for reads, and known to be writable and dirty; else 0. */
+// @ts-ignore: decorator
+@inline
+function writableHost(cpu: usize, set: usize, linear: u64): usize {
+  const read = entryOf(set, 0, linear);
+  const flags = load<u32>(read, TlbEntry.flags);
+  if (load<u64>(read, TlbEntry.tag) != (linear & ~0xfff) || !(flags & WRITES)) return 0;
+  const host = <usize>(<u32>linear + load<u32>(read, TlbEntry.addend));
+  const page = host & ~0xfff;
+  if (load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) fill(cpu, set, 1, linear, page, flags & GLOBAL);
+  return host;
+}
+
 /** As translateSlow, by the TLB first. The caller keeps within the page. */
 export function translate(cpu: usize, linear: u64, access: u32): usize {
   const set = access & SYSTEM ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlbFill);
@@ -530,17 +543,20 @@ export function translate(cpu: usize, linear: u64, access: u32): usize {
   const entry = entryOf(set, kind, linear);
   if (load<u64>(entry, TlbEntry.tag) == (linear & ~0xfff))
     return <usize>(<u32>linear + load<u32>(entry, TlbEntry.addend));
-  if (kind == 1) {
-    const read = entryOf(set, 0, linear);
-    const flags = load<u32>(read, TlbEntry.flags);
-    if (load<u64>(read, TlbEntry.tag) == (linear & ~0xfff) && flags & WRITES) {
-      const host = <usize>(<u32>linear + load<u32>(read, TlbEntry.addend));
-      const page = host & ~0xfff;
-      if (load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) fill(cpu, set, 1, linear, page, flags & GLOBAL);
-      return host;
-    }
-  }
-  return translateSlow(cpu, linear, access);
+  const host = kind == 1 ? writableHost(cpu, set, linear) : 0;
+  return host != 0 ? host : translateSlow(cpu, linear, access);
+}
+
+/** Whether the TLB has an entry for all accesses of that kind to the page; the page has been read or written. */
+export function holdsPage(cpu: usize, linear: u64, access: u32): bool {
+  const set = <usize>load<u32>(cpu, Vcpu.tlbFill);
+  const tag = linear & ~0xfff;
+  if (!(access & WRITE)) return load<u64>(entryOf(set, 0, linear), TlbEntry.tag) == tag;
+  const entry = entryOf(set, 1, linear);
+  return (
+    load<u64>(entry, TlbEntry.tag) == tag ||
+    (writableHost(cpu, set, linear) != 0 && load<u64>(entry, TlbEntry.tag) == tag)
+  );
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -3,11 +3,12 @@
  * loop before has left in locals (`known-pages.ts`). The host address is the low half of the linear one and an addend.
  */
 import { Arena, TlbEntry } from '../arena.ts';
+import { compiledAccess } from '../status.ts';
 import type { Code } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
 import type { Expressions, Node } from './expressions.ts';
 import type { RegionFrame } from './frame.ts';
-import type { KeptPage, KnownPages, PageLocals } from './known-pages.ts';
+import type { KeptPage, KnownPages, PageLocals, Remembered } from './known-pages.ts';
 import { pageReach, widestAccess } from './known-pages.ts';
 
 /** Operations on linear addresses, as they are held in code of 64 and of 32 bits. */
@@ -39,13 +40,13 @@ export interface Access {
   readonly write: boolean;
 }
 
+/** What the code relies on that follows an access: nothing, or as `compiledAccess` says. */
+export type PageNeeds = 0 | (typeof compiledAccess)['wholePage' | 'writablePage'];
+
 /** How an access goes on that the code does not do itself. */
 export interface Misses {
-  /**
-   * The TLB misses: leaves the host address in its local, or does not go on. `page`: all of the page is to be as the
-   * access, or it does not go on.
-   */
-  tlb(access: Access, page: boolean): void;
+  /** The TLB misses: leaves the host address in its local, or does not go on, as where the page does not suit. */
+  tlb(access: Access, needs: PageNeeds): void;
   /** It strays from the page that the block knows: false, or does not go on. */
   page(): boolean;
 }
@@ -105,15 +106,16 @@ export class Accesses {
   // These push the addend. ------------------------------------------------------------------------------------------
 
   /** By the TLB, or by the core where it misses; the page is kept for what follows. */
-  private byTlb(access: Access, page: PageLocals | undefined): void {
+  private byTlb(access: Access, kept: Remembered | undefined): void {
     const { code } = this;
-    const entry = this.lookUp(access, page);
+    const array = this.arrayOf(kept?.writable ?? access.write);
+    const entry = this.lookUp(access, array, kept?.page);
     code.if('i32', true);
-    this.addendOf(entry, access);
+    this.addendOf(entry, array);
     code.else();
-    this.byCore(access, page !== undefined);
+    this.byCore(access, !kept ? 0 : kept.writable ? compiledAccess.writablePage : compiledAccess.wholePage);
     code.end();
-    if (page) code.tee(page.addend);
+    if (kept) code.tee(kept.page.addend);
   }
 
   /** By the page of the block, which it hardly ever strays from. */
@@ -124,7 +126,7 @@ export class Accesses {
       .op(ops.below)
       .if('i32', true);
     code.get(addend).else();
-    if (!this.misses.page()) this.byCore(access, false);
+    if (!this.misses.page()) this.byCore(access, 0);
     code.end();
   }
 
@@ -133,23 +135,24 @@ export class Accesses {
     const { code, ops } = this;
     code.get(access.address).get(kept.page).op(ops.sub).get(kept.reach).op(ops.below).if('i32', true);
     code.get(kept.addend).else();
-    const entry = this.lookUp(access, kept);
+    const array = this.arrayOf(access.write);
+    const entry = this.lookUp(access, array, kept);
     code.if('i32', true);
     this.constant(pageReach).set(kept.reach);
-    this.addendOf(entry, access);
+    this.addendOf(entry, array);
     code.tee(kept.addend).else();
     this.constant(0).set(kept.reach);
-    this.byCore(access, false);
+    this.byCore(access, 0);
     code.end().end();
   }
 
   /** Pushes whether the TLB hits; gives the local of the entry's offset. */
-  private lookUp({ address, size, write }: Access, page: PageLocals | undefined): number {
+  private lookUp({ address, size }: Access, array: number, page: PageLocals | undefined): number {
     const { code, ops } = this;
     const entry = this.nodes.allocate('i32');
     this.putTlbOffset(address);
     // An empty entry has a tag of all ones, which is no page in its low half either.
-    code.tee(entry).memory(ops.load, this.arrayOf(write) + TlbEntry.offsets.tag);
+    code.tee(entry).memory(ops.load, array + TlbEntry.offsets.tag);
     code.get(address);
     if (size > 1) this.constant(size - 1).op(ops.add);
     this.constant(-4096).op(ops.and);
@@ -158,16 +161,16 @@ export class Accesses {
     return entry;
   }
 
-  private addendOf(entry: number, { write }: Access): void {
-    this.code.get(entry).memory('i32.load', this.arrayOf(write) + TlbEntry.offsets.addend);
+  private addendOf(entry: number, array: number): void {
+    this.code.get(entry).memory('i32.load', array + TlbEntry.offsets.addend);
   }
 
   private arrayOf(write: boolean): number {
     return this.frame.tlb + (write ? Arena.tlbArrayBytes : 0);
   }
 
-  private byCore(access: Access, page: boolean): void {
-    this.misses.tlb(access, page);
+  private byCore(access: Access, needs: PageNeeds): void {
+    this.misses.tlb(access, needs);
     this.code.get(access.host);
     this.lowHalf(access.address).op('i32.sub');
   }

@@ -55,6 +55,9 @@ export interface FormFacts {
   readonly addressed: boolean;
   /** It reads or writes through the stack pointer, a memory operand apart. */
   readonly stack: boolean;
+  /** It writes memory, relative to the stack pointer or otherwise. */
+  readonly writesStack: boolean;
+  readonly writesMemory: boolean;
   /** Arms of an `if` write registers, flags or memory. */
   readonly variables: boolean;
   readonly general: Readonly<RegisterUse>;
@@ -99,6 +102,8 @@ class FactsBuilder extends FormBuilder {
   syncs = false;
   addressed = false;
   stack = false;
+  writesStack = false;
+  writesMemory = false;
   variables = false;
   pushedNextIp = false;
   x87: FormFacts['x87'] = 'none';
@@ -292,6 +297,8 @@ class FactsBuilder extends FormBuilder {
   protected hostToWrite(_linear: Value, _size: number, stack: boolean): WriteTarget {
     this.mayLeave = true;
     this.stack ||= stack;
+    if (stack) this.writesStack = true;
+    else this.writesMemory = true;
     this.writes();
     return { host: this.value('i32'), commit: () => undefined };
   }
@@ -411,6 +418,8 @@ export class FormFactsCache {
       sync: b.syncs,
       addressed: b.addressed,
       stack: b.stack,
+      writesStack: b.writesStack,
+      writesMemory: b.writesMemory,
       variables: b.variables,
       general: b.general,
       vectors: b.vectors,

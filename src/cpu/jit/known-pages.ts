@@ -54,8 +54,15 @@ interface Group {
   readonly displacement: number;
   read: PageLocals | undefined;
   write: PageLocals | undefined;
-  /** Instructions of it that are still to come. */
+  /** Instructions of it that are still to come, and those of them that write. */
   left: number;
+  writesLeft: number;
+}
+
+/** Where to keep a page, and whether it is to be one that may be written. */
+export interface Remembered {
+  readonly page: PageLocals;
+  readonly writable: boolean;
 }
 
 /** Displacements of a group lie at most so far from the first one, and steps of its registers are at most so long. */
@@ -93,6 +100,10 @@ function stepped({ form, facts, rm, reg, base, index, displacement, immediate }:
   }
 }
 
+function newGroup({ displacement }: Instruction): Group {
+  return { displacement, read: undefined, write: undefined, left: 0, writesLeft: 0 };
+}
+
 export class KnownPages {
   private readonly f: FunctionBuilder;
   private readonly long: boolean;
@@ -123,13 +134,13 @@ export class KnownPages {
     const open = new Map<number, Group>();
     this.groups = instructions.map((i, k) => {
       const joined = new Map<number, Group>();
-      this.eachBases(i, (bases) => {
-        const known = open.get(bases);
-        const group = known ?? { displacement: i.displacement, read: undefined, write: undefined, left: 0 };
+      this.eachBases(i, (bases, writes) => {
+        const group = open.get(bases) ?? newGroup(i);
         if (Math.abs(i.displacement - group.displacement) > farthest) return;
         open.set(bases, group);
         joined.set(bases, group);
         group.left++;
+        if (writes) group.writesLeft++;
       });
       const changed = (registers[k]?.writes ?? 0) & ~stepped(i);
       for (const bases of open.keys()) if (registersOf(bases) & changed) open.delete(bases);
@@ -138,9 +149,15 @@ export class KnownPages {
   }
 
   /** The next one of the block. */
-  startInstruction(): void {
+  startInstruction(instruction: Instruction): void {
     this.at++;
-    this.groups[this.at]?.forEach((group) => group.left--);
+    const groups = this.groups[this.at];
+    this.eachBases(instruction, (bases, writes) => {
+      const group = groups?.get(bases);
+      if (!group) return;
+      group.left--;
+      if (writes) group.writesLeft--;
+    });
   }
 
   /** Other code ran. */
@@ -163,14 +180,15 @@ export class KnownPages {
     return group?.write ?? (write ? undefined : group?.read);
   }
 
-  /** Where to keep the page of an access, if more are to come. */
-  remember(bases: number, write: boolean): PageLocals | undefined {
+  /** Where to keep the page of an access, if more are to come. Where some of them write, one look does for all. */
+  remember(bases: number, write: boolean): Remembered | undefined {
     const group = this.groups[this.at]?.get(bases);
     if (!group || group.left === 0) return undefined;
-    const locals = (this.locals[this.used] ??= this.make());
+    const page = (this.locals[this.used] ??= this.make());
     this.used++;
-    group[write ? 'write' : 'read'] = locals;
-    return locals;
+    const writable = write || group.writesLeft > 0;
+    group[writable ? 'write' : 'read'] = page;
+    return { page, writable };
   }
 
   private make(): PageLocals {
@@ -181,10 +199,11 @@ export class KnownPages {
     return { ...this.make(), reach: this.f.local(this.long ? 'i64' : 'i32') };
   }
 
-  private eachBases(i: Instruction, visit: (bases: number) => void): void {
+  private eachBases(i: Instruction, visit: (bases: number, writes: boolean) => void): void {
     if (i.apart || i.strays) return;
-    if (i.facts.stack) visit(stackBases);
-    const bases = i.facts.mayLeave ? operandBases(i) : undefined;
-    if (bases !== undefined && !(i.facts.stack && bases === stackBases)) visit(bases);
+    const { stack, writesStack, writesMemory, mayLeave } = i.facts;
+    const bases = mayLeave ? operandBases(i) : undefined;
+    if (stack) visit(stackBases, writesStack || (writesMemory && bases === stackBases));
+    if (bases !== undefined && !(stack && bases === stackBases)) visit(bases, writesMemory);
   }
 }

@@ -32,7 +32,7 @@ import { Vcpu } from '../state.ts';
 import { compiledAccess, compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
 import type { OpcodeName } from '../../wasm/opcodes.ts';
-import type { Access } from './accesses.ts';
+import type { Access, PageNeeds } from './accesses.ts';
 import { Accesses } from './accesses.ts';
 import { Expressions, Node } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
@@ -137,8 +137,8 @@ export class RegionBuilder extends FormBuilder {
     this.cpu = frame.cpu;
     this.pages = new KnownPages(frame.f, frame.long, loops);
     this.accesses = new Accesses(frame, this.nodes, this.pages, {
-      tlb: (access, page) => {
-        this.callForHost(access, page);
+      tlb: (access, needs) => {
+        this.callForHost(access, needs);
       },
       page: () => this.stray(),
     });
@@ -185,7 +185,7 @@ export class RegionBuilder extends FormBuilder {
     this.live = live;
     this.remaining = remaining;
     this.outcome = undefined;
-    this.pages.startInstruction();
+    this.pages.startInstruction(instruction);
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
@@ -898,12 +898,12 @@ export class RegionBuilder extends FormBuilder {
   }
 
   /** The TLB misses: the core finds the host address, or the interpreter does the instruction. */
-  private callForHost({ address, host, size, write }: Access, page: boolean): void {
+  private callForHost({ address, host, size, write }: Access, needs: PageNeeds): void {
     const { code, frame, flags } = this;
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.cpu).get(address);
     if (!frame.long) code.op('i64.extend_i32_u');
-    const word = size | (page ? compiledAccess.wholePage : 0) | (this.remaining << compiledAccess.remainingShift);
+    const word = size | needs | (this.remaining << compiledAccess.remainingShift);
     code.i32(word).i32(this.instruction.record);
     code
       .call(write ? this.calls.compiledWrite : this.calls.compiledRead)
