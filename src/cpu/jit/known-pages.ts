@@ -4,7 +4,7 @@
  * hold by then is of no account for what is right; but an access that strays from the page is left to the interpreter,
  * which takes its time. So only accesses that are likely to stay near are compared: with registers that nothing but
  * small steps has changed since, and displacements that are not far apart. One that has strayed says so in its record
- * (`Record.link`), and looks at the TLB when it is compiled again.
+ * (`Record.link`): when the block is compiled again, each access relative to the same registers looks at the TLB.
  *
  * A translation holds until other code runs: compiled code itself changes no mapping, and a page that it may write
  * cannot come to hold decoded code meanwhile. So some pages are kept over the rounds of loops (`loop-pages.ts`), in
@@ -131,12 +131,15 @@ export class KnownPages {
     this.used = 0;
     this.at = -1;
     this.keptHere = this.loops.get(number);
+    // Where one access strays the others are about to.
+    const strayed = new Set<number>();
+    for (const i of instructions) if (i.strays) this.eachBases(i, (bases) => strayed.add(bases));
     const open = new Map<number, Group>();
     this.groups = instructions.map((i, k) => {
       const joined = new Map<number, Group>();
       this.eachBases(i, (bases, writes) => {
         const group = open.get(bases) ?? newGroup(i);
-        if (Math.abs(i.displacement - group.displacement) > farthest) return;
+        if (strayed.has(bases) || Math.abs(i.displacement - group.displacement) > farthest) return;
         open.set(bases, group);
         joined.set(bases, group);
         group.left++;
@@ -200,7 +203,7 @@ export class KnownPages {
   }
 
   private eachBases(i: Instruction, visit: (bases: number, writes: boolean) => void): void {
-    if (i.apart || i.strays) return;
+    if (i.apart) return;
     const { stack, writesStack, writesMemory, mayLeave } = i.facts;
     const bases = mayLeave ? operandBases(i) : undefined;
     if (stack) visit(stackBases, writesStack || (writesMemory && bases === stackBases));
