@@ -207,6 +207,13 @@ export class RegionFrame {
     if (this.usesUnits) code.i32(this.cpu).memory('i32.load', Vcpu.offsets.fpuTrap).set(this.fpuTrap);
   }
 
+  /** Behind a call: loads the budget, these registers, and what else other code may have changed. */
+  loadAnew(registers: RegisterSet): void {
+    this.f.code.i32(this.cpu).memory('i32.load', Vcpu.offsets.budget).set(this.budget);
+    this.reload();
+    this.load(registers);
+  }
+
   load(registers: RegisterSet): void {
     const { code } = this.f;
     for (const [n, local] of this.gprs) {

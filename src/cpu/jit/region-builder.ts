@@ -795,10 +795,10 @@ export class RegionBuilder extends FormBuilder {
   }
 
   /**
-   * The outcome is a call: runs compiled code there, and comes back to the instruction behind. `thunk`: the register that
-   * gets the return address, if what is called does nothing else.
+   * The outcome is a call: runs compiled code there, and comes back to the instruction behind. `bare`: what comes then
+   * loads what it needs. `thunk`: the register that gets the return address, if what is called does nothing else.
    */
-  callOut(target: Node, thunk?: number): void {
+  callOut(target: Node, bare: boolean, thunk?: number): void {
     const { frame, code } = this;
     this.toMemory();
     this.nodes.hold(target);
@@ -828,9 +828,7 @@ export class RegionBuilder extends FormBuilder {
       });
       code.end();
     }
-    code.i32(this.cpu).memory('i32.load', Vcpu.offsets.budget).set(frame.budget);
-    frame.reload();
-    frame.load(this.registers.needed);
+    if (!bare) frame.loadAnew(this.registers.needed);
     this.flags = 'memory';
     this.unitsChecked = false;
     this.forgetRegisters();

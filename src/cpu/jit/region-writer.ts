@@ -97,7 +97,7 @@ export class RegionWriter {
     this.checks?.atEntry(frame, plan);
     frame.enter();
     frame.openExits(this.exits());
-    if (plan.entries.length === 1) frame.load(this.registers.neededAtStart[plan.entries[0] ?? 0] ?? 0);
+    if (plan.entries.length === 1) frame.load(this.neededAtEntry(plan.entries[0] ?? 0));
     this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     this.tail = code.bytes.length;
@@ -178,13 +178,13 @@ export class RegionWriter {
   /** Loads what the entry needs that the label names, and goes there. */
   private enter(entries: readonly number[], place: (head: number) => number): void {
     const { code, frame } = this;
-    const needed = (entry: number): RegisterSet => this.registers.neededAtStart[entry] ?? 0;
-    const common = entries.reduce((set, entry) => set & needed(entry), ~0);
+    const others = entries.filter((entry) => !this.isBehindCall(entry));
+    const common = others.length === 0 ? 0 : others.reduce((set, entry) => set & this.neededAtEntry(entry), ~0);
     frame.load(common);
     /** Ways that load the same registers and lead to the same place are one. */
     const ways = new Map<string, { readonly load: RegisterSet; readonly to: number; readonly labels: number[] }>();
     for (const entry of entries) {
-      const load = needed(entry) & ~common;
+      const load = this.neededAtEntry(entry) & ~common;
       const to = place(entry);
       const way = ways.get(`${load} ${to}`) ?? { load, to, labels: [] };
       way.labels.push(this.labels.get(entry) ?? 0);
@@ -200,6 +200,21 @@ export class RegionWriter {
       frame.load(load);
       code.br(to);
     }
+  }
+
+  /** An entry behind a call, where nothing else leads: it loads what it needs itself, whoever comes. */
+  private isBehindCall(number: number): boolean {
+    const { blocks } = this.plan;
+    const block = blocks[number];
+    if (!block?.isEntry || block.predecessors.length !== 1) return false;
+    const [before = number] = block.predecessors;
+    const call = blocks[before]?.instructions.at(-1);
+    return call !== undefined && !call.apart && call.facts.transfer === 'call';
+  }
+
+  /** Registers that are to be loaded before the entry. */
+  private neededAtEntry(entry: number): RegisterSet {
+    return this.isBehindCall(entry) ? 0 : (this.registers.neededAtStart[entry] ?? 0);
   }
 
   private shape(shape: Shape): void {
@@ -225,6 +240,7 @@ export class RegionWriter {
     const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
     builder.startBlock(block, this.registers.instructions[number] ?? [], flags, this.inheritedX87.get(number));
     if (this.labels.has(number)) code.i32(0).set(labelParameter);
+    if (this.isBehindCall(number)) frame.loadAnew(this.registers.neededAtStart[number] ?? 0);
     if (block.targets) {
       this.choice(number, block.targets);
       return;
@@ -324,7 +340,7 @@ export class RegionWriter {
         builder.jumpOut(outcome.target);
         return;
       case 'call':
-        builder.callOut(outcome.target, block.thunk);
+        builder.callOut(outcome.target, block.next !== undefined && this.isBehindCall(block.next), block.thunk);
         // The call has stored everything, and nothing was loaded for what follows outside.
         if (block.next === undefined) builder.exitTo(builder.ripOf(after), false, 0);
         else this.goto(block.next, after);
