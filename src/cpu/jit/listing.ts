@@ -21,7 +21,7 @@ import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { readModule } from '../../wasm/module-reader.ts';
 import { printFunction } from '../../wasm/printer.ts';
 import { tlbOf } from './frame.ts';
-import { compiledFunctions } from './region-builder.ts';
+import { compiledFunctions } from './flag-builder.ts';
 import type { Mark } from './region-writer.ts';
 import { RegionWriter } from './region-writer.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';

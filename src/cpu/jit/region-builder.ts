@@ -2,41 +2,26 @@
  * The compiler's builder: writes one instruction's semantics into the function of a region, with its operands known.
  *
  * Registers are locals of the function. What writes a register first gives a local of its own to nodes that still stand
- * on the old value. Flags are a compile-time note of what set them last (`Flags`); they are made where somebody asks,
- * and at exits. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has changed
- * anything (`bail`).
+ * on the old value. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has
+ * changed anything (`bail`). Values are those of `value-builder.ts`, flags of `flag-builder.ts`.
  */
-import type {
-  FlagName,
-  FlagRule,
-  Operand,
-  RegisterStack,
-  ShortWay,
-  Size,
-  Type,
-  Value,
-  Variable,
-} from '../isa/builder.ts';
+import type { Operand, RegisterStack, ShortWay, Size, Type, Value } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
-import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
-import type { FlagKind } from '../emit/flag-kind.ts';
-import type { Calls } from '../emit/core-calls.ts';
 import { findJump } from '../emit/jump-cache.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
-import { FormBuilder } from '../emit/form-builder.ts';
-import { sizeOf, wasmType } from '../emit/operations.ts';
+import { wasmType } from '../emit/operations.ts';
 import { modeKey } from '../mode-key.ts';
 import { Record as InstructionRecord, recordFlags, strayed } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledAccess, compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
-import type { OpcodeName } from '../../wasm/opcodes.ts';
 import type { Access, PageNeeds } from './accesses.ts';
 import { Accesses } from './accesses.ts';
-import { Expressions, Node } from './expressions.ts';
+import type { Node } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
-import { allFlags, flagBits } from './facts.ts';
+import type { CompiledCalls, Flags } from './flag-builder.ts';
+import { FlagBuilder } from './flag-builder.ts';
 import type { Exit, RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import { KnownPages, operandBases, stackBases } from './known-pages.ts';
@@ -46,72 +31,22 @@ import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
 import { X87Registers } from './x87-registers.ts';
 
-/** Core functions that compiled code calls, besides helpers. */
-export const compiledFunctions = [
-  'segmentLinear',
-  'segmentBase',
-  'probeWrite',
-  'compiledRead',
-  'compiledWrite',
-  'settleFlags',
-  'heldCarry',
-  'callCompiled',
-  'noteJump',
-  'runForm',
-  'secondPageHolds',
-] as const;
-export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
-
-/** Flags that an instruction has set: x, y and r as in `Builder.setFlags`; c is the carry in, CF, or CF and AF. */
-interface FlagNote {
-  readonly rule: FlagKind;
-  readonly size: Size;
-  readonly x: Node;
-  readonly y: Node;
-  readonly r: Node;
-  readonly c: Node | undefined;
-  readonly aux: Node | undefined;
-  /** Of INC and DEC that keep CF: where it still is, unless somebody has asked for it (`c`). Nothing changes it there. */
-  readonly kept?: FlagPlace | undefined;
-}
-
-/** In the lazy words of the vCPU; in the vCPU, maybe held by a kind; in the function's flag locals. */
-type FlagPlace = 'words' | 'memory' | 'locals';
-
-/** Where the flags are, or what makes them. */
-export type Flags = FlagPlace | FlagNote;
-
-/** Flags as `flag-kind.ts` has them. */
-interface HeldFlags {
-  readonly kind: number;
-  readonly a: Node;
-  readonly b?: Node;
-  readonly c?: Node;
-}
-
 /** How an instruction ends its block. */
 export type Outcome =
   | { readonly kind: 'branch' }
   | { readonly kind: 'conditional'; readonly condition: Node }
   | { readonly kind: 'jump' | 'call'; readonly target: Node };
 
-const noNodes: readonly Node[] = [];
 /** MOV r32,[ESP]; RET. */
 const thunkInstructions = 2;
 const { zero: zeroSlot, ripBase: ripBaseSlot, gpr: gprStart } = Vcpu.offsets;
 
-export class RegionBuilder extends FormBuilder {
+export class RegionBuilder extends FlagBuilder {
   protected form!: Form;
-  protected readonly calls: CompiledCalls;
-  private readonly frame: RegionFrame;
-  private readonly nodes: Expressions;
-  private readonly code: Code;
-  private readonly cpu: number;
   private instruction!: Instruction;
   private facts!: FormFacts;
   private registers!: InstructionRegisters;
-  /** Flags that are needed after the instruction, and instructions of its block behind it. */
-  private live = 0;
+  /** Instructions of its block behind it. */
   private remaining = 0;
   /** Nodes that stand on a register's local, and (below) the node of each register in this instruction: by register. */
   private readonly watched: Node[][];
@@ -125,16 +60,10 @@ export class RegionBuilder extends FormBuilder {
   private openArms = 0;
   private firstOfBlock = true;
   readonly x87: X87Registers;
-  flags: Flags = 'memory';
   outcome: Outcome | undefined;
 
   constructor(frame: RegionFrame, calls: CompiledCalls, loops: LoopPages) {
-    super();
-    this.frame = frame;
-    this.calls = calls;
-    this.nodes = new Expressions(frame.f);
-    this.code = frame.f.code;
-    this.cpu = frame.cpu;
+    super(frame, calls);
     this.pages = new KnownPages(frame.f, frame.long, loops);
     this.accesses = new Accesses(frame, this.nodes, this.pages, {
       tlb: (access, needs) => {
@@ -220,45 +149,6 @@ export class RegionBuilder extends FormBuilder {
     this.x87.endInstruction();
   }
 
-  private flagNodes(): readonly Node[] {
-    const { flags } = this;
-    if (typeof flags === 'string') return noNodes;
-    const { x, y, r, c, aux } = flags;
-    if (!c) return [x, y, r];
-    return aux ? [x, y, r, c, aux] : [x, y, r, c];
-  }
-
-  /**
-   * Flags as they are now, for a block that is entered from here alone. Registers that they stand on have been copied
-   * (`copyWatched`).
-   */
-  bequeath(): Flags {
-    const { flags } = this;
-    if (typeof flags === 'string') return flags;
-    this.nodes.keep(this.flagNodes());
-    const copies = new Map<Node, Node>();
-    const copy = (n: Node): Node => {
-      if (n.local >= 0) return this.nodes.inLocal(n.type, n.local);
-      const known = copies.get(n);
-      if (known) return known;
-      const made = new Node(n.type, n.op, n.args.map(copy), -1, n.constant, n.high, n.lanes);
-      made.uses = n.uses;
-      copies.set(n, made);
-      return made;
-    };
-    const { rule, size, x, y, r, c, aux, kept } = flags;
-    return {
-      rule,
-      size,
-      x: copy(x),
-      y: copy(y),
-      r: copy(r),
-      c: c && copy(c),
-      aux: aux && copy(aux),
-      kept,
-    };
-  }
-
   protected override prologue(): void {
     const { row } = this.form;
     if (row.privileged) this.bailIf(this.loadField('i32', 'i32.load', Vcpu.offsets.cpl));
@@ -267,64 +157,7 @@ export class RegionBuilder extends FormBuilder {
     this.bailIf(this.nodes.inLocal('i32', this.frame.fpuTrap));
   }
 
-  // Values. ---------------------------------------------------------------------------------------------------------
-
-  protected constantOf(v: Value): bigint | undefined {
-    return (v as Node).constant;
-  }
-  int(size: Size, n: number | bigint): Value {
-    return this.nodes.int(size, n);
-  }
-  bool(b: boolean): Value {
-    return this.nodes.bool(b);
-  }
-  vectorConst(low: bigint, high: bigint): Value {
-    return this.nodes.vector(BigInt.asUintN(64, low), BigInt.asUintN(64, high));
-  }
-  floatConst(type: 'f32' | 'f64', bits: bigint): Value {
-    return this.nodes.bits(type, BigInt.asUintN(type === 'f32' ? 32 : 64, bits));
-  }
-  protected make(type: Type, op: OpcodeName, ...args: readonly Value[]): Value {
-    return this.nodes.make(type, op, args as readonly Node[]);
-  }
-  protected makeLane(type: Type, op: OpcodeName, lanes: readonly number[], ...args: readonly Value[]): Value {
-    return this.nodes.make(type, op, args as readonly Node[], lanes);
-  }
-  protected retype(type: Type, v: Value): Value {
-    return this.nodes.retype(type, v as Node);
-  }
-  protected held(v: Value): Value {
-    return this.nodes.hold(v as Node);
-  }
-  put(v: Value): Code {
-    return this.nodes.put(v as Node);
-  }
-
-  select(c: Value, whenTrue: Value, whenFalse: Value): Value {
-    if (whenTrue.type !== whenFalse.type) throw new Error(`select of ${whenTrue.type} and ${whenFalse.type}`);
-    if (whenTrue.type !== 'v128') return this.make(whenTrue.type, 'select', whenTrue, whenFalse, c);
-    // The untyped select of wasm takes numbers only.
-    const result = this.variable(whenTrue);
-    this.put(c).op('i32.eqz').if();
-    this.nodes.openArm();
-    this.put(whenFalse).set((result as Node).local);
-    this.nodes.closeArm();
-    this.code.end();
-    return result as Node;
-  }
-
-  variable(initial: Value): Variable {
-    const local = this.nodes.allocate(wasmType[initial.type]);
-    this.put(initial).set(local);
-    return this.nodes.inLocal(initial.type, local);
-  }
-  get(v: Variable): Value {
-    this.code.get((v as Node).local);
-    return this.nodes.take(v.type);
-  }
-  set(v: Variable, value: Value): void {
-    this.put(value).set((v as Node).local);
-  }
+  // Control. --------------------------------------------------------------------------------------------------------
 
   if(c: Value, then: () => void, otherwise?: () => void): void {
     if (this.constantOf(c) === 1n && !otherwise) {
@@ -386,21 +219,9 @@ export class RegionBuilder extends FormBuilder {
 
   // The vCPU. -------------------------------------------------------------------------------------------------------
 
-  protected cpuAddress(): Value {
-    return this.int(4, this.cpu);
-  }
   protected recordAddress(): Value {
     return this.int(4, this.instruction.record);
   }
-  protected loadAt(type: Type, op: OpcodeName, address: Value, offset: number): Value {
-    this.put(address).memory(op, offset);
-    return this.nodes.take(type);
-  }
-  protected storeAt(op: OpcodeName, address: Value, offset: number, v: Value): void {
-    this.put(address);
-    this.put(v).memory(op, offset);
-  }
-
   // Registers. ------------------------------------------------------------------------------------------------------
 
   private watch(n: Node): void {
@@ -931,235 +752,6 @@ export class RegionBuilder extends FormBuilder {
 
   protected hostToWrite(linear: Value, size: number, stack: boolean): WriteTarget {
     return { host: this.host(linear, size, true, stack), commit: () => undefined };
-  }
-
-  // Flags. ----------------------------------------------------------------------------------------------------------
-
-  private note(rule: FlagKind, size: Size, x: Value, y: Value, r: Value, c?: Value, aux?: Value): FlagNote {
-    const note: FlagNote = {
-      rule,
-      size,
-      x: x as Node,
-      y: y as Node,
-      r: r as Node,
-      c: c as Node | undefined,
-      aux: aux as Node | undefined,
-    };
-    this.flags = note;
-    for (const n of this.flagNodes()) n.uses++;
-    return note;
-  }
-
-  /** The note with the CF that INC and DEC have kept. */
-  private withCarry(note: FlagNote): FlagNote {
-    if (!note.kept) return note;
-    const c = this.keptCarry(note.kept);
-    c.uses++;
-    return { ...note, c, kept: undefined };
-  }
-
-  private keptCarry(place: FlagPlace): Node {
-    const { code, frame } = this;
-    if (place !== 'locals') {
-      // What is settled here may run or not: the flags are still where they were.
-      const { flags } = this;
-      this.flags = place;
-      const c = this.flag('cf') as Node;
-      this.flags = flags;
-      return c;
-    }
-    // Of INC and DEC before, as in a loop that counts, it is at hand.
-    code.get(frame.flagKind).i32(flagKind.inc).op('i32.sub');
-    code
-      .i32(flagKind.dec + 4 - flagKind.inc)
-      .op('i32.lt_u')
-      .if('i32', true);
-    code.get(frame.flagC).else().i32(this.cpu).get(frame.flagKind);
-    for (const local of [frame.flagA, frame.flagB]) {
-      code.get(local);
-      if (!frame.long) code.op('i64.extend_i32_u');
-    }
-    code.get(frame.flagC).call(this.calls.heldCarry).end();
-    return this.nodes.take('i32');
-  }
-
-  override setFlags(rule: FlagRule, x: Value, y: Value, r: Value, carry?: Value): void {
-    const keepsCarry = rule === 'inc' || rule === 'dec';
-    if (!(this.live & (keepsCarry ? allFlags & ~flagBits.cf : allFlags))) return;
-    if (rule === 'zsp') {
-      this.toWords();
-      super.setFlags(rule, x, y, r, carry);
-      return;
-    }
-    const size = sizeOf(r);
-    if (keepsCarry) {
-      const { flags } = this;
-      const kept = typeof flags === 'string' ? flags : flags.kept;
-      if (!(this.live & flagBits.cf)) this.note(rule, size, x, y, r, this.bool(false));
-      else if (kept) this.flags = { ...this.note(rule, size, x, y, r), kept };
-      else this.note(rule, size, x, y, r, this.flag('cf'));
-    } else if (carry) this.note(rule === 'add' ? 'adc' : 'sbb', size, x, y, r, carry);
-    else this.note(rule, size, x, y, r);
-  }
-
-  override setFlagsFrom(result: Value, carry: Value, overflow: Value, aux?: Value): void {
-    if (this.live) this.note('parts', sizeOf(result), this.int(4, 0), overflow, result, carry, aux);
-  }
-
-  override setFlag(name: FlagName, b: Value): void {
-    if (!(this.live & flagBits[name])) return;
-    this.toWords();
-    super.setFlag(name, b);
-  }
-
-  override loadArithmeticFlags(v: Value): void {
-    if (!this.live) return;
-    // The value may have been made from the flags.
-    const word = this.held(v);
-    this.forgetHeld();
-    super.loadArithmeticFlags(word);
-  }
-
-  override flag(name: FlagName): Value {
-    const { flags } = this;
-    if (typeof flags === 'string') {
-      this.toWords();
-      return super.flag(name);
-    }
-    const { rule, x, y, r, c, aux } = name === 'cf' ? this.withCarry(flags) : flags;
-    const base = this.baseRule(rule);
-    switch (name) {
-      case 'zf':
-        return this.isZero(r);
-      case 'sf':
-        return this.sign(r);
-      case 'pf':
-        return this.evenParity(r);
-      case 'cf':
-        if (rule === 'parts' || rule === 'inc' || rule === 'dec') return c ?? this.bool(false);
-        return base ? this.carryOf(base, x, y, r, c) : this.bool(false);
-      case 'of':
-        if (rule === 'parts') return this.sign(y);
-        return base ? this.sign(this.overflowOf(base, x, y, r)) : this.bool(false);
-      case 'af':
-        if (rule === 'parts') return aux ?? this.bool(false);
-        return base ? this.bit(this.xor(this.xor(x, y), r), 4) : this.bool(false);
-    }
-  }
-
-  private baseRule(rule: FlagKind): 'add' | 'sub' | undefined {
-    if (rule === 'add' || rule === 'adc' || rule === 'inc') return 'add';
-    if (rule === 'sub' || rule === 'sbb' || rule === 'dec') return 'sub';
-    return undefined;
-  }
-
-  override condition(cc: number): Value {
-    const { flags } = this;
-    if (typeof flags === 'string') {
-      this.toWords();
-      return super.condition(cc);
-    }
-    const { rule, x, y, r } = flags;
-    const plain: FlagRule = rule === 'sub' || rule === 'logic' ? rule : 'zsp';
-    const short = this.comparison({ rule: plain, x, y, r }, cc);
-    if (short) return short;
-    const less = (): Value => this.differ(this.flag('sf'), this.flag('of'));
-    return this.conditionOf(cc, (name) => this.flag(name), less);
-  }
-
-  /** The lazy words become right, and nothing is held. */
-  private toWords(): void {
-    const { flags, code } = this;
-    if (flags === 'words') return;
-    if (typeof flags === 'string') {
-      this.toMemory();
-      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
-      code.i32(this.cpu).call(this.calls.settleFlags).end();
-      this.flags = 'words';
-      return;
-    }
-    const { rule, x, y, r, c, aux } = this.withCarry(flags);
-    const carry = c ?? this.bool(false);
-    this.forgetHeld();
-    switch (rule) {
-      case 'parts':
-        super.setFlagsFrom(r, carry, y, aux);
-        break;
-      case 'inc':
-      case 'dec':
-        super.setFlags(rule, x, y, r);
-        this.storeField('i32.store', Vcpu.offsets.flagCarry, carry);
-        break;
-      case 'adc':
-      case 'sbb':
-        super.setFlags(rule === 'adc' ? 'add' : 'sub', x, y, r, carry);
-        break;
-      default:
-        super.setFlags(rule, x, y, r);
-    }
-  }
-
-  /** The lazy words are about to be written, whatever was held. */
-  private forgetHeld(): void {
-    if (this.flags !== 'words') this.storeField('i32.store', Vcpu.offsets.heldKind, this.int(4, flagKind.none));
-    this.flags = 'words';
-  }
-
-  /** The flags go to the vCPU: held by a kind, if they have not been made. */
-  toMemory(): void {
-    const { flags } = this;
-    if (flags === 'memory' || flags === 'words') return;
-    this.flags = 'memory';
-    if (flags === 'locals') this.frame.holdFlags();
-    else this.storeHeld(flags);
-  }
-
-  private storeHeld(note: FlagNote): void {
-    const { frame } = this;
-    const { heldKind, heldA, heldB, heldC } = Vcpu.offsets;
-    const { kind, a, b, c } = this.heldFlags(note);
-    const wide = (offset: number, v: Node): void => {
-      if (frame.long) this.storeField('i64.store', offset, this.as('i64', v));
-      else this.storeField('i32.store', offset, this.as('i32', v));
-    };
-    wide(heldA, a);
-    if (b) wide(heldB, b);
-    if (c) this.storeField('i32.store', heldC, c);
-    this.storeField('i32.store', heldKind, this.int(4, kind));
-  }
-
-  /** A note as the kind and values of `flag-kind.ts`. */
-  private heldFlags(note: FlagNote): HeldFlags {
-    const { rule, size, x, y, r, c, aux } = this.withCarry(note);
-    const operands = rule === 'add' || rule === 'sub' || rule === 'adc' || rule === 'sbb';
-    const carry = c && aux ? (this.or(this.retype('i32', c), this.boolAt(aux, 4)) as Node) : c;
-    return {
-      kind: flagKindOf(rule, size),
-      a: operands ? x : r,
-      ...(operands || rule === 'parts' ? { b: y } : {}),
-      ...(carry ? { c: carry } : {}),
-    };
-  }
-
-  /** The flag locals become right; what is known about the flags stays known. */
-  putFlagsInLocals(): void {
-    const { flags, frame, code } = this;
-    if (flags === 'locals') return;
-    if (typeof flags === 'string') {
-      code.i32(flagKind.none).set(frame.flagKind);
-      return;
-    }
-    const { kind, a, b, c } = this.heldFlags(flags);
-    const width = frame.long ? 'i64' : 'i32';
-    code.i32(kind).set(frame.flagKind);
-    this.put(this.as(width, a)).set(frame.flagA);
-    if (b) this.put(this.as(width, b)).set(frame.flagB);
-    if (c) this.put(c).set(frame.flagC);
-  }
-
-  toLocals(): void {
-    this.putFlagsInLocals();
-    this.flags = 'locals';
   }
 
   // Transfers. ------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import { labelParameter, RegionFrame } from './frame.ts';
 import { loopPages } from './loop-pages.ts';
 import type { InvariantChecks } from './invariants.ts';
 import { splitJoins } from './joins.ts';
-import type { CompiledCalls, Flags } from './region-builder.ts';
+import type { CompiledCalls, Flags } from './flag-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
 import { entryInstruction, isComputedJump, successorsOf } from './region.ts';

@@ -9,7 +9,7 @@ import { Record } from '../record.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { importViolated, InvariantChecks } from './invariants.ts';
 import { offsetSet } from './offset-set.ts';
-import { compiledFunctions } from './region-builder.ts';
+import { compiledFunctions } from './flag-builder.ts';
 import { RegionWriter } from './region-writer.ts';
 import type { FormTable, RegionPlan } from './region.ts';
 import { DecodedCode, entryInstruction, helpersOf } from './region.ts';

@@ -1,0 +1,77 @@
+/**
+ * Accesses of a block that the compiler takes to lie in one page (`jit/known-pages.ts`), where they do not, or where the
+ * page is no ordinary one, on each tier. What must come out follows from the instructions and the tables alone.
+ */
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { parseCase } from './cases.ts';
+import { createCoreMachine } from './core-machine.ts';
+import { enablePaging, pageTable, words } from './paging-code.ts';
+import { AVAILABLE_TIERS } from './tiers.ts';
+
+const core = new URL('../../../build/core/core.wasm', import.meta.url);
+
+describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
+  const machine = createCoreMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
+  const run = (code: readonly (readonly [number, string])[]): void => {
+    const mem = code.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
+    const regs = { eip: 0x1000, esp: 0xff00 };
+    const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
+    machine.load(parseCase(JSON.stringify(line)));
+    const limits = { maxInstructions: 1000, stopAtException: false };
+    expect(machine.run({ kind: 'hlt' }, limits)).toEqual({ kind: 'ended' });
+  };
+  /** Pages A000h and B000h are the frames C000h and E000h. */
+  const tables = [
+    [0x4000, words(0x5003)],
+    [0x5000, pageTable({ 0xa: 0xc000, 0xb: 0xe000 })],
+  ] as const;
+  const memory = (address: number, bytes: number): string =>
+    Buffer.from(machine.readMem(address, bytes)).toString('hex');
+  const registers = (...names: readonly string[]): bigint[] => names.map((name) => machine.readReg(name));
+
+  it('a stack that goes on in another frame', () => {
+    // MOV ESP, 0B008h; MOV ECX, 20; again: PUSH 1; PUSH 2; PUSH 3; PUSH 4; POP EAX; POP EBX; POP EDX; POP ESI; ADD EDI,
+    // EAX; ADD EDI, EBX; ADD EDI, EDX; ADD EDI, ESI; DEC ECX; JNZ again; HLT
+    const setUp = `bc ${words(0xb008)}  b9 ${words(20)}`;
+    const loop = '6a 01 6a 02 6a 03 6a 04  58 5b 5a 5e  01 c7 01 df 01 d7 01 f7  49  75 e9';
+    run([[0x1000, `${enablePaging} ${setUp} ${loop} f4`], ...tables]);
+    expect(registers('eax', 'ebx', 'edx', 'esi', 'edi', 'esp')).toEqual([4n, 3n, 2n, 1n, 200n, 0xb008n]);
+    expect(memory(0xe000, 8)).toBe('0200000001000000');
+    expect(memory(0xcff8, 8)).toBe('0400000003000000');
+    expect(memory(0xd000, 8)).toBe('0'.repeat(16));
+  });
+
+  it('an access that crosses the end of its page', () => {
+    // MOV EBX, 0AFF0h; MOV ECX, 20; again: MOV EAX, [EBX]; MOV EDX, [EBX+0Eh]; MOV [EBX+0Eh], EDX; INC WORD [EBX+10h];
+    // DEC ECX; JNZ again; HLT
+    const setUp = `bb ${words(0xaff0)}  b9 ${words(20)}`;
+    const loop = '8b 03  8b 53 0e  89 53 0e  66 ff 43 10  49  75 f1';
+    run([
+      [0x1000, `${enablePaging} ${setUp} ${loop} f4`],
+      ...tables,
+      [0xcff0, '77'],
+      [0xcffe, '1122'],
+      [0xe000, '3344'],
+    ]);
+    expect(registers('eax', 'edx')).toEqual([0x77n, 0x44462211n]);
+    expect(memory(0xcffe, 2) + memory(0xe000, 2)).toBe('11224744');
+  });
+
+  it('a page that has code in it', () => {
+    // MOV EBX, 1100h; MOV ECX, 5; again: MOV [EBX], ECX; MOV [EBX-ECh], CL (the 0 behind); ADD EDX, 0; DEC ECX; JNZ again
+    run([[0x1000, 'bb 00 11 00 00  b9 05 00 00 00  89 0b  88 8b 14 ff ff ff  83 c2 00  49  75 f2  f4']]);
+    expect(registers('edx')).toEqual([15n]);
+    expect(memory(0x1100, 4)).toBe('01000000');
+  });
+
+  it('a page that is read alone does not become dirty', () => {
+    // MOV EBX, 0AFF4h; MOV ECX, 20; again: MOV EAX, [EBX]; MOV [EBX+10h], EAX; DEC ECX; JNZ again; HLT
+    const setUp = `bb ${words(0xaff4)}  b9 ${words(20)}`;
+    run([[0x1000, `${enablePaging} ${setUp}  8b 03  89 43 10  49  75 f8  f4`], ...tables, [0xcff4, '55']]);
+    expect(memory(0xe004, 4)).toBe('55000000');
+    // Accessed, and dirty: bits 5 and 6 (SDM vol. 3 §4.8).
+    const flags = [0x5028, 0x502c].map((entry) => (machine.readMem(entry, 1)[0] ?? 0) & 0x60);
+    expect(flags).toEqual([0x20, 0x60]);
+  });
+});
