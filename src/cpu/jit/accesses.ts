@@ -69,17 +69,17 @@ export class Accesses {
   }
 
   /**
-   * The host address of an access. `bases`: what it is relative to, where that is known. `always`: the code is sure to
-   * come by, so that what follows may use its page.
+   * The host address of an access. `bases`: what it is relative to, where that is known. `keeps`: what follows may use its
+   * page, since the code is sure to come by, and the page is all that matters.
    */
-  host(access: Access, bases: number | undefined, always: boolean): Node {
+  host(access: Access, bases: number | undefined, keeps: boolean): Node {
     const { address, host, size, write } = access;
     const narrow = size > widestAccess ? undefined : bases;
     const kept = narrow === undefined ? undefined : this.pages.keptOver(narrow, write);
     const known = narrow === undefined ? undefined : this.pages.find(narrow, write);
     if (kept) this.byKept(access, kept);
     else if (known) this.byPage(access, known);
-    else this.byTlb(access, narrow === undefined || !always ? undefined : this.pages.remember(narrow, write));
+    else this.byTlb(access, narrow === undefined || !keeps ? undefined : this.pages.remember(narrow, write));
     // An addition at the end, rather than in each of the ways, lets the engine see that the upper half is 0.
     this.lowHalf(address).op('i32.add').set(host);
     return this.nodes.inLocal('i32', host);

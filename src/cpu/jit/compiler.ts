@@ -101,6 +101,8 @@ interface LiveModule {
 
 /** A stall that is too long. */
 const longStallMs = 10;
+/** Installing goes on in the next slice once it has taken so long. */
+const installMs = 3;
 
 /** Computed jumps to a place of their page that make it part of their region. */
 const hotJumps: Record<TierName, number> = { interpreter: 0, auto: 1024, jit: 2 };
@@ -139,6 +141,8 @@ export class Compiler {
   /** Of this thread, where one is needed: with the guest, or for the developer. */
   private local: Translator | undefined;
   private readonly makeLocal: () => Translator;
+  /** Modules that are to be installed, with the epoch that they were ordered in. */
+  private readonly arrived: { readonly made: TranslatedModule; readonly epoch: number }[] = [];
   /** What the core has asked for and was not ordered yet. */
   private requests: Request[] = [];
   /** Slices since the first of them. */
@@ -228,12 +232,14 @@ export class Compiler {
     if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();
     this.takeRequests();
     const ordering = this.due();
-    if (!ordering && !this.link.ready) return;
+    if (!ordering && !this.link.ready && this.arrived.length === 0) return;
     const start = this.nowMs();
-    this.acceptAll();
-    if (ordering) this.order();
-    // What was translated in this thread is there already.
-    this.acceptAll();
+    this.installArrived(start);
+    if (ordering) {
+      this.order();
+      // What was translated in this thread is there already.
+      this.installArrived(start);
+    }
     this.noteStall(this.nowMs() - start);
   }
 
@@ -346,10 +352,6 @@ export class Compiler {
 
   // Translations. ---------------------------------------------------------------------------------------------------
 
-  private acceptAll(): void {
-    for (let done = this.link.take(); done; done = this.link.take()) this.accept(done);
-  }
-
   private accept(translation: Translation): void {
     this.count('translateMicroseconds', translation.microseconds);
     if (translation.epoch !== this.epoch) return;
@@ -360,11 +362,23 @@ export class Compiler {
       for (const record of records) this.declineRecord(record);
       this.onFailure(error);
     }
-    for (const made of translation.modules) {
+    for (const made of translation.modules) this.arrived.push({ made, epoch: translation.epoch });
+  }
+
+  /** Installs what has come, at least one module, for a few milliseconds from `start` on; under `jit` all of it. */
+  private installArrived(start: number): void {
+    for (let done = this.link.take(); done; done = this.link.take()) this.accept(done);
+    const end = this.tier === 'jit' ? Infinity : start + installMs;
+    for (let next = this.arrived.shift(); next; next = this.nowMs() < end ? this.arrived.shift() : undefined) {
+      const { made, epoch } = next;
+      if (epoch !== this.epoch) continue;
       this.count('moduleBytes', made.bytes);
       this.count('modules', 1);
-      // Without room for it the arena has been emptied: what the other modules name is gone, too.
-      if (!this.installModule(made)) return;
+      if (!this.installModule(made)) {
+        // Without room for it the arena has been emptied: what the others name is gone, too.
+        this.arrived.length = 0;
+        return;
+      }
       // What was asked for meanwhile, while the interpreter was still at it.
       this.requests = this.requests.filter(
         ({ host, modeKey }) =>

@@ -743,7 +743,9 @@ export class RegionBuilder extends FlagBuilder {
   private host(linear: Value, size: number, write: boolean, stack: boolean): Value {
     const address = this.nodes.local(this.as(this.frame.long ? 'i64' : 'i32', linear) as Node);
     const bases = stack ? stackBases : operandBases(this.instruction);
-    return this.accesses.host({ address, host: this.nodes.allocate('i32'), size, write }, bases, this.openArms === 0);
+    // Where alignment is checked, the core looks at each access.
+    const keeps = this.openArms === 0 && (this.frame.modeKey & modeKey.alignmentCheck) === 0;
+    return this.accesses.host({ address, host: this.nodes.allocate('i32'), size, write }, bases, keeps);
   }
 
   protected hostToRead(linear: Value, size: number, stack: boolean): Value {

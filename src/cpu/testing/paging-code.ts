@@ -1,5 +1,18 @@
 /** Pieces of protected-mode code with 32-bit paging, in hex, for tests that change mappings. */
 
+import { parseCase } from './cases.ts';
+import type { CoreMachine } from './core-machine.ts';
+
+/** Runs 32-bit code from 1000h to its HLT, with pieces of memory (hex) at addresses. @throws Error it does not end so */
+export function runToHalt(machine: CoreMachine, memory: readonly (readonly [number, string])[]): void {
+  const mem = memory.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
+  const regs = { eip: 0x1000, esp: 0xff00 };
+  const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
+  machine.load(parseCase(JSON.stringify(line)));
+  const { kind } = machine.run({ kind: 'hlt' }, { maxInstructions: 1000, stopAtException: false });
+  if (kind !== 'ended') throw new Error(`the code did not come to its HLT: ${kind}`);
+}
+
 /** 32-bit little-endian words. */
 export function words(...values: readonly number[]): string {
   const bytes = new Uint8Array(new Uint32Array(values).buffer);

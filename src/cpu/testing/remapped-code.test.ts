@@ -4,9 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { parseCase } from './cases.ts';
 import { createCoreMachine } from './core-machine.ts';
-import { enablePaging, pageTable, words } from './paging-code.ts';
+import { enablePaging, pageTable, runToHalt, words } from './paging-code.ts';
 import { AVAILABLE_TIERS } from './tiers.ts';
 
 const core = new URL('../../../build/core/core.wasm', import.meta.url);
@@ -18,13 +17,8 @@ const give = (value: string): string => `b0 ${value} c3`;
 
 describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   const machine = createCoreMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
-  const run = (code: readonly (readonly [number, string])[]): void => {
-    const mem = code.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
-    const regs = { eip: 0x1000, esp: 0xff00 };
-    const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
-    machine.load(parseCase(JSON.stringify(line)));
-    const limits = { maxInstructions: 1000, stopAtException: false };
-    expect(machine.run({ kind: 'hlt' }, limits)).toEqual({ kind: 'ended' });
+  const run = (memory: readonly (readonly [number, string])[]): void => {
+    runToHalt(machine, memory);
   };
 
   /** Two pages whose numbers have their low 12 bits in common: 8000h and 1008000h, of the frames 8000h and 9000h. */
