@@ -1,6 +1,6 @@
 /**
  * The arena: what an executor derives from a guest's state to run it fast. It lies in the guest's memory, is never
- * saved, and can be thrown away at any time (`attach` in `core/memory.ts` makes it anew).
+ * saved, and can be thrown away at any time (`attach` in `core/run.ts` makes it anew).
  */
 import { array, struct } from '../base/struct.ts';
 

@@ -15,6 +15,7 @@ declare global {
 
 const vmm = new Coordinator(browserHost({ confirmForeign }), { memoryLimitBytes: initialMemoryLimitBytes() });
 window.tabvisor = vmm;
+if (vmm.obstacle === undefined) vmm.prepare();
 const app = new App(vmm);
 document.body.append(app.element);
 void app.open(location.search);

@@ -30,7 +30,9 @@ export function browserHost(options: BrowserHostOptions): Host {
       if (!response.ok || response.body === null) throw new Error(`HTTP ${response.status} for ${coreUrl}`);
       // Compressed by the build, as not every server does it; an eighth of the size.
       const core = new Response(response.body.pipeThrough(new DecompressionStream('gzip')));
-      return WebAssembly.compile(await core.arrayBuffer());
+      const module = await WebAssembly.compile(await core.arrayBuffer());
+      translator.prepare(module);
+      return module;
     },
     createExecutor: (name) => createExecutor(name, translator),
     scrub: (memory) => scrubber().scrub(memory),
@@ -50,13 +52,15 @@ function obstacle(): string | undefined {
   return undefined;
 }
 
-/** Gives an executor's end of a new channel to the worker that compiles, for a guest in `memory`. */
-type Connect = (
-  memory: WebAssembly.Memory,
-  module: WebAssembly.Module,
-) => SignalledPort & { readonly port: MessagePort };
+/** The worker that compiles. */
+interface TranslatorWorker {
+  /** Has it get ready for guests of a core. */
+  prepare(module: WebAssembly.Module): void;
+  /** Gives an executor's end of a new channel to it, for a guest in `memory`. */
+  connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
+}
 
-function createExecutor(name: string, translator: Connect): ExecutorHandle {
+function createExecutor(name: string, translator: TranslatorWorker): ExecutorHandle {
   const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
   const died = new Promise<string>((resolve) => {
@@ -72,7 +76,7 @@ function createExecutor(name: string, translator: Connect): ExecutorHandle {
   return {
     api: {
       start: (start: StartOptions) => {
-        const end = translator(start.memory, start.module);
+        const end = translator.connect(start.memory, start.module);
         return orDeath<StartResult>(remote.start(transfer({ ...start, translator: end }, [end.port])));
       },
       run: () => orDeath<RunResult>(remote.run()),
@@ -86,8 +90,8 @@ function createExecutor(name: string, translator: Connect): ExecutorHandle {
   };
 }
 
-/** One worker compiles for the guests of a page, made with the first of them: what it has warmed up serves all. */
-function lazyTranslator(): Connect {
+/** One worker compiles for the guests of a page, made when it is first needed: what it has warmed up serves all. */
+function lazyTranslator(): TranslatorWorker {
   let worker: Worker | undefined;
   const start = (): Worker => {
     const made = new Worker(new URL('../executor/translator-worker.ts', import.meta.url), {
@@ -103,13 +107,18 @@ function lazyTranslator(): Connect {
     });
     return made;
   };
-  return (memory, module) => {
-    worker ??= start();
-    const { port1, port2 } = new MessageChannel();
-    const signal = new Int32Array(new SharedArrayBuffer(4));
-    const served: ServedExecutor = { port: port1, signal, memory, module };
-    worker.postMessage(served, [port1]);
-    return { port: port2, signal };
+  return {
+    prepare: (module) => {
+      (worker ??= start()).postMessage(module);
+    },
+    connect: (memory, module) => {
+      worker ??= start();
+      const { port1, port2 } = new MessageChannel();
+      const signal = new Int32Array(new SharedArrayBuffer(4));
+      const served: ServedExecutor = { port: port1, signal, memory, module };
+      worker.postMessage(served, [port1]);
+      return { port: port2, signal };
+    },
   };
 }
 

@@ -225,6 +225,25 @@ describe('coordinator', () => {
     expect(() => vmm.stats('nobody')).toThrow(/no guest "nobody"/);
   });
 
+  it('loads the core once, before the first guest if told so, and again after a failure', async () => {
+    const core = new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]));
+    const answers = [() => Promise.reject(new Error('HTTP 503')), () => Promise.resolve(core)];
+    const loads: number[] = [];
+    const loadCore = (): Promise<WebAssembly.Module> => {
+      const answer = answers[Math.min(loads.length, 1)];
+      loads.push(loads.length);
+      return answer?.() ?? Promise.resolve(core);
+    };
+    const { vmm } = fixture({ loadCore });
+    vmm.prepare();
+    await new Promise((resolve) => setTimeout(resolve));
+    expect(loads).toHaveLength(1);
+    await running(vmm, 'amd64');
+    vmm.prepare();
+    await running(vmm, 'i386');
+    expect(loads).toHaveLength(2);
+  });
+
   it('says what is missing where guests cannot run', async () => {
     const { vmm } = fixture({ obstacle: 'No isolation.' });
     const id = await vmm.create('amd64');

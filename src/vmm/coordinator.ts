@@ -68,6 +68,14 @@ export class Coordinator {
     );
   }
 
+  /**
+   * Begins to load what every guest needs, so that the first one starts sooner. Where that fails, the guest that is started
+   * tries again, and tells.
+   */
+  prepare(): void {
+    void this.#loadCore().catch(() => undefined);
+  }
+
   /** Why no guest can run in this page, and what to do about it; undefined if they can. */
   get obstacle(): string | undefined {
     return this.#host.obstacle;

@@ -6,7 +6,7 @@ import type { GuestSource } from './catalogue.ts';
 import { GuestConsole } from './console.ts';
 import { messageOf, VmmError, type VmmErrorCode } from './errors.ts';
 import { GuestLife, type Ending } from './guest-life.ts';
-import type { Host } from './host.ts';
+import type { ExecutorHandle, Host } from './host.ts';
 import { fetchImage } from './images.ts';
 import { initrdProblem } from './initrd.ts';
 import type { MemoryPool } from './memory-pool.ts';
@@ -144,7 +144,10 @@ export class Guest {
     await this.#askConsent();
     // Before anything is downloaded: a refusal should not take a minute to come.
     const lease = this.#pool.acquire(this.source.memoryMiB * 2 ** 20);
+    let executor: ExecutorHandle | undefined;
     try {
+      // It loads its script while the images come.
+      executor = this.#host.createExecutor(`guest ${this.id}`);
       const [module, kernel, initrd] = await this.#fetchAll(signal);
       if (signal.aborted) throw new VmmError('wrongState', 'The guest was stopped while it started.');
       this.#ramBytes = lease.ramBytes;
@@ -155,9 +158,9 @@ export class Guest {
         clock: this.source.clock ?? 'real',
         noReboot: false,
       };
-      const executor = this.#host.createExecutor(`guest ${this.id}`);
       return new GuestLife({ lease, executor, module, definition, kernel, initrd, console: this.console });
     } catch (error) {
+      executor?.terminate();
       // No executor has seen the memory: it is as clean as it was, and scrubbing it again costs little.
       void lease.release({ quiet: true });
       throw error;

@@ -22,7 +22,8 @@ import {
   Record,
   Vcpu,
 } from '../../../build/core/layout';
-import { arenaHeader, bumpCodeEpoch, FETCH, noteCodePage, protectFrame, translate } from './memory';
+import { arenaHeader, FETCH } from './paging';
+import { bumpCodeEpoch, noteCodePage, protectFrame, translate } from './tlb';
 import { findEntry, forgetEntries, killCrossing, killRegions } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
 import { raise, raiseNoError } from './events';

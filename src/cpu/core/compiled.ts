@@ -21,7 +21,9 @@ import {
   Vcpu,
 } from '../../../build/core/layout';
 import { granules, setJumpTarget } from './blocks';
-import { alignmentChecked, arenaHeader, FETCH, holdsPage, misaligned, translate, WRITE } from './memory';
+import { alignmentChecked, misaligned } from './memory';
+import { arenaHeader, FETCH, WRITE } from './paging';
+import { holdsPage, translate } from './tlb';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 import { segmentBase } from './operands';
 

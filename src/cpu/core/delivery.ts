@@ -8,7 +8,8 @@
  */
 import { Vcpu } from '../../../build/core/layout';
 import { raise, SOURCE_SOFTWARE } from './events';
-import { readLinear16, readLinear32, readLinear64, SYSTEM, WRITE } from './memory';
+import { readLinear16, readLinear32, readLinear64 } from './memory';
+import { SYSTEM, WRITE } from './paging';
 import { updateMode } from './mode';
 import {
   AC,

@@ -40,17 +40,9 @@ export {
   f80Unpack64,
 } from './fpu-glue';
 export { portIn, portOut } from './io';
-export {
-  commitWrite,
-  flushTlb,
-  hostOfPhysical,
-  readLinear8,
-  resetTlb,
-  slowRead,
-  slowWrite,
-  translate,
-  writeLinear8,
-} from './memory';
+export { commitWrite, readLinear8, slowRead, slowWrite, writeLinear8 } from './memory';
+export { hostOfPhysical } from './paging';
+export { flushTlb, resetTlb, translate } from './tlb';
 export { updateMode } from './mode';
 export { rdmsr, wrmsr } from './msr';
 export { operandOffset, probeWrite, segmentBase, undefinedInstruction, wrapIp, wrapOffset } from './operands';

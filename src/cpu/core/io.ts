@@ -8,7 +8,8 @@
 import { Status, Vcpu } from '../../../build/core/layout';
 import { raise, watchAccess } from './events';
 import { portRead, portWrite } from './machine';
-import { readLinear16, SYSTEM, TROUBLE_DEVICE } from './memory';
+import { readLinear16, TROUBLE_DEVICE } from './memory';
+import { SYSTEM } from './paging';
 import {
   attributesOf,
   baseOf,

@@ -4,7 +4,7 @@
  * The mode key is what decoded code depends on besides its bytes. Code decoded under one key never runs under another.
  */
 import { Arena, ModeKey, Vcpu } from '../../../build/core/layout';
-import { tlbSet, updateCodeKey } from './memory';
+import { tlbSet, updateCodeKey } from './tlb';
 import {
   AC,
   attributesOf,

@@ -6,7 +6,7 @@
 import { Status, Vcpu } from '../../../build/core/layout';
 import { raise, settled } from './events';
 import { log, LOG_UNKNOWN_MSR_READ, LOG_UNKNOWN_MSR_WRITE, msrRead, msrWrite } from './machine';
-import { flushTlb } from './memory';
+import { flushTlb } from './tlb';
 import { updateMode } from './mode';
 import {
   canonical,

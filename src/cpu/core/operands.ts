@@ -2,7 +2,9 @@
 import { Record, Vcpu } from '../../../build/core/layout';
 import { raiseNoError } from './events';
 import { log, LOG_UNKNOWN_OPCODE } from './machine';
-import { FETCH, probeLinear, translate, WRITE } from './memory';
+import { probeLinear } from './memory';
+import { FETCH, WRITE } from './paging';
+import { translate } from './tlb';
 import { MODE_CODE_MASK } from './mode';
 
 /** An offset wrapped at the address size of a record. */

@@ -5,7 +5,9 @@ import { Arena, ArenaHeader, ExitReason, Vcpu } from '../../../build/core/layout
 import { flushBlocks, lookup } from './blocks';
 import { beginStep, deliverEvents, endStep, instructionBreakpoint, stepping, undisturbed } from './events';
 import { dispatch, initTables, probe } from './handlers';
-import { arenaHeader, resetTlb, TROUBLE_DEVICE, TROUBLE_FAULT } from './memory';
+import { TROUBLE_DEVICE, TROUBLE_FAULT } from './memory';
+import { arenaHeader } from './paging';
+import { resetTlb } from './tlb';
 import { updateMode } from './mode';
 
 /**

@@ -7,7 +7,8 @@
  */
 import { Status, Vcpu } from '../../../build/core/layout';
 import { raise, raiseNoError, settled } from './events';
-import { readLinear64, SYSTEM, WRITE, writeLinear8 } from './memory';
+import { readLinear64, writeLinear8 } from './memory';
+import { SYSTEM, WRITE } from './paging';
 import { updateMode } from './mode';
 import {
   attributesOf,

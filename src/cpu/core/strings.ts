@@ -24,13 +24,13 @@ import {
   readLinear32,
   readLinear64,
   readLinear8,
-  translate,
-  WRITE,
   writeLinear16,
   writeLinear32,
   writeLinear64,
   writeLinear8,
 } from './memory';
+import { WRITE } from './paging';
+import { translate } from './tlb';
 import { MODE_CODE64, MODE_CODE_MASK, MODE_DATA_FLAT } from './mode';
 import {
   attributesOf,

@@ -8,7 +8,9 @@ import { ExitReason, Status, Vcpu } from '../../../build/core/layout';
 import { raise, raiseNoError, settled } from './events';
 import { setFlags } from './flags';
 import { cpuidLeaf, setTaskPriority } from './machine';
-import { flushPage, flushTlb, loadDirectoryPointers, probeLinear, WRITE } from './memory';
+import { probeLinear } from './memory';
+import { loadDirectoryPointers, WRITE } from './paging';
+import { flushPage, flushTlb } from './tlb';
 import { updateMode, updateTlbSet } from './mode';
 import {
   AC,

@@ -9,18 +9,16 @@ import { Vcpu } from '../../../build/core/layout';
 import { raise } from './events';
 import { setFlags } from './flags';
 import {
-  flushTlb,
-  loadDirectoryPointers,
   probeLinear,
   readLinear16,
   readLinear32,
   readLinear8,
-  SYSTEM,
-  WRITE,
   writeLinear16,
   writeLinear32,
   writeLinear8,
 } from './memory';
+import { loadDirectoryPointers, SYSTEM, WRITE } from './paging';
+import { flushTlb } from './tlb';
 import { updateMode } from './mode';
 import {
   attributesOf,

@@ -8,7 +8,8 @@ import { Status, Vcpu } from '../../../build/core/layout';
 import { innerStack, innerStackSegment, longStack } from './delivery';
 import { raise } from './events';
 import { getFlags, setFlags } from './flags';
-import { readLinear16, SYSTEM, WRITE } from './memory';
+import { readLinear16 } from './memory';
+import { SYSTEM, WRITE } from './paging';
 import { updateMode } from './mode';
 import {
   ARITHMETIC,

@@ -40,6 +40,12 @@ export class TranslationService {
     this.nowMs = nowMs;
   }
 
+  /** Gets ready for executors of this core, before the first of them comes. */
+  prepare(core: WebAssembly.Module): FormTable {
+    this.scratch ??= new ScratchCore(core);
+    return (this.table ??= formTable(core));
+  }
+
   /** Serves one executor of `core.wasm` and its guest's memory, until its end of the channel is gone. */
   serve({ port, signal }: SignalledPort, memory: WebAssembly.Memory, core: WebAssembly.Module): void {
     let translator: Translator | undefined;
@@ -49,9 +55,7 @@ export class TranslationService {
     port.addEventListener('message', ({ data }) => {
       const message = data as ServiceMessage;
       if (message.kind === 'connect') {
-        this.table ??= formTable(core);
-        this.scratch ??= new ScratchCore(core);
-        translator = new Translator(memory.buffer, message.cpu, this.table, { debug: message.debug });
+        translator = new Translator(memory.buffer, message.cpu, this.prepare(core), { debug: message.debug });
         return;
       }
       if (!translator) throw new Error('an order came before its executor was connected');
