@@ -22,7 +22,7 @@ import {
   Record,
   Vcpu,
 } from '../../../build/core/layout';
-import { arenaHeader, FETCH } from './paging';
+import { arena, arenaHeader, codeMap, FETCH } from './paging';
 import { bumpCodeEpoch, noteCodePage, protectFrame, translate } from './tlb';
 import { findEntry, forgetEntries, killCrossing, killRegions } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
@@ -34,18 +34,6 @@ import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 /** Blocks of a page that a look-up searches for an instruction in the middle of one. */
 // @ts-ignore: decorator
 @inline const MOST_BLOCKS: i32 = 64;
-
-// @ts-ignore: decorator
-@inline
-function arena(cpu: usize): usize {
-  return <usize>load<u32>(cpu, Vcpu.arena);
-}
-
-// @ts-ignore: decorator
-@inline
-function codeMap(cpu: usize, host: usize): usize {
-  return arena(cpu) + Arena.codeMap + (((host - <usize>load<u32>(cpu, Vcpu.framesBase)) >> 12) << 4);
-}
 
 // @ts-ignore: decorator
 @inline

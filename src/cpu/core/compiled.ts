@@ -22,7 +22,7 @@ import {
 } from '../../../build/core/layout';
 import { granules, setJumpTarget } from './blocks';
 import { alignmentChecked, misaligned } from './memory';
-import { arenaHeader, FETCH, WRITE } from './paging';
+import { arenaHeader, codeMap, FETCH, WRITE } from './paging';
 import { holdsPage, translate } from './tlb';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 import { segmentBase } from './operands';
@@ -36,13 +36,6 @@ import { segmentBase } from './operands';
 function entryBucket(cpu: usize, host: usize): usize {
   const hash = ((<u32>host) ^ ((<u32>host) >> 12)) & (<u32>(Arena.entryBuckets - 1));
   return <usize>load<u32>(cpu, Vcpu.arena) + Arena.entryHash + ((<usize>hash) << 2);
-}
-
-// @ts-ignore: decorator
-@inline
-function codeMap(cpu: usize, host: usize): usize {
-  const index = (host - <usize>load<u32>(cpu, Vcpu.framesBase)) >> 12;
-  return <usize>load<u32>(cpu, Vcpu.arena) + Arena.codeMap + (index << 4);
 }
 
 /** The entry of compiled code at a host address, or 0. */

@@ -46,6 +46,14 @@ export function hostOfPhysical(cpu: usize, physical: u64): usize {
   return <usize>(entry & ~0xfff) + <usize>(physical & 0xfff);
 }
 
+/** Address of what the arena knows about the code of a frame, by a host address in it. */
+// @ts-ignore: decorator
+@inline
+export function codeMap(cpu: usize, host: usize): usize {
+  const index = (host - <usize>load<u32>(cpu, Vcpu.framesBase)) >> 12;
+  return arena(cpu) + Arena.codeMap + (index << 4);
+}
+
 // ---------------------------------------------------------------------------------------------------------------------
 // The page walk. Its result is the guest-physical address; the rights of the mapping go to the caller as bits.
 

@@ -13,6 +13,7 @@ import { MODE_USER } from './mode';
 import {
   arena,
   arenaHeader,
+  codeMap,
   FETCH,
   frameEntry,
   SYSTEM,
@@ -229,12 +230,6 @@ function noteLargePage(cpu: usize, linear: u64, walked: u64): void {
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function codeMapOf(cpu: usize, page: usize): usize {
-  return arena(cpu) + Arena.codeMap + (((page - <usize>load<u32>(cpu, Vcpu.framesBase)) >> 12) << 4);
-}
-
 /**
  * Host address of a linear address for an access that stays in its page; 0 when there is none: then either a page
  * fault is pending (`trouble` has TROUBLE_FAULT), or the page is not RAM (trouble is unchanged and `outPhysical`
@@ -268,7 +263,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
     fill(cpu, set, 2, linear, page, flags);
   } else if (!watchedPage(cpu, linear)) {
     fill(cpu, set, 0, linear, page, walked & WALK_WRITABLE && !(entry & 1) ? flags | WRITES : flags);
-    if (walked & WALK_WRITABLE && access & WRITE && load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) {
+    if (walked & WALK_WRITABLE && access & WRITE && load<u64>(codeMap(cpu, page), CodeMap.granules) == 0) {
       fill(cpu, set, 1, linear, page, flags);
     }
   }
@@ -284,7 +279,7 @@ function writableHost(cpu: usize, set: usize, linear: u64): usize {
   if (load<u64>(read, TlbEntry.tag) != (linear & ~0xfff) || !(flags & WRITES)) return 0;
   const host = <usize>(<u32>linear + load<u32>(read, TlbEntry.addend));
   const page = host & ~0xfff;
-  if (load<u64>(codeMapOf(cpu, page), CodeMap.granules) == 0) fill(cpu, set, 1, linear, page, flags & GLOBAL);
+  if (load<u64>(codeMap(cpu, page), CodeMap.granules) == 0) fill(cpu, set, 1, linear, page, flags & GLOBAL);
   return host;
 }
 

@@ -59,6 +59,12 @@ interface Group {
   writesLeft: number;
 }
 
+/** What an instruction has to do with a group. */
+interface Member {
+  readonly group: Group;
+  readonly writes: boolean;
+}
+
 /** Where to keep a page, and whether it is to be one that may be written. */
 export interface Remembered {
   readonly page: PageLocals;
@@ -100,7 +106,7 @@ function stepped({ form, facts, rm, reg, base, index, displacement, immediate }:
   }
 }
 
-function newGroup({ displacement }: Instruction): Group {
+function newGroup(displacement: number): Group {
   return { displacement, read: undefined, write: undefined, left: 0, writesLeft: 0 };
 }
 
@@ -111,8 +117,8 @@ export class KnownPages {
   /** By bases; the locals begin as 0, which is no page. */
   private readonly kept = new Map<number, Kept>();
   private keptHere: ReadonlySet<number> | undefined;
-  /** Of the block's instructions, by bases. */
-  private groups: readonly ReadonlyMap<number, Group>[] = [];
+  /** For each of the block's instructions, by bases. */
+  private members: readonly ReadonlyMap<number, Member>[] = [];
   private at = -1;
   private readonly locals: PageLocals[] = [];
   private used = 0;
@@ -135,13 +141,13 @@ export class KnownPages {
     const strayed = new Set<number>();
     for (const i of instructions) if (i.strays) this.eachBases(i, (bases) => strayed.add(bases));
     const open = new Map<number, Group>();
-    this.groups = instructions.map((i, k) => {
-      const joined = new Map<number, Group>();
-      this.eachBases(i, (bases, writes) => {
-        const group = open.get(bases) ?? newGroup(i);
-        if (strayed.has(bases) || Math.abs(i.displacement - group.displacement) > farthest) return;
+    this.members = instructions.map((i, k) => {
+      const joined = new Map<number, Member>();
+      this.eachBases(i, (bases, writes, displacement) => {
+        const group = open.get(bases) ?? newGroup(displacement);
+        if (strayed.has(bases) || Math.abs(displacement - group.displacement) > farthest) return;
         open.set(bases, group);
-        joined.set(bases, group);
+        joined.set(bases, { group, writes });
         group.left++;
         if (writes) group.writesLeft++;
       });
@@ -152,12 +158,9 @@ export class KnownPages {
   }
 
   /** The next one of the block. */
-  startInstruction(instruction: Instruction): void {
+  startInstruction(): void {
     this.at++;
-    const groups = this.groups[this.at];
-    this.eachBases(instruction, (bases, writes) => {
-      const group = groups?.get(bases);
-      if (!group) return;
+    this.members[this.at]?.forEach(({ group, writes }) => {
       group.left--;
       if (writes) group.writesLeft--;
     });
@@ -165,7 +168,7 @@ export class KnownPages {
 
   /** Other code ran. */
   forget(): void {
-    for (const groups of this.groups) for (const g of groups.values()) g.read = g.write = undefined;
+    for (const joined of this.members) for (const { group } of joined.values()) group.read = group.write = undefined;
     const { code } = this.f;
     for (const { read, write } of this.kept.values()) {
       for (const { reach } of [read, write]) (this.long ? code.i64(0) : code.i32(0)).set(reach);
@@ -179,13 +182,13 @@ export class KnownPages {
 
   /** The page of an access before. One that may be written may be read. */
   find(bases: number, write: boolean): PageLocals | undefined {
-    const group = this.groups[this.at]?.get(bases);
+    const group = this.members[this.at]?.get(bases)?.group;
     return group?.write ?? (write ? undefined : group?.read);
   }
 
   /** Where to keep the page of an access, if more are to come. Where some of them write, one look does for all. */
   remember(bases: number, write: boolean): Remembered | undefined {
-    const group = this.groups[this.at]?.get(bases);
+    const group = this.members[this.at]?.get(bases)?.group;
     if (!group || group.left === 0) return undefined;
     const page = (this.locals[this.used] ??= this.make());
     this.used++;
@@ -202,11 +205,13 @@ export class KnownPages {
     return { ...this.make(), reach: this.f.local(this.long ? 'i64' : 'i32') };
   }
 
-  private eachBases(i: Instruction, visit: (bases: number, writes: boolean) => void): void {
+  /** What the instruction's accesses are relative to, whether they write, and their displacement. */
+  private eachBases(i: Instruction, visit: (bases: number, writes: boolean, displacement: number) => void): void {
     if (i.apart) return;
     const { stack, writesStack, writesMemory, mayLeave } = i.facts;
     const bases = mayLeave ? operandBases(i) : undefined;
-    if (stack) visit(stackBases, writesStack || (writesMemory && bases === stackBases));
-    if (bases !== undefined && !(stack && bases === stackBases)) visit(bases, writesMemory);
+    const both = stack && bases === stackBases;
+    if (stack) visit(stackBases, writesStack || (both && writesMemory), both ? i.displacement : 0);
+    if (bases !== undefined && !both) visit(bases, writesMemory, i.displacement);
   }
 }

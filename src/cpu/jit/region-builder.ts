@@ -114,7 +114,7 @@ export class RegionBuilder extends FlagBuilder {
     this.live = live;
     this.remaining = remaining;
     this.outcome = undefined;
-    this.pages.startInstruction(instruction);
+    this.pages.startInstruction();
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
