@@ -29,6 +29,7 @@ import { Control, controlAddress } from './control.ts';
 /** One side's view. An executor keeps its own for as long as it lives: it remembers how it left the word. */
 export class Tenure {
   readonly #words: Int32Array;
+  /** The word as {@link rest} or {@link claim} last left it. */
   #left = 0;
 
   constructor(buffer: ArrayBufferLike) {
@@ -62,7 +63,14 @@ export class Tenure {
   /** Takes a guest at rest from the executor that left it so. False: an executor is, or was when it died, in its midst. */
   claim(): boolean {
     const value = Atomics.load(this.#words, 0);
-    return (value & 1) === 0 && this.#replace(value, value + 2);
+    if ((value & 1) !== 0 || !this.#replace(value, value + 2)) return false;
+    this.#left = (value + 2) | 0;
+    return true;
+  }
+
+  /** An executor has taken up the guest since {@link claim}. */
+  get enteredSinceClaim(): boolean {
+    return Atomics.load(this.#words, 0) !== this.#left;
   }
 
   #replace(before: number, after: number): boolean {

@@ -32,7 +32,7 @@ export interface Pane {
 const idleFactsMs = 10_000;
 
 export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): Pane {
-  const { name, source } = vmm.get(id);
+  const { name, definition } = vmm.get(id);
   const terminal = new GuestTerminal({
     label: `Console of ${name}. F6 leaves it.`,
     onInput: (text) => void vmm.type(id, text).catch(() => undefined),
@@ -122,7 +122,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     shown = { speed, atMs: now };
     const parts = speed === undefined ? [] : [speed];
     if (stats.instructions > 0) parts.push(`up ${durationText(stats.uptimeSeconds)}`);
-    parts.push(sizeText(stats.ramBytes || source.memoryMiB * 2 ** 20));
+    parts.push(sizeText(stats.ramBytes || definition.memoryMiB * 2 ** 20));
     setText(facts, parts.join(' · '));
     const tiers = status.state === 'running' ? tiersText(stats) : '';
     if (facts.title !== tiers) facts.title = tiers;

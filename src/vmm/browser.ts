@@ -10,6 +10,7 @@ import type {
   StartResult,
 } from '../abi/executor.ts';
 import type { SignalledPort } from '../base/port.ts';
+import { indexedDbDefinitions } from './definition-store.ts';
 import type { ExecutorHandle, Host } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
 
@@ -36,6 +37,7 @@ export function browserHost(options: BrowserHostOptions): Host {
     },
     createExecutor: (name) => createExecutor(name, translator),
     scrub: (memory) => scrubber().scrub(memory),
+    definitions: indexedDbDefinitions(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
   };
