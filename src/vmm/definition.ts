@@ -146,8 +146,9 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** What is wrong with each field, and with fields together. `value` may be anything. */
-export function definitionProblems(value: Readonly<Record<string, unknown>>): DefinitionProblems {
+/** What is wrong with each field, and with fields together. `settings` may have anything in it. */
+export function definitionProblems(settings: object): DefinitionProblems {
+  const value = settings as Readonly<Record<string, unknown>>;
   const problems: Partial<Record<DefinitionField, string>> = {};
   for (const [name, rule] of Object.entries(definitionFields) as [DefinitionField, FieldRule][]) {
     const given = Object.hasOwn(value, name) ? value[name] : undefined;

@@ -127,7 +127,7 @@ describe('the death of an executor', () => {
     const id = await vmm.create('amd64');
     await expect(vmm.start(id)).rejects.toMatchObject({ code: 'hostRefused' });
     expect(vmm.get(id).status).toMatchObject({ state: 'failed', message: expect.stringMatching(/script/) as string });
-    expect(vmm.memory.usedBytes).toBe(0);
+    await expect.poll(() => vmm.memory.usedBytes).toBe(0);
   });
 
   it('has a cause that says whether the core trapped, or memory ran out', () => {
