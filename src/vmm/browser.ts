@@ -95,6 +95,7 @@ function createExecutor(purpose: string, translator: TranslatorWorker): Executor
     },
     died,
     terminate: () => {
+      if (ended.signal.aborted) return;
       ended.abort();
       remote[releaseProxy]();
       worker.terminate();

@@ -37,6 +37,8 @@ export interface GuestSummary {
   readonly definition: Definition;
   /** Its definition outlasts the page. */
   readonly kept: boolean;
+  /** It lasts as long as the page by intent; false for a guest that was defined, also where storage fails. */
+  readonly transient: boolean;
   readonly status: GuestStatus;
 }
 
@@ -73,7 +75,8 @@ export class Coordinator {
     this.definitions = new Definitions(host.definitions, {
       guests: () => this.#guests,
       guest: (id) => this.#guest(id),
-      add: (base, definition, taken) => this.#add(base, definition, taken),
+      freeId: (base, taken) => this.#freeId(base, taken),
+      add: (id, definition) => this.#add(id, definition),
       catalogue: () => this.catalogue(),
       changed: () => this.#emit({ kind: 'guests' }),
       storageChanged: () => this.#emit({ kind: 'storage' }),
@@ -129,11 +132,15 @@ export class Coordinator {
   async create(what: string | GuestSource, overrides: SourceOverrides = {}): Promise<string> {
     if (typeof what === 'string') {
       const entry = catalogueEntry(await this.catalogue(), what);
-      return this.#add(entry.catalogueId, definitionOfEntry(entry, overrides));
+      return this.#add(this.#freeId(entry.catalogueId), definitionOfEntry(entry, overrides));
     }
     const definition = definitionOfSource(what, overrides);
     const { kernelUrl, initrdUrl } = ownSource(definition, this.#host.pageUrl);
-    return this.#add(what.name, { ...definition, kernelUrl, ...(initrdUrl === undefined ? {} : { initrdUrl }) });
+    return this.#add(this.#freeId(what.name), {
+      ...definition,
+      kernelUrl,
+      ...(initrdUrl === undefined ? {} : { initrdUrl }),
+    });
   }
 
   /** The guests that a query string (`?guest=…&kernel=…`) asks for. */
@@ -279,9 +286,13 @@ export class Coordinator {
     return entrySource(catalogueEntry(await this.catalogue(), catalogueId), definition);
   }
 
-  #add(base: string, definition: Definition, taken: ReadonlySet<string> = new Set()): string {
+  #freeId(base: string, taken: ReadonlySet<string> = new Set()): string {
     let id = base;
     for (let n = 2; this.#guests.has(id) || taken.has(id); n++) id = `${base}-${n}`;
+    return id;
+  }
+
+  #add(id: string, definition: Definition): string {
     const guest = new Guest(id, definition, {
       host: this.#host,
       pool: this.#pool,
@@ -317,7 +328,8 @@ export class Coordinator {
   }
 
   #summary({ id, definition, status }: Guest): GuestSummary {
-    return { id, name: definition.name, definition, kept: this.definitions.keeps(id), status };
+    const kept = this.definitions.keeps(id);
+    return { id, name: definition.name, definition, kept, transient: this.definitions.isTransient(id), status };
   }
 
   #emit(event: VmmEvent): void {

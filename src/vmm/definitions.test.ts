@@ -32,6 +32,7 @@ describe('definitions', () => {
         id,
         name: 'Other',
         kept: true,
+        transient: false,
         status: { state: 'defined' },
         definition: {
           ...definitionDefaults,
@@ -94,12 +95,12 @@ describe('definitions', () => {
     const store = memoryDefinitions();
     const { vmm } = await visit(store);
     const id = await vmm.create('amd64', { memoryMiB: 64 });
-    expect(vmm.get(id).kept).toBe(false);
+    expect(vmm.get(id)).toMatchObject({ kept: false, transient: true });
     // A change of what is not kept is not kept either.
     await vmm.definitions.rename(id, 'Mine');
     expect((await visit(store)).vmm.list()).toEqual([]);
     await vmm.definitions.keep(id);
-    expect(vmm.get(id).kept).toBe(true);
+    expect(vmm.get(id)).toMatchObject({ kept: true, transient: false });
     expect((await visit(store)).vmm.get(id)).toMatchObject({ name: 'Mine', definition: { memoryMiB: 64 } });
     const file = { name: 'File', kernelUrl: 'blob:http://localhost/1', commandLine: '', memoryMiB: 16 };
     const blob = await vmm.create(file);
@@ -161,7 +162,7 @@ describe('definitions', () => {
     vmm.subscribe(({ kind }) => void (kind === 'storage' && told.push(vmm.definitions.storage.works)));
     expect(await vmm.definitions.load()).toEqual([]);
     const id = await vmm.definitions.define(box);
-    expect(vmm.get(id).kept).toBe(false);
+    expect(vmm.get(id)).toMatchObject({ kept: false, transient: false });
     expect(vmm.definitions.storage).toEqual({
       works: false,
       message: expect.stringMatching(/not kept when this page closes \(storage failed: denied\)/) as string,

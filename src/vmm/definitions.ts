@@ -31,8 +31,10 @@ export interface DefinitionSurroundings {
   readonly guests: () => ReadonlyMap<string, Guest>;
   /** @throws VmmError `unknownGuest` */
   readonly guest: (id: string) => Guest;
-  /** Adds a guest to the page; returns its id, made from `base` and none of `taken`. */
-  readonly add: (base: string, definition: Definition, taken: ReadonlySet<string>) => string;
+  /** An id made from `base` that no guest has, and that is none of `taken`. */
+  readonly freeId: (base: string, taken: ReadonlySet<string>) => string;
+  /** Adds a guest to the page. */
+  readonly add: (id: string, definition: Definition) => void;
   readonly catalogue: () => Promise<readonly CatalogueEntry[]>;
   /** The list of guests, or what it shows of one, has changed. */
   readonly changed: () => void;
@@ -44,6 +46,8 @@ export interface DefinitionSurroundings {
 export class Definitions {
   readonly #keeper: DefinitionKeeper;
   readonly #around: DefinitionSurroundings;
+  /** Guests that are not transient, whether or not storage has them. */
+  readonly #own = new Set<string>();
 
   constructor(store: DefinitionStore | undefined, around: DefinitionSurroundings) {
     this.#around = around;
@@ -61,8 +65,12 @@ export class Definitions {
    */
   async load(): Promise<string[]> {
     const { definitions, unreadable } = await this.#keeper.load();
-    for (const [id, definition] of definitions)
-      if (!this.#around.guests().has(id)) this.#around.add(id, definition, new Set());
+    for (const [id, definition] of definitions) {
+      // One that the user has made before storage answered has the id.
+      if (this.#around.guests().has(id)) continue;
+      this.#own.add(id);
+      this.#around.add(id, definition);
+    }
     for (const [id, why] of unreadable) {
       this.#around.log(id, `Its definition cannot be read, and is left as it is: ${why}`);
     }
@@ -118,7 +126,9 @@ export class Definitions {
 
   /** Keeps a guest that was made for this visit (by `create`, or by the page's address). @throws VmmError `badDefinition` */
   async keep(id: string): Promise<void> {
-    await this.#keeper.save(id, keepable(this.#around.guest(id).definition));
+    const definition = keepable(this.#around.guest(id).definition);
+    this.#own.add(id);
+    await this.#keeper.save(id, definition);
     this.#around.changed();
   }
 
@@ -132,6 +142,11 @@ export class Definitions {
     return this.#addKept(parseDefinitionFile(content));
   }
 
+  /** Whether the guest lasts as long as the page by intent, and not because storage fails. */
+  isTransient(id: string): boolean {
+    return !this.#own.has(id);
+  }
+
   /** Whether the guest's definition is in storage. */
   keeps(id: string): boolean {
     return this.#keeper.has(id);
@@ -139,13 +154,17 @@ export class Definitions {
 
   /** Takes a definition out of storage; the guest, if there is one, is transient then. */
   async forget(id: string): Promise<void> {
+    this.#own.delete(id);
     await this.#keeper.delete(id);
   }
 
   async #addKept(definition: Definition): Promise<string> {
     keepable(definition);
     // Those that cannot be read, and those of other tabs, are not to be overwritten.
-    const id = this.#around.add(slugOf(definition.name), definition, await this.#keeper.ids());
+    const taken = await this.#keeper.ids();
+    const id = this.#around.freeId(slugOf(definition.name), taken);
+    this.#own.add(id);
+    this.#around.add(id, definition);
     await this.keep(id);
     return id;
   }

@@ -8,7 +8,7 @@ export interface ExecutorHandle {
   readonly api: ExecutorApi;
   /** Resolves with what is known when the worker died of itself; never after {@link terminate}. */
   readonly died: Promise<string>;
-  /** Ends the worker without notice. It may still run for a moment. */
+  /** Ends the worker without notice. It may still run for a moment. Once is enough, twice does no harm. */
   terminate(): void;
 }
 
