@@ -56,6 +56,8 @@ export class GuestLife {
   readonly #options: LifeOptions;
   readonly #tenure: Tenure;
   #executor: ExecutorHandle;
+  /** Tells those who wait for an answer of the present executor that none will come. */
+  #abandoned = new AbortController();
   /** An executor was replaced: its worker may still be there for a moment, asleep in the memory. */
   #replaced = false;
   #resolveEnded: (ending: Ending) => void = () => {};
@@ -139,15 +141,17 @@ export class GuestLife {
 
   /** The compiled code of an address. Interrupts the guest for the time that it takes. */
   region(address: bigint): Promise<RegionResult> {
-    const over = { ok: false as const, message: 'The guest has ended before it could answer.' };
+    const none = (message: string) => ({ ok: false as const, message });
+    const over = none('The guest has ended before it could answer.');
     if (this.#over) return Promise.resolve(over);
-    const failed = (error: unknown) => ({
-      ok: false as const,
-      message: `The executor gave no answer: ${messageOf(error)}`,
+    const { signal } = this.#abandoned;
+    const abandoned = new Promise<RegionResult>((resolve) => {
+      signal.addEventListener('abort', () => resolve(none('The executor died before it could answer. Ask again.')));
     });
+    const failed = (error: unknown) => none(`The executor gave no answer: ${messageOf(error)}`);
     const answer = this.#executor.api.region(address).catch(failed);
     this.control.request(requestBit.mail);
-    return Promise.race([answer, this.ended.then(() => over)]);
+    return Promise.race([answer, abandoned, this.ended.then(() => over)]);
   }
 
   /** Ends the guest now: by request if its executor still answers, else without. */
@@ -190,6 +194,8 @@ export class GuestLife {
   /** What went wrong, or undefined. */
   async #replaceExecutor(): Promise<string | undefined> {
     this.#replaced = true;
+    this.#abandoned.abort();
+    this.#abandoned = new AbortController();
     try {
       const next = this.#options.createExecutor();
       this.#executor = next;

@@ -41,6 +41,18 @@ describe('the death of an executor', () => {
     await vmm.waitForState(id, ['stopped']);
   });
 
+  it('answers those who wait for the executor itself', async () => {
+    const { vmm, handles } = fixture();
+    const id = await running(vmm);
+    Object.assign(handles[0]?.api ?? {}, { region: () => new Promise<never>(() => {}) });
+    const region = vmm.region(id, 0x1000);
+    await Promise.all([
+      vmm.killExecutor(id),
+      expect(region).rejects.toMatchObject({ message: expect.stringMatching(/Ask again/) as string }),
+    ]);
+    expect(await vmm.region(id, 0x1000)).toContain('region 1000');
+  });
+
   it('does not lose a request that was made at that moment', async () => {
     const { vmm } = fixture();
     const id = await running(vmm);
