@@ -1,7 +1,7 @@
 /** Guests that outlast the page: defined, edited, copied, carried as files, by mouse and by keyboard. */
 import { readFileSync } from 'node:fs';
 import type { Page } from '@playwright/test';
-import { expect, i386, test, type Vmm } from './fixtures.ts';
+import { bootTimeoutMs, expect, i386, test, type Vmm } from './fixtures.ts';
 
 const row = (page: Page, id: string) => page.locator(`[data-definition="${id}"]`);
 
@@ -148,6 +148,27 @@ test('a guest from the address lasts as long as the page, unless it is kept', as
   await reload(page);
   await expect(row(page, i386)).toContainText('not started');
   await expect(vmm.pane(i386)).toHaveCount(0);
+});
+
+test('a guest of files of this computer is kept with them', async ({ vmm, page, request }) => {
+  const file = async (name: string) => ({
+    name,
+    mimeType: 'application/octet-stream',
+    buffer: await (await request.get(`./guests/${i386}/${name}`)).body(),
+  });
+  await vmm.open();
+  await page.getByRole('button', { name: 'New guest' }).click();
+  const dialog = page.getByRole('dialog');
+  await dialog.getByLabel('Name').fill('Files');
+  await dialog.getByLabel('Boots').selectOption({ label: 'A kernel of your own' });
+  await dialog.getByLabel('Kernel from this computer').setInputFiles(await file('vmlinuz'));
+  await dialog.getByLabel('Initial RAM disk from this computer').setInputFiles(await file('initrd.gz'));
+  await dialog.getByRole('button', { name: 'Define' }).click();
+  await expect(page.getByRole('button', { name: 'Start: Files' })).toBeFocused();
+  await reload(page);
+  await page.getByRole('button', { name: 'Start: Files' }).click();
+  await vmm.state('files', 'running');
+  await vmm.text('files', /Linux version/, { timeoutMs: bootTimeoutMs });
 });
 
 test('guests start with the page if they are to, and not where the address says no', async ({ vmm, page }) => {

@@ -2,6 +2,7 @@
 import {
   definitionDefaults,
   definitionProblems,
+  keptFileUrl,
   messageOf,
   parseMemoryMiB,
   type CatalogueEntry,
@@ -33,7 +34,7 @@ interface Row {
 /** Value of the choice "a kernel of one's own". */
 const ownKernel = '';
 
-function row(field: string, label: string, control: Control, hint?: string): Row {
+function row(field: string, label: string, control: Control, hint = '', beside?: HTMLElement): Row {
   const id = `definition-${field}`;
   control.id = id;
   control.name = field;
@@ -41,14 +42,16 @@ function row(field: string, label: string, control: Control, hint?: string): Row
   const note = h('span', { class: 'note', id: `${id}-note` }, hint);
   const inline = control instanceof HTMLInputElement && control.type === 'checkbox';
   const caption = h('label', { for: id }, label);
-  const children = inline ? [h('div', { class: 'row check' }, control, caption)] : [caption, control];
+  const children = inline
+    ? [h('div', { class: 'row check' }, control, caption)]
+    : [caption, beside === undefined ? control : h('div', { class: 'row' }, control, beside)];
   return {
     element: h('div', { class: 'field' }, ...children, note),
     control,
     show: (problem) => {
       control.setAttribute('aria-invalid', String(problem !== undefined));
       note.classList.toggle('wrong', problem !== undefined);
-      setText(note, problem ?? hint ?? '');
+      setText(note, problem ?? hint);
     },
   };
 }
@@ -64,6 +67,21 @@ function select(options: readonly (readonly [value: string, text: string])[], ch
   return h('select', {}, ...options.map(([value, text]) => h('option', { value, selected: value === chosen }, text)));
 }
 
+/** A row for an address, or a file of this computer, which is kept with the definition. */
+function imageRow(field: 'kernelUrl' | 'initrdUrl', label: string, url: string, placeholder: string): Row {
+  const control = textInput(url, placeholder);
+  const file = h('input', { type: 'file', 'aria-label': `${label} from this computer` });
+  file.addEventListener('change', () => {
+    const chosen = file.files?.[0];
+    if (chosen === undefined) return;
+    control.value = URL.createObjectURL(chosen);
+    control.title = chosen.name;
+    control.dispatchEvent(new Event('input', { bubbles: true }));
+  });
+  const hint = url === keptFileUrl ? 'The file that was chosen is kept with the definition.' : '';
+  return row(field, label, control, hint, h('label', { class: 'button file' }, 'File …', file));
+}
+
 function rowsOf(given: Partial<Definition>, entries: readonly CatalogueEntry[]) {
   const choices = entries
     .filter((entry) => !entry.hidden || entry.catalogueId === given.catalogueId)
@@ -77,8 +95,8 @@ function rowsOf(given: Partial<Definition>, entries: readonly CatalogueEntry[]) 
   return {
     name: row('name', 'Name', textInput(given.name ?? '')),
     catalogueId: row('catalogueId', 'Boots', select([...choices, [ownKernel, 'A kernel of your own']], chosen)),
-    kernelUrl: row('kernelUrl', 'Kernel', textInput(given.kernelUrl ?? '', 'bzImage, multiboot or ELF: an address')),
-    initrdUrl: row('initrdUrl', 'Initial RAM disk', textInput(given.initrdUrl ?? '', 'none')),
+    kernelUrl: imageRow('kernelUrl', 'Kernel', given.kernelUrl ?? '', 'bzImage, multiboot or ELF: an address'),
+    initrdUrl: imageRow('initrdUrl', 'Initial RAM disk', given.initrdUrl ?? '', 'none'),
     memoryMiB: row('memoryMiB', 'Memory', textInput(`${memoryMiB}M`)),
     commandLine: row('commandLine', 'Command line', textInput(given.commandLine ?? '')),
     clock: row(

@@ -221,7 +221,9 @@ function guestRow(id: string, actions: RowActions): GuestRow {
 }
 
 function factsOf({ catalogueId, kernelUrl, memoryMiB, clock, weight, capPercent, autostart }: Definition): string {
-  const parts = [catalogueId ?? kernelUrl?.split('/').at(-1) ?? '', sizeText(memoryMiB * 2 ** 20), `weight ${weight}`];
+  const own =
+    kernelUrl === undefined || /^(blob|data|kept):/.test(kernelUrl) ? 'own kernel' : kernelUrl.split('/').at(-1);
+  const parts = [catalogueId ?? own ?? kernelUrl ?? '', sizeText(memoryMiB * 2 ** 20), `weight ${weight}`];
   if (capPercent > 0) parts.push(`at most ${capPercent} %`);
   if (clock === 'virtual') parts.push('virtual clock');
   if (autostart) parts.push('starts with the page');

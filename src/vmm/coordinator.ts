@@ -29,7 +29,15 @@ import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
 import { SharedImages } from './shared-images.ts';
-import { addressOf, catalogueEntry, definitionOfEntry, definitionOfSource, entrySource, ownSource } from './sources.ts';
+import {
+  addressOf,
+  catalogueEntry,
+  definitionOfEntry,
+  definitionOfSource,
+  entrySource,
+  fetchWithKept,
+  ownSource,
+} from './sources.ts';
 
 export interface GuestSummary {
   readonly id: string;
@@ -78,6 +86,7 @@ export class Coordinator {
       freeId: (base, taken) => this.#freeId(base, taken),
       add: (id, definition) => this.#add(id, definition),
       catalogue: () => this.catalogue(),
+      fetch: host.fetch,
       changed: () => this.#emit({ kind: 'guests' }),
       storageChanged: () => this.#emit({ kind: 'storage' }),
       log: (id, line) => this.#emit({ kind: 'log', id, line }),
@@ -299,6 +308,7 @@ export class Coordinator {
       images: this.#images,
       core: () => this.#loadCore(),
       source: (of) => this.#sourceOf(of),
+      fetch: fetchWithKept(this.#host.fetch, (file) => this.definitions.keptFile(id, file)),
       changed: () => this.#emit({ kind: 'status', id }),
       replaced: (message) => this.#emit({ kind: 'executorReplaced', id, message }),
     });

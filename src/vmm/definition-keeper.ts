@@ -1,6 +1,6 @@
 /** Keeps definitions for the coordinator, and knows whether that works: guests do, whatever storage does. */
 import type { Definition } from './definition.ts';
-import type { DefinitionStore, LoadedDefinitions } from './definition-store.ts';
+import type { DefinitionStore, KeptFile, LoadedDefinitions } from './definition-store.ts';
 import { messageOf } from './errors.ts';
 
 /** Whether definitions outlast the page. */
@@ -50,6 +50,20 @@ export class DefinitionKeeper {
       return true;
     });
     if (saved) this.#kept.add(id);
+  }
+
+  /** False: storage failed, which {@link status} tells. */
+  async saveFile(id: string, file: KeptFile, content: Blob): Promise<boolean> {
+    return (
+      (await this.#try(async (store) => {
+        await store.saveFile(id, file, content);
+        return true;
+      })) ?? false
+    );
+  }
+
+  file(id: string, file: KeptFile): Promise<Blob | undefined> {
+    return this.#try((store) => store.file(id, file));
   }
 
   async delete(id: string): Promise<void> {

@@ -3,9 +3,9 @@ import {
   definitionDefaults,
   definitionFile,
   definitionProblems,
+  keptFileUrl,
   parseDefinition,
   parseDefinitionFile,
-  whyNotKept,
   type Definition,
 } from './definition.ts';
 
@@ -22,6 +22,7 @@ describe('the schema of a definition', () => {
       own,
       { ...box, commandLine: '', clock: 'virtual', weight: 65535, capPercent: 100, autostart: true },
       { ...own, kernelUrl: 'https://elsewhere.example/k', memoryMiB: 3584, template: true },
+      { ...own, kernelUrl: keptFileUrl, initrdUrl: keptFileUrl },
     ]) {
       expect(definitionProblems(definition)).toEqual({});
       expect(parseDefinition(definition)).toEqual(definition);
@@ -67,11 +68,6 @@ describe('the schema of a definition', () => {
     expect(definitionProblems(nothing).kernelUrl).toMatch(/either .* or a kernel/);
     expect(definitionProblems({ ...box, initrdUrl: 'x' }).initrdUrl).toMatch(/goes with a kernel of your own/);
     expect(definitionProblems({ ...box, autostart: true, template: true }).autostart).toMatch(/one of the two/);
-  });
-
-  it('knows what cannot outlast the page', () => {
-    expect(whyNotKept({ ...own, kernelUrl: 'blob:http://localhost/1' })).toMatch(/a file of this computer/);
-    expect(whyNotKept(own)).toBeUndefined();
   });
 });
 

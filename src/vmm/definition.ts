@@ -11,7 +11,10 @@ export interface Definition {
   readonly name: string;
   /** What it boots: a guest of the catalogue … */
   readonly catalogueId?: string;
-  /** … or a kernel (bzImage, multiboot 1 or ELF) of one's own, with an initrd or none; addresses may be relative to the page. */
+  /**
+   * … or a kernel (bzImage, multiboot 1 or ELF) of one's own, with an initrd or none. Addresses may be relative to the page;
+   * {@link keptFileUrl} stands for a file that is kept beside the definition.
+   */
   readonly kernelUrl?: string;
   readonly initrdUrl?: string;
   /** Absent: what the catalogue says. */
@@ -44,6 +47,9 @@ export interface DefinitionFile {
   readonly version: typeof fileVersion;
   readonly guest: Definition;
 }
+
+/** In place of the address of a kernel or initrd: it was a file of this computer, and is kept with the definition. */
+export const keptFileUrl = 'kept:';
 
 const fileFormat = 'tabvisor-guest';
 const fileVersion = 1;
@@ -93,6 +99,7 @@ function address(what: string): FieldRule['problem'] {
     const problem = ofText(value);
     if (problem !== undefined) return problem;
     const url = String(value);
+    if (url === keptFileUrl) return undefined;
     if (!URL.canParse(url, 'https://page.example/')) return `${what} is no address.`;
     const { protocol } = new URL(url, 'https://page.example/');
     return /^(https?|data|blob):$/.test(protocol)
@@ -183,13 +190,6 @@ export function parseDefinition(value: unknown): Definition {
     known.filter((key) => value[key] !== undefined).map((key) => [key, value[key]]),
   );
   return definition as unknown as Definition;
-}
-
-/** Why a definition cannot outlast the page; undefined: it can. */
-export function whyNotKept({ kernelUrl = '', initrdUrl = '' }: Definition): string | undefined {
-  return kernelUrl.startsWith('blob:') || initrdUrl.startsWith('blob:')
-    ? 'It boots a file of this computer, which the page cannot open again by itself: give an address to keep it.'
-    : undefined;
 }
 
 export function definitionFile(guest: Definition): string {

@@ -2,11 +2,14 @@ import { afterEach, describe, expect, it } from 'vitest';
 import type { VmmEvent } from './coordinator.ts';
 import { memoryDefinitions, type DefinitionStore } from './definition-store.ts';
 import { definitionDefaults } from './definition.ts';
-import { endFixtures, fixture } from './testing/fixture.ts';
+import { endFixtures, fixture, kernelImage } from './testing/fixture.ts';
 
 afterEach(endFixtures);
 
 const box = { name: 'My Box', catalogueId: 'i386', memoryMiB: 32 };
+
+/** Addresses of this page's files, too, as a browser has them. */
+const withFiles: typeof fetch = (address) => fetch(address);
 
 /** The page opened anew, with what the store has. */
 async function visit(definitions: DefinitionStore) {
@@ -102,12 +105,36 @@ describe('definitions', () => {
     await vmm.definitions.keep(id);
     expect(vmm.get(id)).toMatchObject({ kept: true, transient: false });
     expect((await visit(store)).vmm.get(id)).toMatchObject({ name: 'Mine', definition: { memoryMiB: 64 } });
-    const file = { name: 'File', kernelUrl: 'blob:http://localhost/1', commandLine: '', memoryMiB: 16 };
-    const blob = await vmm.create(file);
-    await vmm.definitions.edit(blob, { memoryMiB: 32 });
-    await expect(vmm.definitions.keep(blob)).rejects.toMatchObject({ code: 'badDefinition' });
-    await expect(vmm.definitions.duplicate(blob)).rejects.toMatchObject({ code: 'badDefinition' });
-    expect(vmm.list().map((guest) => guest.id)).toEqual([id, blob]);
+  });
+
+  it('are kept with the files of this computer that they name', async () => {
+    const store = memoryDefinitions();
+    const { vmm } = fixture({ definitions: store, fetch: withFiles });
+    await vmm.definitions.load();
+    const kernelUrl = URL.createObjectURL(new Blob([kernelImage()]));
+    const source = { name: 'File', kernelUrl, commandLine: 'quiet', memoryMiB: 16 };
+    const id = await vmm.create(source);
+    await vmm.definitions.edit(id, { memoryMiB: 32 });
+    expect(vmm.get(id).definition.kernelUrl).toBe(kernelUrl);
+    await vmm.definitions.keep(id);
+    const copy = await vmm.definitions.duplicate(id);
+    expect(vmm.get(copy).definition).toMatchObject({ kernelUrl: 'kept:', memoryMiB: 32 });
+    await vmm.remove(id);
+    URL.revokeObjectURL(kernelUrl);
+
+    const again = await visit(store);
+    await again.vmm.start(copy);
+    await again.vmm.waitForText(copy, 'Command line: quiet');
+    // Elsewhere the file is not there.
+    const elsewhere = await visit(memoryDefinitions());
+    const there = await elsewhere.vmm.definitions.import(again.vmm.definitions.export(copy));
+    await expect(elsewhere.vmm.start(there)).rejects.toMatchObject({
+      code: 'fetchFailed',
+      message: expect.stringMatching(/not in the storage of this browser: choose it again/) as string,
+    });
+    expect(await store.file(id, 'kernel')).toBeUndefined();
+    await again.vmm.remove(copy);
+    expect(await store.file(copy, 'kernel')).toBeUndefined();
   });
 
   it('go elsewhere as a file', async () => {
@@ -156,6 +183,8 @@ describe('definitions', () => {
       ids: () => attempt(() => kept.ids()),
       save: (id, definition) => attempt(() => kept.save(id, definition)),
       delete: (id) => attempt(() => kept.delete(id)),
+      saveFile: (...parameters) => attempt(() => kept.saveFile(...parameters)),
+      file: (...parameters) => attempt(() => kept.file(...parameters)),
     };
     const { vmm } = fixture({ definitions: store });
     const told: boolean[] = [];

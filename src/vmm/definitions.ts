@@ -12,15 +12,16 @@
  */
 import type { CatalogueEntry } from './catalogue.ts';
 import { DefinitionKeeper, type StorageStatus } from './definition-keeper.ts';
-import type { DefinitionStore } from './definition-store.ts';
+import { keptFiles, type DefinitionStore, type KeptFile } from './definition-store.ts';
 import {
   definitionDefaults,
   definitionFile,
+  keptFileUrl,
   parseDefinition,
   parseDefinitionFile,
-  whyNotKept,
   type Definition,
   type DefinitionChanges,
+  type DefinitionField,
 } from './definition.ts';
 import { VmmError } from './errors.ts';
 import type { Guest } from './guest.ts';
@@ -36,6 +37,7 @@ export interface DefinitionSurroundings {
   /** Adds a guest to the page. */
   readonly add: (id: string, definition: Definition) => void;
   readonly catalogue: () => Promise<readonly CatalogueEntry[]>;
+  readonly fetch: typeof fetch;
   /** The list of guests, or what it shows of one, has changed. */
   readonly changed: () => void;
   readonly storageChanged: () => void;
@@ -105,7 +107,7 @@ export class Definitions {
     }
     guest.definition = definition;
     this.#around.changed();
-    if (this.#keeper.has(id)) await this.#keeper.save(id, definition);
+    if (this.#keeper.has(id)) await this.keep(id);
   }
 
   /** @throws VmmError `badDefinition` */
@@ -121,15 +123,40 @@ export class Definitions {
   async duplicate(id: string, changes: DefinitionChanges = {}): Promise<string> {
     const { definition } = this.#around.guest(id);
     const name = `Copy of ${definition.name}`.slice(0, 80);
-    return this.#addKept(parseDefinition({ ...definition, name, autostart: false, template: false, ...changes }));
+    const copy = parseDefinition({ ...definition, name, autostart: false, template: false, ...changes });
+    return this.#addKept(copy, id);
   }
 
-  /** Keeps a guest that was made for this visit (by `create`, or by the page's address). @throws VmmError `badDefinition` */
+  /**
+   * Keeps a guest that was made for this visit (by `create`, or by the page's address), and the files of this computer that
+   * it boots. @throws VmmError `badDefinition`
+   */
   async keep(id: string): Promise<void> {
-    const definition = keepable(this.#around.guest(id).definition);
+    const guest = this.#around.guest(id);
+    parseDefinition(guest.definition);
     this.#own.add(id);
-    await this.#keeper.save(id, definition);
+    if (await this.#keepFiles(id, guest)) await this.#keeper.save(id, guest.definition);
     this.#around.changed();
+  }
+
+  /** What a guest boots that is kept beside its definition. @throws Error where it is not there */
+  async keptFile(id: string, file: KeptFile): Promise<Blob> {
+    const content = await this.#keeper.file(id, file);
+    if (content !== undefined) return content;
+    throw new Error('it was a file that is not in the storage of this browser: choose it again, in "Edit"');
+  }
+
+  /** Keeps what the addresses of this page's files (`blob:`) stand for. False: storage failed. */
+  async #keepFiles(id: string, guest: Guest): Promise<boolean> {
+    for (const file of keptFiles) {
+      const field = urlField[file];
+      const url = guest.definition[field];
+      if (url?.startsWith('blob:') !== true) continue;
+      const response = await this.#around.fetch(url);
+      if (!(await this.#keeper.saveFile(id, file, await response.blob()))) return false;
+      guest.definition = { ...guest.definition, [field]: keptFileUrl };
+    }
+    return true;
   }
 
   /** The definition of a guest as the text of a file, for {@link import} here or elsewhere. */
@@ -158,21 +185,25 @@ export class Definitions {
     await this.#keeper.delete(id);
   }
 
-  async #addKept(definition: Definition): Promise<string> {
-    keepable(definition);
+  /** @param original whose files it has */
+  async #addKept(definition: Definition, original?: string): Promise<string> {
     // Those that cannot be read, and those of other tabs, are not to be overwritten.
     const taken = await this.#keeper.ids();
     const id = this.#around.freeId(slugOf(definition.name), taken);
     this.#own.add(id);
     this.#around.add(id, definition);
+    if (original !== undefined) await this.#copyFiles(definition, original, id);
     await this.keep(id);
     return id;
   }
+
+  async #copyFiles(definition: Definition, from: string, to: string): Promise<void> {
+    for (const file of keptFiles) {
+      if (definition[urlField[file]] !== keptFileUrl) continue;
+      const content = await this.#keeper.file(from, file);
+      if (content !== undefined) await this.#keeper.saveFile(to, file, content);
+    }
+  }
 }
 
-/** @throws VmmError `badDefinition` */
-function keepable(definition: Definition): Definition {
-  const problem = whyNotKept(definition);
-  if (problem !== undefined) throw new VmmError('badDefinition', problem);
-  return parseDefinition(definition);
-}
+const urlField = { kernel: 'kernelUrl', initrd: 'initrdUrl' } as const satisfies Record<KeptFile, DefinitionField>;

@@ -58,6 +58,7 @@ export interface GuestSurroundings {
   readonly core: () => Promise<WebAssembly.Module>;
   /** Where what the definition names lies. */
   readonly source: (definition: Definition) => Promise<GuestSource>;
+  readonly fetch: typeof fetch;
   /** {@link Guest.status} has changed. */
   readonly changed: () => void;
   /** An executor died of `message`, and another one goes on with the guest. */
@@ -216,7 +217,7 @@ export class Guest {
   }
 
   async #makeLife(signal: AbortSignal): Promise<GuestLife> {
-    const { host, pool, images, core } = this.#around;
+    const { host, pool, images, core, fetch: fetcher } = this.#around;
     if (host.obstacle !== undefined) throw new VmmError('notIsolated', host.obstacle);
     const { definition: defined } = this;
     const source = await this.#around.source(defined);
@@ -230,7 +231,7 @@ export class Guest {
       // It loads its script while the images come.
       executor = createExecutor();
       const step = (text: string) => this.#step(text, signal);
-      const boot = await fetchBootImages({ source, fetcher: host.fetch, images, core, killed: signal, step });
+      const boot = await fetchBootImages({ source, fetcher, images, core, killed: signal, step });
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#ramBytes = lease.ramBytes;
       const definition: GuestDefinition = {

@@ -14,6 +14,7 @@ export type { StorageStatus } from './definition-keeper.ts';
 export {
   definitionDefaults,
   definitionProblems,
+  keptFileUrl,
   type Definition,
   type DefinitionChanges,
   type DefinitionField,

@@ -1,6 +1,7 @@
 /** From what a definition names to what is fetched: an entry of the catalogue, or addresses of one's own. */
 import type { CatalogueEntry, GuestSource, SourceOverrides } from './catalogue.ts';
-import { definitionDefaults, type Definition } from './definition.ts';
+import { keptFiles, type KeptFile } from './definition-store.ts';
+import { definitionDefaults, keptFileUrl, type Definition } from './definition.ts';
 import { messageOf, VmmError } from './errors.ts';
 
 /** @throws VmmError `unknownCatalogueId`, which names what there is */
@@ -22,18 +23,27 @@ export function entrySource(entry: CatalogueEntry, definition: Definition): Gues
 export function ownSource(definition: Definition, pageUrl: string): GuestSource {
   const { name, memoryMiB, clock, kernelUrl = '', initrdUrl, commandLine = 'console=ttyS0' } = definition;
   try {
-    const resolve = (url: string) => new URL(url, pageUrl).href;
+    const resolve = (url: string, file: KeptFile) =>
+      url === keptFileUrl ? `${keptFileUrl}${file}` : new URL(url, pageUrl).href;
     return {
       name,
       memoryMiB,
       clock,
       commandLine,
-      kernelUrl: resolve(kernelUrl),
-      ...(initrdUrl === undefined ? {} : { initrdUrl: resolve(initrdUrl) }),
+      kernelUrl: resolve(kernelUrl, 'kernel'),
+      ...(initrdUrl === undefined ? {} : { initrdUrl: resolve(initrdUrl, 'initrd') }),
     };
   } catch (error) {
     throw new VmmError('badArgument', `The address of the kernel or initrd is wrong: ${messageOf(error)}.`);
   }
+}
+
+/** Fetches addresses, and files that are kept with a definition. */
+export function fetchWithKept(fetcher: typeof fetch, keptFile: (file: KeptFile) => Promise<Blob>): typeof fetch {
+  return async (address, options) => {
+    const file = keptFiles.find((one) => address === `${keptFileUrl}${one}`);
+    return file === undefined ? fetcher(address, options) : new Response(await keptFile(file));
+  };
 }
 
 export function definitionOfEntry(entry: CatalogueEntry, overrides: SourceOverrides): Definition {

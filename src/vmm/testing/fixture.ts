@@ -5,7 +5,8 @@ import { FakeExecutor } from './fake-executor.ts';
 
 const page = 'http://localhost/';
 
-function kernelImage(): Uint8Array<ArrayBuffer> {
+/** What a pretended executor takes for a kernel. */
+export function kernelImage(): Uint8Array<ArrayBuffer> {
   const kernel = new Uint8Array(4096);
   kernel.set(new TextEncoder().encode('HdrS'), 0x202);
   return kernel;
