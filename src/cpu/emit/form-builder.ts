@@ -4,8 +4,9 @@
  * from one that is known when the code is written: they differ in the hooks.
  */
 import type { Builder, Instruction, Operand, Segment, Size, SystemRegister, Type, Value } from '../isa/builder.ts';
-import type { RegisterStack, ShortWay, Variable } from '../isa/builder.ts';
+import type { RegisterStack, ScalarFloats, ShortWay, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
+import { NoFloatsKnown } from '../isa/no-floats-known.ts';
 import { StackInMemory } from '../isa/register-stack.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
@@ -79,6 +80,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   private deferred: { target?: Value } | undefined;
   private temporaries = 0;
   private readonly stackInMemory = new StackInMemory(this);
+  private readonly noFloats = new NoFloatsKnown(this);
   /** The instruction left by a way of its own (a status helper, sync, a transfer): nothing may follow. */
   protected left = false;
 
@@ -538,6 +540,10 @@ export abstract class FormBuilder extends FlagWords implements Builder {
 
   get registerStack(): RegisterStack {
     return this.stackInMemory;
+  }
+
+  get scalarFloats(): ScalarFloats {
+    return this.noFloats;
   }
 
   // x87 and temporaries. --------------------------------------------------------------------------------------------

@@ -90,6 +90,21 @@ export interface ShortWay {
   readonly commit: () => void;
 }
 
+/**
+ * What a builder remembers of scalar floating-point operands, so that they need not be tested again (`sse-exact.ts`). Values
+ * are integers with the bits of a number; the width tells the format.
+ */
+export interface ScalarFloats {
+  /**
+   * A 4-byte variable that holds what `compute` gives, or gave when it was last asked for in this format; whoever sets it
+   * sets it for what follows.
+   */
+  bound(bytes: 4 | 8, compute: () => Value): Variable;
+  /** Whether `learn` was called for what this value was read from, and nothing has been written there since. */
+  knows(bits: Value): boolean;
+  learn(bits: Value): void;
+}
+
 export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 /**
  * How the six arithmetic flags follow from operands and result, all of one size:
@@ -340,6 +355,7 @@ export interface Builder {
   setF80(f80: Value, significand: Value, signExponent: Value): void;
   /** The x87 registers for short ways. */
   readonly registerStack: RegisterStack;
+  readonly scalarFloats: ScalarFloats;
   /** Copies an f80 into a temporary. */
   copyF80(temporary: Value, v: Value): void;
   /** A new temporary that holds a vector, to pass it to a helper by address; and the vector that lies in a temporary. */

@@ -58,6 +58,8 @@ function fromInteger(f: Format): Semantics {
     const n = b.read(operand(i, 1));
     const size: Size = n.type === 'i64' ? 8 : 4;
     const result = asBits(b, f, b.float(`${f.float}.convert_i${size * 8}_s`, n));
+    // Zero or normal.
+    b.scalarFloats.learn(result);
     if (f.bytes === 8 && size === 4) {
       b.write(operand(i, 0), result);
       return;

@@ -5,7 +5,7 @@
  * on the old value. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has
  * changed anything (`bail`). Values are those of `value-builder.ts`, flags of `flag-builder.ts`.
  */
-import type { Operand, RegisterStack, ShortWay, Size, Type, Value } from '../isa/builder.ts';
+import type { Operand, RegisterStack, ScalarFloats, ShortWay, Size, SystemRegister, Type, Value } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
 import { findJump } from '../emit/jump-cache.ts';
@@ -24,6 +24,7 @@ import type { CompiledCalls, Flags } from './flag-builder.ts';
 import { FlagBuilder } from './flag-builder.ts';
 import type { Exit, RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
+import { KnownFloats } from './known-floats.ts';
 import { KnownPages, operandBases, stackBases } from './known-pages.ts';
 import type { LoopPages } from './known-pages.ts';
 import type { BasicBlock, Instruction } from './region.ts';
@@ -60,6 +61,7 @@ export class RegionBuilder extends FlagBuilder {
   private openArms = 0;
   private firstOfBlock = true;
   readonly x87: X87Registers;
+  private readonly floats: KnownFloats;
   outcome: Outcome | undefined;
 
   constructor(frame: RegionFrame, calls: CompiledCalls, loops: LoopPages) {
@@ -73,6 +75,7 @@ export class RegionBuilder extends FlagBuilder {
     });
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
+    this.floats = new KnownFloats(frame.f, this.nodes, () => this.openArms > 0);
     this.x87 = new X87Registers({
       builder: this,
       nodes: this.nodes,
@@ -85,6 +88,10 @@ export class RegionBuilder extends FlagBuilder {
 
   override get registerStack(): RegisterStack {
     return this.x87;
+  }
+
+  override get scalarFloats(): ScalarFloats {
+    return this.floats;
   }
 
   // Instructions. ---------------------------------------------------------------------------------------------------
@@ -100,6 +107,7 @@ export class RegionBuilder extends FlagBuilder {
     this.firstOfBlock = true;
     this.x87.startBlock(x87);
     this.pages.startBlock(block, registers);
+    this.floats.forget();
     this.unitsChecked = false;
     this.forgetWatched();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
@@ -115,6 +123,7 @@ export class RegionBuilder extends FlagBuilder {
     this.remaining = remaining;
     this.outcome = undefined;
     this.pages.startInstruction();
+    this.floats.startInstruction();
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
@@ -238,6 +247,7 @@ export class RegionBuilder extends FlagBuilder {
   /** Other code ran: registers have got new values that no node knows, and mappings may have changed. */
   private forgetRegisters(): void {
     this.pages.forget();
+    this.floats.forget();
     this.forgetWatched();
     this.current.fill(undefined);
   }
@@ -336,19 +346,33 @@ export class RegionBuilder extends FlagBuilder {
   }
 
   protected readVector(o: FormOperand): Value {
-    const all = this.registerNode('v128', this.vectorLocal(o));
-    return o.size === 16 ? all : this.extractLane(all, o.size as Size, 0);
+    const local = this.vectorLocal(o);
+    const all = this.registerNode('v128', local);
+    if (o.size === 16) return all;
+    const lane = this.extractLane(all, o.size as Size, 0);
+    this.floats.noteLane(lane, local);
+    return lane;
   }
 
   protected writeVector(o: FormOperand, v: Value): void {
     const local = this.vectorLocal(o);
-    if (o.size === 16) this.setRegister(local, v as Node);
-    else this.setRegister(local, this.replaceLane(this.registerNode('v128', local), 0, v) as Node);
+    if (o.size === 16) {
+      this.floats.noteCopied(local, (v as Node).local);
+      this.setRegister(local, v as Node);
+    } else {
+      this.floats.noteWritten(local, v, o.size);
+      this.setRegister(local, this.replaceLane(this.registerNode('v128', local), 0, v) as Node);
+    }
   }
 
   protected mmxAddress(o: FormOperand): Value {
     const offset = o.slot === 'fixed' ? Vcpu.offsets.st + 16 * o.number : this.numberOf(o);
     return this.add(this.cpuAddress(), this.int(4, offset));
+  }
+
+  override setSystem(name: SystemRegister, v: Value): void {
+    super.setSystem(name, v);
+    if (name === 'mxcsr') this.floats.forget();
   }
 
   registerNumber(o: Operand): Value {

@@ -23,6 +23,7 @@ import type {
 } from '../isa/builder.ts';
 import type { Helper } from '../isa/helpers.ts';
 import { helpers } from '../isa/helpers.ts';
+import { NoFloatsKnown } from '../isa/no-floats-known.ts';
 import { StackInMemory } from '../isa/register-stack.ts';
 import type { Row } from '../isa/row.ts';
 import { Vcpu } from '../state.ts';
@@ -115,6 +116,7 @@ class Evaluator extends ValueArithmetic implements Builder {
   private readonly vcpu: VcpuState;
   private readonly view: DataView;
   readonly registerStack = new StackInMemory(this);
+  readonly scalarFloats = new NoFloatsKnown(this);
   private temporaries = 0;
   private target: bigint | undefined;
   private outcome: number = status.ok;
