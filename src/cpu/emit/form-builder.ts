@@ -7,6 +7,7 @@ import type { Builder, Instruction, Operand, Segment, Size, SystemRegister, Type
 import type { RegisterStack, ScalarFloats, ShortWay, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { NoFloatsKnown } from '../isa/no-floats-known.ts';
+import { lowVector } from '../isa/vector.ts';
 import { StackInMemory } from '../isa/register-stack.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
@@ -234,6 +235,13 @@ export abstract class FormBuilder extends FlagWords implements Builder {
       default:
         throw new Error(`${this.form.name}: control and debug registers are read by helpers`);
     }
+  }
+
+  readExtended(o: Operand): Value {
+    const { kind, size } = this.operandOf(o);
+    if (kind !== 'memory') return lowVector(this, this.read(o));
+    const host = this.hostToRead(this.linearOf(o, size, false), size, false);
+    return this.loadAt('v128', size === 8 ? 'v128.load64_zero' : 'v128.load32_zero', host, 0);
   }
 
   private readSelector(o: FormOperand): Value {

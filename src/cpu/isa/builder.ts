@@ -148,6 +148,8 @@ export interface Builder {
    * MMX operand smaller than its register is the register's low part, an integer. An x87 register (`T`) is an f80.
    */
   read(o: Operand): Value;
+  /** A vector of the operand's value and zeros above; operands of 4 or 8 bytes. */
+  readExtended(o: Operand): Value;
   /**
    * Writes the operand. A 32-bit general register write clears the upper half; 8 and 16 bits keep the rest. A vector
    * operand smaller than 16 bytes keeps the rest too. An MMX write also sets the exponent field of the x87 register it

@@ -5,7 +5,16 @@
  * on the old value. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has
  * changed anything (`bail`). Values are those of `value-builder.ts`, flags of `flag-builder.ts`.
  */
-import type { Operand, RegisterStack, ScalarFloats, ShortWay, Size, SystemRegister, Type, Value } from '../isa/builder.ts';
+import type {
+  Operand,
+  RegisterStack,
+  ScalarFloats,
+  ShortWay,
+  Size,
+  SystemRegister,
+  Type,
+  Value,
+} from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
 import { findJump } from '../emit/jump-cache.ts';

@@ -24,6 +24,7 @@ import type {
 import type { Helper } from '../isa/helpers.ts';
 import { helpers } from '../isa/helpers.ts';
 import { NoFloatsKnown } from '../isa/no-floats-known.ts';
+import { lowVector } from '../isa/vector.ts';
 import { StackInMemory } from '../isa/register-stack.ts';
 import type { Row } from '../isa/row.ts';
 import { Vcpu } from '../state.ts';
@@ -211,6 +212,10 @@ class Evaluator extends ValueArithmetic implements Builder {
     if (!this.i.row.aligned || o.size !== 16) return;
     const linear = (this.vcpu.segBase[o.segment] ?? 0n) + offset;
     if (linear & 15n) this.fault(exceptionVector.generalProtection, 0);
+  }
+
+  readExtended(operand: Operand): Value {
+    return lowVector(this, this.read(operand));
   }
 
   read(operand: Operand): Value {
