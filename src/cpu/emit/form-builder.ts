@@ -554,6 +554,11 @@ export abstract class FormBuilder extends FlagWords implements Builder {
     return this.noFloats;
   }
 
+  unless(conditions: readonly Value[], then: () => void): void {
+    const all = conditions.reduce((a, b) => this.both(a, b));
+    this.if(this.negate(all), then);
+  }
+
   // x87 and temporaries. --------------------------------------------------------------------------------------------
 
   /** Address of the physical register of ST(n). */

@@ -233,6 +233,8 @@ export interface Builder {
   get(v: Variable): Value;
   set(v: Variable, value: Value): void;
   if(c: Value, then: () => void, otherwise?: () => void): void;
+  /** Runs `then` unless all of the conditions hold, as they mostly do. */
+  unless(conditions: readonly Value[], then: () => void): void;
   /**
    * An instruction that is done by `general`, in all cases; where a call is dear by what `attempt` gives, in those it is
    * for. The short way calls no helper; faults are found by the general way. It is all of the instruction.

@@ -119,10 +119,10 @@ export function isPlain(b: Builder, f: Format, bits: Value): Value {
   return b.negate(b.either(isDenormal(b, f, bits), isNaN(b, f, bits)));
 }
 
-/** `fast` if it holds; else what `slow` computes. */
-export function choose(b: Builder, condition: Value, fast: Value, slow: () => Value): Value {
+/** `fast` if the conditions hold; else what `slow` computes. */
+export function choose(b: Builder, conditions: readonly Value[], fast: Value, slow: () => Value): Value {
   const result = b.variable(fast);
-  b.if(b.negate(condition), () => b.set(result, slow()));
+  b.unless(conditions, () => b.set(result, slow()));
   return b.get(result);
 }
 
@@ -158,13 +158,13 @@ export function scalar(b: Builder, f: Format, op: Operation, x: Value, y: Value)
   const { scalarFloats: floats } = b;
   const bound = ordinaryBound(b, f);
   const result = b.variable(b.float(`${f.float}.${op}`, ...operands.map((v) => asFloat(b, f, v))));
-  let fast = isOrdinary(b, f, asBits(b, f, b.get(result)), bound);
+  const fast = [isOrdinary(b, f, asBits(b, f, b.get(result)), bound)];
   for (const v of operands) {
     if (floats.knows(v)) continue;
-    fast = b.both(fast, isOrdinary(b, f, v, bound));
+    fast.push(isOrdinary(b, f, v, bound));
     floats.learn(v);
   }
-  b.if(b.negate(fast), () => {
+  b.unless(fast, () => {
     const exact = slowScalar(b, f, operation[op], x, y);
     b.set(result, asFloat(b, f, exact));
     b.set(bound, b.select(isDenormal(b, f, exact), b.int(4, 0), b.get(bound)));
@@ -178,14 +178,14 @@ export function scalar(b: Builder, f: Format, op: Operation, x: Value, y: Value)
  * No operand is NaN, and none is denormal (under DAZ = 0) that is not known to have set DE. Infinite ones that are known
  * do not count either.
  */
-function areComparable(b: Builder, f: Format, x: Value, y: Value): Value {
+function areComparable(b: Builder, f: Format, x: Value, y: Value): readonly Value[] {
   const { scalarFloats: floats } = b;
   const known = [x, y].filter((v) => floats.knows(v));
   const others = [x, y].filter((v) => !floats.knows(v));
   const mode = known.length === 0 ? keepsDenormals(b) : b.negate(b.isZero(b.get(ordinaryBound(b, f))));
   const tests = [...known.map((v) => isBelowInfinity(b, f, v)), ...others.map((v) => isPlain(b, f, v))];
   for (const v of others) floats.learn(v);
-  return tests.reduce((all, test) => b.both(all, test), mode);
+  return [mode, ...tests];
 }
 
 /** The second operand unless the first is less (greater): so for equal zeros, and for NaNs (SDM vol. 2B, MINSD). */
@@ -231,9 +231,9 @@ export function none(b: Builder, mask: Value): Value {
   return b.negate(b.vector('v128.any_true', mask));
 }
 
-/** `good` in all lanes and `bad` in none. */
-function allGood(b: Builder, good: Value, bad: Value): Value {
-  return none(b, b.vector('v128.or', b.vector('v128.not', good), bad));
+/** `good` in all lanes and `bad` in none, and MXCSR as it should be. */
+function allGood(b: Builder, good: Value, bad: Value): readonly Value[] {
+  return [isDefault(b), none(b, b.vector('v128.or', b.vector('v128.not', good), bad))];
 }
 
 function slowPacked(b: Builder, f: Format, op: number, x: Value, y: Value): Value {
@@ -248,20 +248,18 @@ export function packed(b: Builder, f: Format, op: Operation, x: Value, y: Value)
     const relation = b.vector(`${f.vector}.${op === 'min' ? 'lt' : 'gt'}`, x, y);
     const result = b.vector('v128.bitselect', x, y, relation);
     const awkward = b.vector('v128.or', awkwardLanes(b, f, x), awkwardLanes(b, f, y));
-    const fast = b.both(none(b, awkward), keepsDenormals(b));
+    const fast = [none(b, awkward), keepsDenormals(b)];
     return choose(b, fast, result, () => slowPacked(b, f, operation[op], x, y));
   }
   if (op === 'sqrt') {
     const result = b.vector(`${f.vector}.sqrt`, y);
-    const fast = b.both(isDefault(b), allGood(b, finiteLanes(b, f, result), denormalLanes(b, f, y)));
+    const fast = allGood(b, finiteLanes(b, f, result), denormalLanes(b, f, y));
     return choose(b, fast, result, () => slowPacked(b, f, operation.sqrt, y, y));
   }
   const result = b.vector(`${f.vector}.${op}`, x, y);
   const good = op === 'add' || op === 'sub' ? finiteLanes(b, f, result) : safeLanes(b, f, result);
   const denormal = b.vector('v128.or', denormalLanes(b, f, x), denormalLanes(b, f, y));
-  return choose(b, b.both(isDefault(b), allGood(b, good, denormal)), result, () =>
-    slowPacked(b, f, operation[op], x, y),
-  );
+  return choose(b, allGood(b, good, denormal), result, () => slowPacked(b, f, operation[op], x, y));
 }
 
 /** What the helpers call pairings of lanes that are not one operation; the predicate is in the low bits of `compare`. */
@@ -274,7 +272,7 @@ export function addSub(b: Builder, f: Format, x: Value, y: Value): Value {
   const odd = f.bytes === 8 ? b.vectorConst(0n, ~0n & 0xffff_ffff_ffff_ffffn) : oddDwords(b);
   const result = b.vector('v128.bitselect', sum, difference, odd);
   const denormal = b.vector('v128.or', denormalLanes(b, f, x), denormalLanes(b, f, y));
-  const fast = b.both(isDefault(b), allGood(b, finiteLanes(b, f, result), denormal));
+  const fast = allGood(b, finiteLanes(b, f, result), denormal);
   return choose(b, fast, result, () => slowPacked(b, f, pairing.addSub, x, y));
 }
 
@@ -297,7 +295,7 @@ export function packedCompare(b: Builder, f: Format, predicate: Value, x: Value,
   const ones = b.vectorConst(0xffff_ffff_ffff_ffffn, 0xffff_ffff_ffff_ffffn);
   const result = b.vector('v128.xor', held, b.select(b.bit(predicate, 2), ones, zero));
   const awkward = b.vector('v128.or', awkwardLanes(b, f, x), awkwardLanes(b, f, y));
-  const fast = b.both(none(b, awkward), keepsDenormals(b));
+  const fast = [none(b, awkward), keepsDenormals(b)];
   return choose(b, fast, result, () => {
     const slow = b.spill(x);
     const op = b.or(b.and(predicate, b.int(4, 7)), b.int(4, pairing.compare));

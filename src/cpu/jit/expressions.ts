@@ -293,6 +293,10 @@ export class Expressions {
 
   private simplifyLane(type: Type, op: OpcodeName, args: readonly Node[], lanes: readonly number[]): Node | undefined {
     const [v, x] = args;
+    // Engines take the long way for an integer out of a vector, but for a float out of one.
+    if (v && op === 'i64x2.extract_lane' && lanes[0] === 0) {
+      return this.make(type, 'i64.reinterpret_f64', [this.make('f64', 'f64x2.extract_lane', [v], lanes)]);
+    }
     if (!v || !x) return undefined;
     const inner = this.plain(x);
     const [float] = inner.args;

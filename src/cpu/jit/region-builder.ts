@@ -182,16 +182,43 @@ export class RegionBuilder extends FlagBuilder {
       then();
       return;
     }
+    const flagsToLocals = this.beforeArms();
+    this.put(c).if();
+    this.arm(then, flagsToLocals);
+    if (otherwise) {
+      this.code.else();
+      this.arm(otherwise, flagsToLocals);
+    }
+    this.code.end();
+  }
+
+  override unless(conditions: readonly Value[], then: () => void): void {
+    const { code, nodes } = this;
+    const open = conditions.filter((c) => this.constantOf(c) !== 1n);
+    const [first, ...rest] = open;
+    if (!first) return;
+    const flagsToLocals = this.beforeArms();
+    code.block();
+    const done = code.depth;
+    code.block();
+    const rare = code.depth;
+    const leaveUnless = (c: Value): void => void this.put(this.negate(c)).brIf(rare, true);
+    leaveUnless(first);
+    nodes.openArm();
+    rest.forEach(leaveUnless);
+    nodes.closeArm();
+    code.br(done);
+    code.end();
+    this.arm(then, flagsToLocals);
+    code.end();
+  }
+
+  /** Whether the flags have gone to locals, which arms may change. */
+  private beforeArms(): boolean {
     const mayWrite = this.facts.flagsMayWrite & ~this.facts.flagsWritten & this.live;
     if (this.openArms === 0 && this.facts.variables) this.copyWatched();
     if (mayWrite !== 0) this.toLocals();
-    this.put(c).if();
-    this.arm(then, mayWrite !== 0);
-    if (otherwise) {
-      this.code.else();
-      this.arm(otherwise, mayWrite !== 0);
-    }
-    this.code.end();
+    return mayWrite !== 0;
   }
 
   /** Where the short way ends the form's function does the instruction, and the code goes on. */

@@ -340,6 +340,9 @@ class Evaluator extends ValueArithmetic implements Builder {
     if (truth(c)) then();
     else otherwise?.();
   }
+  unless(conditions: readonly Value[], then: () => void): void {
+    if (!conditions.every(truth)) then();
+  }
   /** The general way is the definition. */
   shortWay(_attempt: () => ShortWay, general: () => void): void {
     general();
