@@ -3,7 +3,7 @@
  * It lies in the guest's memory; one side writes each word, the other reads it.
  *
  * Who writes what
- * - the coordinator: `request`, `requestSerial`, `doorbell`;
+ * - the coordinator: `request`, `requestSerial`, `doorbell`, `balloonTargetPages`, `balloonStatisticsRequest`;
  * - the executor: everything else. (Anybody may ring the doorbell; the executor clears pulse bits of `request`.)
  *
  * Requests. The coordinator changes bits of `request`, adds 1 to `requestSerial` and rings; the executor acts at the
@@ -29,7 +29,7 @@ import { array, struct, type Struct } from '../base/struct.ts';
 export const controlMagic = 0x52565354; // 'TSVR'
 
 /** Layout version of the whole guest memory; a saved state of another version is refused. */
-export const controlVersion = 2;
+export const controlVersion = 3;
 
 /** Where the control page lies, and its size in bytes. */
 export const controlAddress = 0x10000;
@@ -102,6 +102,23 @@ export const exitCounter = {
 
 export type ExitCounter = keyof typeof exitCounter;
 
+/** Values of `Control.balloonDriver`: the guest has no balloon; its driver is not there, is ready, or broke the rules. */
+export const balloonDriver = { none: 0, absent: 1, ready: 2, failed: 3 } as const;
+
+export type BalloonDriverState = keyof typeof balloonDriver;
+
+/** Index into `Control.balloonStatistics`, and tag of the device (virtio 1.2 §5.5.6.4). Bytes, where it is memory. */
+export const balloonStatistic = {
+  swappedIn: 0,
+  swappedOut: 1,
+  majorFaults: 2,
+  minorFaults: 3,
+  free: 4,
+  total: 5,
+  available: 6,
+  caches: 7,
+} as const;
+
 /**
  * Counts are f64 and not u64: they count to 2^53 exactly and need no bigint. Each has one writer; a reader in another
  * thread sees an old or a new value.
@@ -148,6 +165,21 @@ export const Control = struct('Control', 1, {
   exitTimeNs: array('f64', 32),
   /** What the executor's derived state counts, by `guestCounter` (`statistics.ts`); published with the registers. */
   counters: array('f64', 32),
+
+  /** The coordinator's: pages of 4 KiB that are wanted in the balloon. It rings after a change. */
+  balloonTargetPages: 'u32',
+  /** The coordinator's: counted up to ask for {@link balloonStatistic | statistics}; it rings after that. */
+  balloonStatisticsRequest: 'u32',
+  /** See {@link balloonDriver}. */
+  balloonDriver: 'u32',
+  /** Pages that the driver says are in the balloon. */
+  balloonActualPages: 'u32',
+  /** Where the frame table lies (`base/frame-entry.ts`), and its entries. */
+  frameTable: 'u32',
+  frameCount: 'u32',
+  /** What the guest said last of its memory, by {@link balloonStatistic}; and the guest time of that, 0: never. */
+  balloonStatistics: array('f64', 16),
+  balloonStatisticsNs: 'f64',
 });
 
 type WaitableField = 'doorbell' | 'request' | 'requestSerial' | 'acknowledge' | 'acknowledgeSerial' | 'state';
@@ -172,8 +204,10 @@ export class ControlPage {
   /** Plain access to every field; words that the other side writes are read with {@link load}. */
   readonly fields: Struct<typeof Control.fields>;
   readonly #words: Int32Array;
+  readonly #buffer: ArrayBufferLike;
 
   constructor(buffer: ArrayBufferLike) {
+    this.#buffer = buffer;
     this.fields = Control.at(buffer, controlAddress);
     this.#words = new Int32Array(buffer, controlAddress, Control.size / 4);
   }
@@ -186,6 +220,11 @@ export class ControlPage {
 
   get valid(): boolean {
     return this.fields.magic === controlMagic && this.fields.version === controlVersion;
+  }
+
+  /** The guest's frame table (`base/frame-entry.ts`); empty before the guest is laid out. */
+  get frameTable(): Uint32Array {
+    return new Uint32Array(this.#buffer, this.fields.frameTable, this.fields.frameCount);
   }
 
   load(field: WaitableField): number {
@@ -220,6 +259,18 @@ export class ControlPage {
   /** Resolves once the word differs from `seen`, or after `timeoutMs`. */
   async changed(field: WaitableField, seen: number, timeoutMs = Infinity): Promise<void> {
     await waitAsync(this.#words, index(field), seen, timeoutMs);
+  }
+
+  /** Wants so many pages of 4 KiB in the balloon. */
+  setBalloonTarget(pages: number): void {
+    this.fields.balloonTargetPages = pages;
+    this.ring();
+  }
+
+  /** Asks the guest's driver what memory the guest has and uses. */
+  askForBalloonStatistics(): void {
+    this.fields.balloonStatisticsRequest++;
+    this.ring();
   }
 
   get state(): GuestState {

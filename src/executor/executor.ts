@@ -217,7 +217,7 @@ export class Executor {
     const left = parkAtRetired - this.retired;
     if (left <= 0) return this.#park();
     clock.synchronize();
-    this.#pc.pollConsole();
+    this.#pc.poll();
     if (this.#pc.waitsForConsole) {
       this.#waitForConsole(doorbell);
       return goOn;
