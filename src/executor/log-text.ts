@@ -3,7 +3,13 @@
 import { failures } from '../devices/virtio/registers.ts';
 import { virtioLogCode } from '../machine/pc.ts';
 
-const code = { unknownOpcode: 1, unknownMsrRead: 2, unknownMsrWrite: 3, tripleFault: 4, virtio: virtioLogCode } as const;
+const code = {
+  unknownOpcode: 1,
+  unknownMsrRead: 2,
+  unknownMsrWrite: 3,
+  tripleFault: 4,
+  virtio: virtioLogCode,
+} as const;
 
 function hex(value: bigint): string {
   return `0x${BigInt.asUintN(64, value).toString(16)}`;

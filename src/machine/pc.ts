@@ -347,6 +347,8 @@ export class Pc {
       statisticsRequest: () => fields.balloonStatisticsRequest,
       driverIs: (driver) => {
         fields.balloonDriver = balloonDriver[driver];
+        // What a driver has said goes with it.
+        if (driver === 'absent') fields.balloonStatisticsNs = 0;
       },
       actualIs: (pages) => {
         fields.balloonActualPages = pages;

@@ -87,7 +87,8 @@ export class PciFunction implements PciTarget, Resettable {
     mask(offsets.cacheLineSize, 1, 0xff);
     mask(offsets.interruptLine, 1, 0xff);
     this.memories.forEach(({ sizeBytes }, index) => {
-      if (sizeBytes < 16 || (sizeBytes & (sizeBytes - 1)) !== 0) throw new Error(`a BAR cannot have ${sizeBytes} bytes`);
+      if (sizeBytes < 16 || (sizeBytes & (sizeBytes - 1)) !== 0)
+        throw new Error(`a BAR cannot have ${sizeBytes} bytes`);
       mask(offsets.bars + 4 * index, 4, ~(sizeBytes - 1));
     });
     if (chipRegisters) this.#writable.fill(0xff, offsets.deviceSpecific);

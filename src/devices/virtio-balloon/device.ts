@@ -110,7 +110,11 @@ export class VirtioBalloon implements VirtioType, Resettable {
     view.setUint32(offsets.numPages, s.numPages, true);
     view.setUint32(offsets.actual, s.actual, true);
     view.setUint32(offsets.poisonValue, s.poisonValue, true);
-    return size === 1 ? view.getUint8(offset) : size === 2 ? view.getUint16(offset, true) : view.getUint32(offset, true);
+    return size === 1
+      ? view.getUint8(offset)
+      : size === 2
+        ? view.getUint16(offset, true)
+        : view.getUint32(offset, true);
   }
 
   writeConfig(offset: number, size: number, value: number): void {
@@ -146,7 +150,8 @@ export class VirtioBalloon implements VirtioType, Resettable {
   notified(index: number): void {
     const queue = this.#transport.queues[index];
     if (queue === undefined) return;
-    if (index === r.inflateQueue) this.#serve(queue, (chain) => this.#list(queue, chain, (page) => this.#inflate(page)));
+    if (index === r.inflateQueue)
+      this.#serve(queue, (chain) => this.#list(queue, chain, (page) => this.#inflate(page)));
     else if (index === r.deflateQueue) {
       this.#serve(queue, (chain) => this.#list(queue, chain, (page) => this.#deflate(page)));
     } else if (queue === this.#statisticsQueue) this.#readStatistics(queue);
@@ -172,8 +177,9 @@ export class VirtioBalloon implements VirtioType, Resettable {
       queue.give(chain, 0);
       served++;
     }
+    if (served === 0) return;
     this.#wires.pages.settle();
-    if (served > 0) this.#transport.interrupt(queue);
+    this.#transport.interrupt(queue);
   }
 
   #list(queue: VirtQueue, chain: Chain, act: (page: number) => void): boolean {

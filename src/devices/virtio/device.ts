@@ -320,9 +320,7 @@ export class VirtioPci implements Resettable {
   }
 
   #featuresAcceptable(): boolean {
-    const offered = [0, 1].every(
-      (word) => ((this.#s.driverFeatures[word] ?? 0) & ~this.#offeredBits(word)) === 0,
-    );
+    const offered = [0, 1].every((word) => ((this.#s.driverFeatures[word] ?? 0) & ~this.#offeredBits(word)) === 0);
     return offered && this.hasFeature(r.feature.version1);
   }
 

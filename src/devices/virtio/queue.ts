@@ -61,7 +61,7 @@ export class VirtQueue {
   reset(): void {
     const s = this.#s;
     s.size = this.#wires.maximumSize;
-    for (const field of ['enabled', 'taken', 'given', 'notifiedAt', 'notifiedOnce'] as const) s[field] = 0;
+    for (const field of ['enabled', 'taken', 'given', 'notifiedAt'] as const) s[field] = 0;
     for (const field of [s.descriptorTable, s.driverRing, s.deviceRing]) field.fill(0);
   }
 
@@ -124,15 +124,14 @@ export class VirtQueue {
   wantsInterrupt(): boolean {
     const s = this.#s;
     const driver = addressOf(s.driverRing);
+    const since = (s.given - s.notifiedAt) & 0xffff;
+    s.notifiedAt = s.given;
+    if (since === 0) return false;
     if (!this.#wires.hasFeature(feature.eventIndex)) {
       return (this.#u16(driver + ring.flags) & driverRingFlag.noInterrupt) === 0;
     }
     const event = this.#u16(driver + ring.entries + driverEntryBytes * s.size);
-    const since = (s.given - s.notifiedAt) & 0xffff;
-    const wants = s.notifiedOnce === 0 || ((s.given - event - 1) & 0xffff) < since;
-    s.notifiedAt = s.given;
-    s.notifiedOnce = 1;
-    return wants;
+    return ((s.given - event - 1) & 0xffff) < since;
   }
 
   /** The bytes that the driver sends with a request; undefined, and the device needs a reset, if more than `limit`. */

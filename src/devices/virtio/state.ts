@@ -21,9 +21,8 @@ export const VirtioQueue = struct('VirtioQueue', 1, {
   /** Chains taken and given back so far, mod 2^16. */
   taken: 'u32',
   given: 'u32',
-  /** `given` when the driver was last notified; holds while `notifiedOnce`. */
+  /** `given` when it was last considered whether to notify the driver. */
   notifiedAt: 'u32',
-  notifiedOnce: 'u32',
   /** Guest-physical addresses, low and high half: descriptor table, driver's (available) and device's (used) ring. */
   descriptorTable: array('u32', 2),
   driverRing: array('u32', 2),
