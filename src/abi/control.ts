@@ -172,8 +172,10 @@ export const Control = struct('Control', 1, {
   balloonStatisticsRequest: 'u32',
   /** See {@link balloonDriver}. */
   balloonDriver: 'u32',
-  /** Pages that the driver says are in the balloon. */
-  balloonActualPages: 'u32',
+  /** Pages that the driver says are in the balloon; notified on each change. */
+  balloonActualPages: 'i32',
+  /** Counts statistics that have come; notified on each. */
+  balloonStatisticsCount: 'i32',
   /** Where the frame table lies (`base/frame-entry.ts`), and its entries. */
   frameTable: 'u32',
   frameCount: 'u32',
@@ -182,7 +184,15 @@ export const Control = struct('Control', 1, {
   balloonStatisticsNs: 'f64',
 });
 
-type WaitableField = 'doorbell' | 'request' | 'requestSerial' | 'acknowledge' | 'acknowledgeSerial' | 'state';
+type WaitableField =
+  | 'doorbell'
+  | 'request'
+  | 'requestSerial'
+  | 'acknowledge'
+  | 'acknowledgeSerial'
+  | 'state'
+  | 'balloonActualPages'
+  | 'balloonStatisticsCount';
 
 /** What `Control` publishes at exits, read consistently. */
 export interface PublishedRegisters {
@@ -342,6 +352,20 @@ export class ControlPage {
     if (Atomics.exchange(this.#words, index('state'), guestState[state]) !== guestState[state]) {
       Atomics.notify(this.#words, index('state'));
     }
+  }
+
+  /** The balloon's driver has said how many pages it holds. */
+  setBalloonActual(pages: number): void {
+    Atomics.store(this.#words, index('balloonActualPages'), pages);
+    Atomics.notify(this.#words, index('balloonActualPages'));
+  }
+
+  /** The balloon's driver has sent statistics: [tag, value] each. `uptimeNs`: guest time. */
+  setBalloonStatistics(values: readonly (readonly [tag: number, value: number])[], uptimeNs: number): void {
+    for (const [tag, value] of values) this.fields.balloonStatistics[tag] = value;
+    this.fields.balloonStatisticsNs = uptimeNs;
+    Atomics.add(this.#words, index('balloonStatisticsCount'), 1);
+    Atomics.notify(this.#words, index('balloonStatisticsCount'));
   }
 
   /** Runs `write` (which fills the published fields) under the seqlock. */

@@ -78,6 +78,10 @@ export async function loadCore(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(readFileSync(coreFile));
 }
 
+function pagesOf(mib: number): number {
+  return (mib * 2 ** 20) / 4096;
+}
+
 /** Lays out a machine and loads its kernel; it does not run yet. @throws StartFailure */
 export async function startHeadless(options: HeadlessOptions): Promise<HeadlessMachine> {
   const map = memoryMap(options.ramBytes);
@@ -181,13 +185,32 @@ export class HeadlessMachine {
 
   /** Wants so many MiB in the balloon. The guest answers when it pleases, if it has a balloon and a driver. */
   setBalloon(mib: number): void {
-    this.control.setBalloonTarget((mib * 2 ** 20) / 4096);
+    this.control.setBalloonTarget(pagesOf(mib));
   }
 
-  /** What the guest has, uses and gave up. With `ask`, the guest's driver is asked; what it says comes later. */
-  memoryStatistics(how: { readonly ask?: boolean } = {}): MemoryStatistics {
-    if (how.ask) this.control.askForBalloonStatistics();
+  /** Resolves when the guest's driver says that so many MiB are in the balloon. @throws Error after `timeoutMs` */
+  async waitForBalloon(mib: number, timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const actual = this.control.load('balloonActualPages');
+      if (actual === pagesOf(mib)) return;
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`the balloon has ${actual} pages, not ${pagesOf(mib)}, after ${timeoutMs} ms`);
+      await this.control.changed('balloonActualPages', actual, left);
+    }
+  }
+
+  /** What the guest has, uses and gave up. */
+  get memoryStatistics(): MemoryStatistics {
     return readMemoryStatistics(this.control);
+  }
+
+  /** The same, after the guest's driver has been asked for what it knows. */
+  async askForMemoryStatistics(timeoutMs: number): Promise<MemoryStatistics> {
+    const before = this.control.load('balloonStatisticsCount');
+    this.control.askForBalloonStatistics();
+    await this.control.changed('balloonStatisticsCount', before, timeoutMs);
+    return this.memoryStatistics;
   }
 
   async #settled(serial: number): Promise<void> {
@@ -220,7 +243,7 @@ export class HeadlessMachine {
     return {
       ...statistics,
       millionInstructionsPerSecond: busySeconds === 0 ? 0 : instructions / busySeconds / 1e6,
-      memory: { ramBytes, totalBytes, ...this.memoryStatistics() },
+      memory: { ramBytes, totalBytes, ...this.memoryStatistics },
       ...(this.#options.countForms ? { forms: forms() } : {}),
     };
   }

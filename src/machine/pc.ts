@@ -351,11 +351,10 @@ export class Pc {
         if (driver === 'absent') fields.balloonStatisticsNs = 0;
       },
       actualIs: (pages) => {
-        fields.balloonActualPages = pages;
+        this.control.setBalloonActual(pages);
       },
       statisticsAre: (values) => {
-        for (const [tag, value] of values) fields.balloonStatistics[tag] = value;
-        fields.balloonStatisticsNs = this.clock.nowNs();
+        this.control.setBalloonStatistics(values, this.clock.nowNs());
       },
     });
   }

@@ -1,7 +1,8 @@
 /** A guest as the coordinator keeps it: what it is, the state it is in, and its present or last life. */
 import { requestBit } from '../abi/control.ts';
 import type { GuestDefinition } from '../abi/executor.ts';
-import { readStatistics, type Statistics } from '../abi/statistics.ts';
+import { readMemoryStatistics, readStatistics, type MemoryStatistics, type Statistics } from '../abi/statistics.ts';
+import { guestBalloon, setBalloon } from './balloon.ts';
 import type { GuestSource } from './catalogue.ts';
 import { GuestConsole } from './console.ts';
 import { messageOf, VmmError, type VmmErrorCode } from './errors.ts';
@@ -48,8 +49,10 @@ export interface GuestStats extends Statistics {
   readonly compiledShare: number;
   /** Present size of the guest's memory, overhead included. */
   readonly memoryBytes: number;
-  /** RAM that the guest sees. */
+  /** RAM that the guest sees; reserved for it, whatever it touches. */
   readonly ramBytes: number;
+  /** What of its RAM holds something, and what it gave up. */
+  readonly memory: MemoryStatistics;
   /** Console bytes that nobody read. */
   readonly consoleLostBytes: number;
 }
@@ -157,6 +160,7 @@ export class Guest {
         commandLine: this.source.commandLine,
         clock: this.source.clock ?? 'real',
         noReboot: false,
+        balloon: guestBalloon,
       };
       return new GuestLife({ lease, executor, module, definition, kernel, initrd, console: this.console });
     } catch (error) {
@@ -244,6 +248,16 @@ export class Guest {
     this.#requireLife('powered off', 'running').pulse(requestBit.powerButton);
   }
 
+  /** Wants so many MiB in the guest's balloon. @throws VmmError `wrongState`, `badArgument` */
+  setBalloon(sizeMiB: number): void {
+    setBalloon(this.#requireLife('asked for memory', 'running', 'paused').control, this.#ramBytes, sizeMiB);
+  }
+
+  /** Asks the guest's driver what memory it has and uses: see {@link GuestStats.memory} for the answer. */
+  askForMemoryStatistics(): void {
+    this.#requireLife('asked for its memory', 'running', 'paused').control.askForBalloonStatistics();
+  }
+
   /** @throws VmmError `wrongState`, `noRegion` */
   async region(address: bigint): Promise<string> {
     const result = await this.#requireLife('asked for compiled code', 'running', 'paused').region(address);
@@ -279,13 +293,14 @@ export class Guest {
       ...(running ? this.#rate : noRate),
       memoryBytes: life?.memoryBytes ?? 0,
       ramBytes: this.#ramBytes,
+      memory: readMemoryStatistics(life?.control),
       consoleLostBytes: this.console.lostBytes,
     };
   }
 
   #onEnded(life: GuestLife, ending: Ending): void {
     if (this.#life !== life) return;
-    this.#last = { ...this.#statsOf(life), ...noRate, memoryBytes: 0 };
+    this.#last = { ...this.#statsOf(life), ...noRate, memoryBytes: 0, memory: readMemoryStatistics(undefined) };
     this.#life = undefined;
     this.#setStatus(statusOf(ending));
     this.console.rejectWaiters(`${this.source.name} has ended: nothing more will be printed.`);

@@ -9,7 +9,8 @@ export {
 } from './catalogue.ts';
 export type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
 export { messageOf, sizeText, VmmError, type VmmErrorCode } from './errors.ts';
-export type { Statistics } from '../abi/statistics.ts';
+export type { MemoryStatistics, Statistics } from '../abi/statistics.ts';
+export { mostBalloonMiB } from './balloon.ts';
 export type { CrashCause, GuestStats, GuestStatus, StopCause } from './guest.ts';
 export type { Host, ExecutorHandle } from './host.ts';
 export type { MemoryPoolUsage } from './memory-pool.ts';
