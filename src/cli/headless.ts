@@ -205,11 +205,14 @@ export class HeadlessMachine {
     return readMemoryStatistics(this.control);
   }
 
-  /** The same, after the guest's driver has been asked for what it knows. */
+  /** The same, after the guest's driver has been asked for what it knows. @throws Error after `timeoutMs` */
   async askForMemoryStatistics(timeoutMs: number): Promise<MemoryStatistics> {
     const before = this.control.load('balloonStatisticsCount');
     this.control.askForBalloonStatistics();
     await this.control.changed('balloonStatisticsCount', before, timeoutMs);
+    if (this.control.load('balloonStatisticsCount') === before) {
+      throw new Error(`the guest's balloon driver has not answered after ${timeoutMs} ms`);
+    }
     return this.memoryStatistics;
   }
 

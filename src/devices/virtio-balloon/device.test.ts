@@ -76,7 +76,10 @@ beforeEach(() => {
   balloon.assign(0xfd000000, 10);
 });
 
-const everything = [feature.statistics, feature.deflateOnOom, feature.reporting, transportFeature.version1];
+const everything = [
+  ...[feature.statistics, feature.deflateOnOom, feature.reporting],
+  ...[transportFeature.version1, transportFeature.eventIndex],
+];
 
 interface Setting {
   readonly balloon: VirtioBalloon;
@@ -156,6 +159,8 @@ describe('virtio-balloon', () => {
     outside.request++;
     setting.balloon.poll();
     expect([setting.driver.used(queue).count, setting.driver.readIsr()]).toEqual([1, isr.queue]);
+    // It is told where it is to notify again: behind the buffer that was given back.
+    expect(setting.driver.view.getUint16(queue.deviceRing + 4 + 8 * queue.size, true)).toBe(1);
     // While the buffer is on its way back, asking again asks for nothing more.
     outside.request++;
     setting.balloon.poll();

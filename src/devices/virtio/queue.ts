@@ -96,11 +96,11 @@ export class VirtQueue {
   take(): Chain | undefined {
     const chain = this.peek();
     if (chain !== undefined) this.#s.taken = (this.#s.taken + 1) & 0xffff;
-    else this.#askForNotification();
+    this.#askForNotification();
     return chain;
   }
 
-  /** With event indices: the driver notifies when it adds the next buffer. */
+  /** With event indices: the driver notifies when it adds a buffer behind those that were taken. */
   #askForNotification(): void {
     const s = this.#s;
     if (s.enabled === 0 || !this.#wires.usable() || !this.#wires.hasFeature(feature.eventIndex)) return;
