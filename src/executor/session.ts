@@ -77,6 +77,7 @@ export function machineDefinition(
     seed: extras.seed ?? (virtual ? virtualSeed : host.randomSeed()),
     debugExitPort: extras.debugExitPort,
     noReboot: definition.noReboot,
+    balloon: definition.balloon,
   };
 }
 
