@@ -19,8 +19,11 @@ export interface DefinitionDialogOptions {
   readonly entries: readonly CatalogueEntry[];
   /** For example that changes count from the next start on. */
   readonly hint?: string | undefined;
-  /** Resolves when it is done; what it rejects with is shown, and the dialog stays. */
-  readonly save: (changes: DefinitionChanges) => Promise<void>;
+  /**
+   * Resolves when it is done, to what gets the keyboard then (else what had it before); what it rejects with is shown, and
+   * the dialog stays.
+   */
+  readonly save: (changes: DefinitionChanges) => Promise<HTMLElement | void>;
 }
 
 type Control = HTMLInputElement | HTMLSelectElement;
@@ -213,7 +216,10 @@ export function openDefinitionDialog(options: DefinitionDialogOptions): void {
     }
     save.disabled = true;
     options.save(valuesOf(rows) as DefinitionChanges).then(
-      () => dialog.close(),
+      (element) => {
+        next = element ?? next;
+        dialog.close();
+      },
       (error: unknown) => {
         save.disabled = false;
         failure.hidden = false;
@@ -221,10 +227,10 @@ export function openDefinitionDialog(options: DefinitionDialogOptions): void {
       },
     );
   });
-  const before = document.activeElement;
+  let next = document.activeElement;
   dialog.addEventListener('close', () => {
     dialog.remove();
-    if (before instanceof HTMLElement && before.isConnected) before.focus();
+    if (next instanceof HTMLElement && next.isConnected) next.focus();
   });
   document.body.append(dialog);
   look();

@@ -59,7 +59,7 @@ export function guestsView(vmm: Coordinator, area: HTMLElement, actions: GuestsV
       title: 'New guest',
       definition: undefined,
       entries,
-      save: async (changes) => rows.get(await vmm.definitions.define(changes))?.focus(),
+      save: async (changes) => rows.get(await vmm.definitions.define(changes))?.main,
     });
   }
 
@@ -74,13 +74,13 @@ export function guestsView(vmm: Coordinator, area: HTMLElement, actions: GuestsV
         throw new Error(`${file.name} was not imported. ${messageOf(error)}`, { cause: error });
       }
     }
-    if (last !== undefined) rows.get(last)?.focus();
+    if (last !== undefined) rows.get(last)?.main.focus();
   }
 
   const rowActions: RowActions = {
     open: actions.open,
     edit: (id) => attempt(editGuest(vmm, id)),
-    duplicate: (id) => attempt(vmm.definitions.duplicate(id).then((copy) => rows.get(copy)?.focus())),
+    duplicate: (id) => attempt(vmm.definitions.duplicate(id).then((copy) => rows.get(copy)?.main.focus())),
     save: (id) => saveAsFile(`${id}${fileEnding}`, vmm.definitions.export(id)),
     remove: (id) => attempt(remove(vmm, id)),
   };
@@ -164,8 +164,9 @@ interface RowActions {
 
 interface GuestRow {
   readonly element: HTMLElement;
+  /** Starts, shows, or makes another from it. */
+  readonly main: HTMLElement;
   update(guest: GuestSummary): void;
-  focus(): void;
 }
 
 /** F2 edits, Delete deletes, wherever in the row the keyboard is. */
@@ -195,6 +196,7 @@ function guestRow(id: string, actions: RowActions): GuestRow {
   });
   return {
     element,
+    main,
     update: ({ name: called, definition, status }) => {
       ({ template } = definition);
       const alive = ['starting', 'running', 'paused'].includes(status.state);
@@ -216,7 +218,6 @@ function guestRow(id: string, actions: RowActions): GuestRow {
         control.setAttribute('aria-label', `${what} ${called}`);
       }
     },
-    focus: () => main.focus(),
   };
 }
 

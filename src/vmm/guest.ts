@@ -205,8 +205,11 @@ export class Guest {
     this.#starting = starting;
     const { signal } = starting;
     this.#step('Preparing', signal);
+    let life: GuestLife | undefined;
     try {
-      const life = await this.#makeLife(signal);
+      const made = await this.#makeLife(signal);
+      life = made;
+      if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#life = life;
       this.#step('Loading the kernel', signal);
       this.#last = undefined;
@@ -214,13 +217,16 @@ export class Guest {
       this.#rate = noRate;
       this.console.clear();
       await life.start();
-      void life.ended.then((ending) => this.#onEnded(life, ending));
+      void life.ended.then((ending) => this.#onEnded(made, ending));
       if (!this.#settle('started', { state: 'running' })) throw new VmmError('wrongState', killedWhileStarting);
       this.#starting = undefined;
     } catch (error) {
       const failure = error instanceof VmmError ? error : new VmmError('hostRefused', messageOf(error));
-      // Who has killed it says so, and may have started it again.
-      if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
+      if (signal.aborted) {
+        // Who has killed it says so, and may have started it again; the life may have come too late for that.
+        await life?.kill();
+        throw new VmmError('wrongState', killedWhileStarting);
+      }
       this.#starting = undefined;
       this.#life = undefined;
       this.#settle('failed', { state: 'failed', code: failure.code, message: failure.message });
@@ -299,14 +305,17 @@ export class Guest {
   }
 
   async #kill(): Promise<void> {
-    const starting = this.#starting;
-    starting?.abort();
-    await this.#life?.kill();
-    // One that was starting has no life yet, or its life tells nobody.
-    this.#starting = undefined;
-    this.#life = undefined;
-    if (!this.#settle('stopped', { state: 'stopped', cause: { kind: 'killed' } })) return;
-    this.console.rejectWaiters(`${this.definition.name} was stopped.`);
+    this.#starting?.abort();
+    try {
+      await this.#life?.kill();
+    } finally {
+      // One that was starting has no life yet, or its life tells nobody.
+      this.#starting = undefined;
+      this.#life = undefined;
+      if (this.#settle('stopped', { state: 'stopped', cause: { kind: 'killed' } })) {
+        this.console.rejectWaiters(`${this.definition.name} was stopped.`);
+      }
+    }
   }
 
   get stats(): GuestStats {

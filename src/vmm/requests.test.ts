@@ -56,6 +56,19 @@ describe('requests', () => {
     await vmm.waitForText(id, 'guest ready');
   });
 
+  it('kill at any moment of a start leaves nothing behind', async () => {
+    for (let ticks = 0; ticks < 40; ticks += 2) {
+      const { vmm } = fixture();
+      const id = await vmm.create('amd64');
+      const start = vmm.start(id).catch(() => undefined);
+      for (let tick = 0; tick < ticks; tick++) await Promise.resolve();
+      await vmm.kill(id);
+      await start;
+      expect(vmm.get(id).status).toEqual(killed);
+      await expect.poll(() => vmm.memory.usedBytes, { interval: 1 }).toBe(0);
+    }
+  });
+
   it('kill while the user is asked for consent: the answer no longer matters', async () => {
     let agree: (yes: boolean) => void = () => {};
     const { vmm, handles } = fixture({ confirmForeign: () => new Promise((resolve) => (agree = resolve)) });
