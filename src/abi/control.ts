@@ -166,6 +166,8 @@ export const Control = struct('Control', 1, {
   /** What the executor's derived state counts, by `guestCounter` (`statistics.ts`); published with the registers. */
   counters: array('f64', 32),
 
+  /** Counts the changes of hand of the guest's machine state; odd while an executor is in its midst (`tenure.ts`). */
+  tenure: 'i32',
   /** The coordinator's: pages of 4 KiB that are wanted in the balloon. It rings after a change. */
   balloonTargetPages: 'u32',
   /** The coordinator's: counted up to ask for {@link balloonStatistic | statistics}; it rings after that. */

@@ -10,11 +10,12 @@
  * two instructions depends on their count alone.
  *
  * The executor has no state that matters: all of the guest is in its memory at every return of {@link Executor.run},
- * and another executor may go on there.
+ * and another executor may go on there. The same holds while it sleeps: it leaves the guest at rest (`abi/tenure.ts`).
  */
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
 import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { Tenure } from '../abi/tenure.ts';
 import type { SignalledPort } from '../base/port.ts';
 import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
@@ -76,6 +77,7 @@ export interface RunLimits {
 export type ExecutorResult = RunResult | { readonly kind: 'matched' };
 
 const goOn = Symbol('goOn');
+const replaced = { kind: 'replaced' } as const;
 
 /** Nothing is to be done until the doorbell differs from `doorbell`, at most for `timeoutMs`. */
 interface Sleep {
@@ -90,6 +92,7 @@ type Outcome = ExecutorResult | Sleep | typeof goOn;
 export class Executor {
   readonly #pc: Pc;
   readonly #control: ControlPage;
+  readonly #tenure: Tenure;
   readonly #core: Core;
   readonly #nowNs: () => number;
   readonly #boot: () => void;
@@ -119,6 +122,7 @@ export class Executor {
     const { pc, memory, module, nowNs, boot } = options;
     this.#pc = pc;
     this.#control = pc.control;
+    this.#tenure = new Tenure(memory.buffer);
     this.#nowNs = nowNs;
     this.#boot = boot;
     this.#collectGarbage = options.collectGarbage;
@@ -179,9 +183,10 @@ export class Executor {
   /**
    * Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks the thread, but for moments in
    * which compiled code comes in, and for the sleep of a guest that is quiet or paused: the engine's own tasks run then,
-   * which collect garbage and give memory back.
+   * which collect garbage and give memory back. The guest is at rest afterwards.
    */
   async run(limits: RunLimits = {}): Promise<ExecutorResult> {
+    if (!this.#tenure.enter()) throw new Error('the guest is in the midst of another executor, or was when that died');
     this.#limits = limits;
     this.#matched = false;
     // Host time that passed while nobody ran the guest is not guest time.
@@ -193,19 +198,24 @@ export class Executor {
         if (delivery) await delivery;
         continue;
       }
+      if (outcome.kind === 'replaced') return outcome;
       if (outcome.kind !== 'sleep') {
         this.#publish();
+        this.#tenure.rest();
         return outcome;
       }
-      await this.#sleep(outcome);
+      if (!(await this.#sleep(outcome))) return replaced;
     }
   }
 
-  async #sleep(sleep: Sleep): Promise<void> {
+  /** The guest is at rest already. False: it was claimed meanwhile. */
+  async #sleep(sleep: Sleep): Promise<boolean> {
     const start = this.#nowNs();
     await this.#control.waitInEventLoop(sleep.doorbell, sleep.timeoutMs);
+    if (!this.#tenure.wake()) return false;
     if (sleep.while === 'paused') this.#pc.clock.resume();
     else this.#control.fields.idleNs += this.#nowNs() - start;
+    return true;
   }
 
   #round(): Outcome {
@@ -218,10 +228,7 @@ export class Executor {
     if (left <= 0) return this.#park();
     clock.synchronize();
     this.#pc.poll();
-    if (this.#pc.waitsForConsole) {
-      this.#waitForConsole(doorbell);
-      return goOn;
-    }
+    if (this.#pc.waitsForConsole) return this.#waitForConsole(doorbell);
     this.#runDeadlines();
     this.#control.setState('running');
     const reason = this.#slice(left);
@@ -374,6 +381,8 @@ export class Executor {
     if ((request & requestBit.pause) !== 0) {
       this.#publish();
       this.#control.setState('paused');
+      // Before anybody is told: a guest that is known to be paused survives its executor.
+      this.#tenure.rest();
       this.#control.acknowledge(requestBit.pause, serial);
       return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity };
     }
@@ -392,7 +401,7 @@ export class Executor {
   // Waiting.
 
   /** The vCPU halts: until something is due, or somebody rings. */
-  #idle(doorbell: number): Sleep | typeof goOn {
+  #idle(doorbell: number): Outcome {
     const { clock } = this.#pc;
     const deadline = this.#pc.nextDeadlineNs();
     if (clock.isVirtual && deadline !== Infinity) {
@@ -408,11 +417,11 @@ export class Executor {
     const interval = quiet ? quietPublishNs : publishNs;
     const start = this.#nowNs();
     if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
-    if (quiet) {
-      this.#tidy();
-      return { kind: 'sleep', while: 'halted', doorbell, timeoutMs };
-    }
+    if (quiet) this.#tidy();
+    this.#tenure.rest();
+    if (quiet) return { kind: 'sleep', while: 'halted', doorbell, timeoutMs };
     this.#control.wait(doorbell, timeoutMs);
+    if (!this.#tenure.wake()) return replaced;
     this.#control.fields.idleNs += this.#nowNs() - start;
     return goOn;
   }
@@ -433,9 +442,12 @@ export class Executor {
   }
 
   /** Virtual clock: the guest does not run while its console is full, so that it cannot notice. */
-  #waitForConsole(doorbell: number): void {
+  #waitForConsole(doorbell: number): Outcome {
     this.#output.expectSpace();
-    if (this.#output.writable === 0) this.#control.wait(doorbell, Infinity);
+    if (this.#output.writable > 0) return goOn;
+    this.#tenure.rest();
+    this.#control.wait(doorbell, Infinity);
+    return this.#tenure.wake() ? goOn : replaced;
   }
 
   #publish(): void {

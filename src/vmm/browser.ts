@@ -10,8 +10,10 @@ import type {
   StartResult,
 } from '../abi/executor.ts';
 import type { SignalledPort } from '../base/port.ts';
+import { indexedDbDefinitions } from './definition-store.ts';
 import type { ExecutorHandle, Host } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
+import { vanished } from './worker-death.ts';
 
 export interface BrowserHostOptions {
   readonly confirmForeign: Host['confirmForeign'];
@@ -36,6 +38,7 @@ export function browserHost(options: BrowserHostOptions): Host {
     },
     createExecutor: (name) => createExecutor(name, translator),
     scrub: (memory) => scrubber().scrub(memory),
+    definitions: indexedDbDefinitions(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
   };
@@ -60,30 +63,40 @@ interface TranslatorWorker {
   connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
 }
 
-function createExecutor(name: string, translator: TranslatorWorker): ExecutorHandle {
+function createExecutor(purpose: string, translator: TranslatorWorker): ExecutorHandle {
+  // Also the name of the lock that it holds while it lives; locks are common to all tabs.
+  const name = `${purpose} ${crypto.randomUUID()}`;
+  const ended = new AbortController();
   const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
+  let watchLock = (): void => {};
   const died = new Promise<string>((resolve) => {
     worker.addEventListener('error', (event) => {
       event.preventDefault();
       resolve(event.message || 'its script could not be loaded');
     });
     worker.addEventListener('messageerror', () => resolve('a message could not be read'));
+    // The first answer of the worker says that it holds its lock.
+    watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
   });
   // A call whose worker is gone never returns by itself.
   const orDeath = <T>(call: Promise<T>): Promise<T> =>
     Promise.race([call, died.then((message) => Promise.reject(new Error(message)))]);
   return {
     api: {
-      start: (start: StartOptions) => {
+      start: async (start: StartOptions) => {
         const end = translator.connect(start.memory, start.module);
-        return orDeath<StartResult>(remote.start(transfer({ ...start, translator: end }, [end.port])));
+        const result = await orDeath<StartResult>(remote.start(transfer({ ...start, translator: end }, [end.port])));
+        if (!ended.signal.aborted) watchLock();
+        return result;
       },
       run: () => orDeath<RunResult>(remote.run()),
       region: (address) => orDeath<RegionResult>(remote.region(address)),
     },
     died,
     terminate: () => {
+      if (ended.signal.aborted) return;
+      ended.abort();
       remote[releaseProxy]();
       worker.terminate();
     },

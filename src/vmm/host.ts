@@ -1,5 +1,6 @@
 /** What the coordinator needs of its surroundings. The page gives the browser's (`browser.ts`), tests their own. */
 import type { ExecutorApi } from '../abi/executor.ts';
+import type { DefinitionStore } from './definition-store.ts';
 import type { MemoryPoolOptions } from './memory-pool.ts';
 
 /** An executor worker, from outside. */
@@ -7,7 +8,7 @@ export interface ExecutorHandle {
   readonly api: ExecutorApi;
   /** Resolves with what is known when the worker died of itself; never after {@link terminate}. */
   readonly died: Promise<string>;
-  /** Ends the worker without notice. It may still run for a moment. */
+  /** Ends the worker without notice. It may still run for a moment. Once is enough, twice does no harm. */
   terminate(): void;
 }
 
@@ -24,6 +25,8 @@ export interface Host {
   readonly scrub: MemoryPoolOptions['scrub'];
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];
+  /** Keeps definitions of guests; absent: nothing is kept. */
+  readonly definitions?: DefinitionStore;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
   /** Asks the user whether to boot what lies at other origins. */

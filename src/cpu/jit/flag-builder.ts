@@ -258,7 +258,7 @@ export abstract class FlagBuilder extends ValueBuilder {
     if (flags === 'words') return;
     if (typeof flags === 'string') {
       this.toMemory();
-      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
+      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.heldKind).ifUnlikely();
       code.i32(this.cpu).call(this.calls.settleFlags).end();
       this.flags = 'words';
       return;
