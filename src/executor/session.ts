@@ -20,6 +20,7 @@ import { defaultCpuModel } from '../machine/cpu-model.ts';
 import { memoryMap, type MemoryMap } from '../machine/memory-map.ts';
 import { layOutGuest, Pc, type MachineDefinition } from '../machine/pc.ts';
 import { Executor, type ExecutorResult, type RunLimits } from './executor.ts';
+import { runHosted } from './hosted.ts';
 import { LogText } from './log-text.ts';
 import { OutputWatch } from './output-watch.ts';
 
@@ -138,6 +139,12 @@ export class Session implements ExecutorApi {
     return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
   }
 
+  /** The guest's executor, for a driver; {@link start} must have succeeded. */
+  get executor(): Executor {
+    if (this.#executor === undefined) throw new Error('start must have succeeded before the guest is run');
+    return this.#executor;
+  }
+
   async run(): Promise<RunResult> {
     const result = await this.runUntil({});
     if (result.kind === 'matched') throw new Error('no text was waited for');
@@ -149,7 +156,7 @@ export class Session implements ExecutorApi {
     return Promise.resolve(this.#executor.region(address));
   }
 
-  /** Runs until the guest ends, is asked to leave, or meets a limit; see {@link Executor.run}. */
+  /** Runs until the guest ends, is asked to leave, or meets a limit; see {@link runHosted}. */
   runUntil(limits: SessionLimits): Promise<ExecutorResult> {
     if (this.#executor === undefined || this.#memory === undefined || this.#map === undefined) {
       throw new Error('start must have succeeded before run');
@@ -159,7 +166,7 @@ export class Session implements ExecutorApi {
       until === undefined
         ? rest
         : { ...rest, watch: new OutputWatch(this.#memory.buffer, this.#map.consoleOut, until) };
-    return this.#executor.run(runLimits);
+    return runHosted(this.#executor, () => this.#host.nowNs(), runLimits);
   }
 }
 
