@@ -36,6 +36,8 @@ export const HostHeader = struct('HostHeader', 1, {
   wakeSerial: 'i32',
   /** Whoever rings: a bit for each vCPU that may have something to do. */
   pending: array('i32', 2),
+  /** Of these, those that are to run at once, whatever they owe: requests of the coordinator. */
+  urgent: array('i32', 2),
   /** Bit mask of the executors that are granted. */
   granted: 'i32',
   /** Something that fair shares follow from has changed. Anybody sets it. */
@@ -91,6 +93,8 @@ export const HostVcpu = struct('HostVcpu', 1, {
   deadlineNs: 'f64',
   /** When it got into the state that it is in. */
   sinceNs: 'f64',
+  /** Time asleep in HLT that has not been entered in the guest's control page yet. */
+  sleptNs: 'f64',
   /** Host time less guest time, while `clockKnown` (a guest whose time stands still has none). */
   clockOffsetNs: 'f64',
   clockKnown: 'i32',
@@ -185,6 +189,7 @@ export interface TraceEntry {
 
 const word = (offset: number): number => offset >> 2;
 const pendingWord = word(HostHeader.offsets.pending);
+const urgentWord = word(HostHeader.offsets.urgent);
 const lockWord = word(HostHeader.offsets.lock);
 const serialWord = word(HostHeader.offsets.wakeSerial);
 
@@ -315,8 +320,35 @@ export class HostPage {
 
   // Waking vCPUs.
 
-  /** Something may have come for a vCPU: its doorbell rang. From any thread. */
-  wake(vcpu: number): void {
+  /**
+   * A vCPU that is held may be run from now on: it is blocked, and whoever rings it ({@link wake}) sets it going. Under the
+   * lock.
+   */
+  admit(n: number, nowNs: number): void {
+    const vcpu = this.vcpus[n];
+    if (vcpu === undefined) throw new RangeError(`the host page has no vCPU ${n}`);
+    Object.assign(vcpu, { creditNs: 0, capLeftNs: 0, boostLeftNs: 0, sleptNs: 0, clockKnown: 0 });
+    vcpu.deadlineNs = Infinity;
+    vcpu.sinceNs = nowNs;
+    vcpu.state = vcpuState.blocked;
+  }
+
+  /** Nobody runs a blocked vCPU until it is released and rung; false if it is not blocked. Under the lock. */
+  hold(n: number): boolean {
+    const vcpu = this.vcpus[n];
+    if (vcpu?.state !== vcpuState.blocked) return false;
+    vcpu.state = vcpuState.held;
+    return true;
+  }
+
+  release(n: number): void {
+    const vcpu = this.vcpus[n];
+    if (vcpu?.state === vcpuState.held) vcpu.state = vcpuState.blocked;
+  }
+
+  /** Something may have come for a vCPU: its doorbell rang; `urgent`: a request. From any thread. */
+  wake(vcpu: number, urgent = false): void {
+    if (urgent) Atomics.or(this.words, urgentWord + (vcpu >> 5), 1 << (vcpu & 31));
     Atomics.or(this.words, pendingWord + (vcpu >> 5), 1 << (vcpu & 31));
     Atomics.add(this.words, serialWord, 1);
     const home = this.vcpus[vcpu]?.executor ?? -1;
@@ -339,6 +371,11 @@ export class HostPage {
   /** Takes the bits of word 0 or 1. Under the lock. */
   takePending(half: 0 | 1): number {
     return Atomics.exchange(this.words, pendingWord + half, 0);
+  }
+
+  /** Takes the urgent ones of word 0 or 1. Under the lock, after {@link takePending}. */
+  takeUrgent(half: 0 | 1): number {
+    return Atomics.exchange(this.words, urgentWord + half, 0);
   }
 
   get wakeSerial(): number {

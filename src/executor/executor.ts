@@ -205,6 +205,11 @@ export class Executor {
     this.#attach();
   }
 
+  /** Another executor runs the guest now: gives up what was derived, without touching the guest's memory. */
+  abandon(): void {
+    this.#compiler?.abandon();
+  }
+
   continueClock(offsetNs: number): void {
     this.#pc.clock.continueAt(offsetNs);
   }

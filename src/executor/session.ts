@@ -5,6 +5,7 @@
 import type {
   ExecutorApi,
   GuestDefinition,
+  GuestRings,
   RegionResult,
   RunResult,
   StartError,
@@ -80,6 +81,12 @@ export function machineDefinition(
   };
 }
 
+/** Where the rings of such a guest lie. */
+export function guestRings(definition: GuestDefinition): GuestRings {
+  const { consoleOut: consoleOutput, consoleIn: consoleInput, log } = memoryMap(definition.ramBytes);
+  return { consoleOutput, consoleInput, log };
+}
+
 export class Session implements ExecutorApi {
   readonly #host: SessionHost;
   #executor: Executor | undefined;
@@ -136,7 +143,7 @@ export class Session implements ExecutorApi {
     const { translator } = options;
     const settings = { tier, countForms, debugCompiled, translator, collectGarbage, log: say };
     this.#executor = new Executor({ memory, module, pc, nowNs, boot, ...settings });
-    return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
+    return { ok: true, rings: guestRings(definition) };
   }
 
   /** The guest's executor, for a driver; {@link start} must have succeeded. */

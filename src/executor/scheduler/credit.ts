@@ -123,8 +123,12 @@ export class CreditScheduler {
   wakeAll(nowNs: number): void {
     this.account(nowNs);
     for (const half of [0, 1] as const) {
-      for (let bits = this.#page.takePending(half); bits !== 0; bits &= bits - 1) {
-        this.#wake(32 * half + 31 - Math.clz32(bits & -bits), nowNs);
+      const pending = this.#page.takePending(half);
+      if (pending === 0) continue;
+      const urgent = this.#page.takeUrgent(half);
+      for (let bits = pending; bits !== 0; bits &= bits - 1) {
+        const bit = bits & -bits;
+        this.#ring(32 * half + 31 - Math.clz32(bit), (urgent & bit) !== 0, nowNs);
       }
     }
     if (this.#page.header.nextEventNs > nowNs + dueSlackNs) return;
@@ -135,10 +139,23 @@ export class CreditScheduler {
     this.#findNextEvent();
   }
 
+  /** Its doorbell rang. */
+  #ring(n: number, urgent: boolean, nowNs: number): void {
+    const vcpu = this.#vcpu(n);
+    this.#wake(n, nowNs);
+    if (!urgent || vcpu.state !== vcpuState.runnable) return;
+    vcpu.boostLeftNs = boostSlices * this.#sliceNs;
+    vcpu.capLeftNs = Math.max(vcpu.capLeftNs, leastTurnNs);
+    vcpu.throttled = 0;
+    this.#place(vcpu);
+  }
+
   #wake(n: number, nowNs: number): void {
     const vcpu = this.#vcpu(n);
     if (vcpu.state !== vcpuState.blocked) return;
     this.#payBack(vcpu, nowNs - vcpu.sinceNs);
+    // While it was paused its time stood still.
+    if (vcpu.clockKnown !== 0) vcpu.sleptNs += nowNs - vcpu.sinceNs;
     const boostNs = boostSlices * this.#sliceNs;
     vcpu.boostLeftNs = vcpu.creditNs > -boostNs ? boostNs : 0;
     this.#become(vcpu, 'runnable', nowNs);
@@ -223,17 +240,6 @@ export class CreditScheduler {
     this.account(nowNs);
     const vcpu = this.#currentOf(executor);
     if (vcpu !== undefined) this.#become(vcpu, 'held', nowNs);
-  }
-
-  /** It is there: to be run by whoever picks it. */
-  admit(n: number, nowNs: number): void {
-    this.account(nowNs);
-    const vcpu = this.#vcpu(n);
-    vcpu.creditNs = 0;
-    vcpu.capLeftNs = (vcpu.capPercent / 100) * capPeriodNs;
-    vcpu.throttled = 0;
-    this.#become(vcpu, 'runnable', nowNs);
-    this.#place(vcpu);
   }
 
   /** Why `executor` is to pick anew, if it is: its slice is over, or somebody preempts. To be called after {@link wakeAll}. */

@@ -62,7 +62,9 @@ export class Simulation {
     vcpu.hardMask = what.hardMask ?? allExecutors;
     vcpu.softMask = what.softMask ?? allExecutors;
     this.#guests.push({ what, workLeftNs: (what.workMs ?? Infinity) * 1e6, wokenNs: -1, latenciesMs: [] });
-    this.scheduler.admit(n, this.nowNs);
+    this.page.admit(n, this.nowNs);
+    this.page.wake(n);
+    this.#wakeIdle();
     return n;
   }
 
@@ -117,7 +119,11 @@ export class Simulation {
     const guest = this.#guests[ring.guest];
     if (guest !== undefined) guest.wokenNs = this.nowNs;
     this.page.wake(ring.guest);
-    // Whoever idles hears it; else the first to come out of its stretch does.
+    this.#wakeIdle();
+  }
+
+  /** Whoever idles hears a ring; else the first to come out of its stretch does. */
+  #wakeIdle(): void {
     for (const [n, { state }] of this.page.executors.slice(0, this.#nextNs.length).entries()) {
       if (state === executorState.idle) this.#nextNs[n] = this.nowNs;
     }
