@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { MessageChannel } from 'node:worker_threads';
 import { describe, expect, it } from 'vitest';
 import { ControlPage, requestBit } from '../abi/control.ts';
 import { allExecutors, defaultWeight, HostPage, vcpuState, type TraceEntry } from '../abi/host-page.ts';
@@ -25,7 +24,6 @@ class Bench {
   readonly events: ProcessorEvent[] = [];
   readonly guests: Added[] = [];
   readonly #processors: Processor[] = [];
-  readonly #ports: MessageChannel[] = [];
   /** Called whenever a processor looks at the clock, which it does all the time. */
   onClock: () => void = () => undefined;
 

@@ -2,11 +2,19 @@
  * The page: tabs at the top, and under them either the catalogue or the guests, side by side where the window is wide
  * enough, else one at a time. It keeps no state of guests: it shows the coordinator's.
  */
-import { messageOf, VmmError, type Coordinator, type GuestRequest, type VmmEvent } from '../vmm/index.ts';
+import {
+  messageOf,
+  settingsOfQuery,
+  VmmError,
+  type Coordinator,
+  type GuestRequest,
+  type VmmEvent,
+} from '../vmm/index.ts';
 import { catalogueView } from './catalogue-view.ts';
 import { button, h, icon } from './dom.ts';
 import { failedPane, guestPane, type Pane } from './guest-pane.ts';
 import { memoryMeter } from './memory-meter.ts';
+import { processorControl } from './processor-control.ts';
 import { tabStrip } from './tabs.ts';
 import { themeButton } from './theme.ts';
 
@@ -22,6 +30,7 @@ export class App {
   readonly #panes = new Map<string, Pane>();
   readonly #tabs;
   readonly #meter;
+  readonly #processors;
   readonly #home: HTMLElement;
   readonly #grid = h('div', { class: 'grid' });
   readonly #layoutButton: HTMLButtonElement;
@@ -32,6 +41,7 @@ export class App {
   constructor(vmm: Coordinator) {
     this.#vmm = vmm;
     this.#meter = memoryMeter(vmm);
+    this.#processors = processorControl(vmm);
     this.#tabs = tabStrip({
       select: (id, focus) => this.#show(id, focus ? 'console' : 'tab'),
       close: (id) => this.#close(id),
@@ -50,7 +60,14 @@ export class App {
       for (const pane of this.#panes.values()) pane.paint();
     });
     this.#home = h('main', { class: 'home' });
-    const tools = h('div', { class: 'tools' }, this.#meter.element, this.#layoutButton, theme);
+    const tools = h(
+      'div',
+      { class: 'tools' },
+      this.#processors.element,
+      this.#meter.element,
+      this.#layoutButton,
+      theme,
+    );
     this.element = h(
       'div',
       { class: 'app' },
@@ -78,6 +95,7 @@ export class App {
   /** Boots what the page's address asks for. */
   async open(query: string): Promise<void> {
     if (this.#vmm.obstacle !== undefined) return;
+    await this.#applySettings(query);
     // Defined one after the other, so that they stand in their order; started side by side.
     const ids: string[] = [];
     for (const request of this.#vmm.requestsOf(query)) {
@@ -85,6 +103,16 @@ export class App {
       if (id !== undefined) ids.push(id);
     }
     await Promise.all(ids.map((id) => this.#start(id)));
+  }
+
+  async #applySettings(query: string): Promise<void> {
+    const settings = settingsOfQuery(query);
+    if (settings === undefined) return;
+    try {
+      await this.#vmm.processors(settings);
+    } catch (error) {
+      this.#showFailure('Processors', messageOf(error));
+    }
   }
 
   get #alive(): number {
@@ -138,6 +166,7 @@ export class App {
     else if (event.kind === 'status') this.#panes.get(event.id)?.update();
     else if (event.kind === 'log') console.info(`[${event.id}] ${event.line}`);
     this.#meter.update();
+    this.#processors.update();
     this.#updateTabs();
   }
 

@@ -1,6 +1,7 @@
 /** The memory that guests take of what they may, and the setting of the limit. */
 import { parseMemoryMiB, sizeText, type Coordinator } from '../vmm/index.ts';
 import { h, setText } from './dom.ts';
+import { closeWhenLeft } from './popover.ts';
 
 const storageKey = 'tabvisor.memoryLimitMiB';
 const MiB = 2 ** 20;
@@ -70,17 +71,4 @@ export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: (
   };
   update();
   return { element: details, update };
-}
-
-function closeWhenLeft(details: HTMLDetailsElement): void {
-  const close = (event: Event) => {
-    if (details.open && event.target instanceof Node && !details.contains(event.target)) details.open = false;
-  };
-  document.addEventListener('pointerdown', close);
-  document.addEventListener('focusin', close);
-  details.addEventListener('keydown', (event) => {
-    if (event.key !== 'Escape') return;
-    details.open = false;
-    details.querySelector('summary')?.focus();
-  });
 }

@@ -53,6 +53,7 @@ export class GuestLife {
   constructor(options: LifeOptions) {
     this.#options = options;
     this.control = new ControlPage(options.lease.memory.buffer);
+    options.executor.connect?.(this.control);
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });

@@ -72,6 +72,7 @@ export class Guest {
   readonly #pool: MemoryPool;
   readonly #images: SharedImages;
   readonly #core: () => Promise<WebAssembly.Module>;
+  readonly #createExecutor: () => ExecutorHandle;
   readonly #changed: () => void;
   #status: GuestStatus = { state: 'defined' };
   #life: GuestLife | undefined;
@@ -89,6 +90,7 @@ export class Guest {
       pool: MemoryPool;
       images: SharedImages;
       core: () => Promise<WebAssembly.Module>;
+      createExecutor: () => ExecutorHandle;
       changed: () => void;
     },
   ) {
@@ -98,6 +100,7 @@ export class Guest {
     this.#pool = around.pool;
     this.#images = around.images;
     this.#core = around.core;
+    this.#createExecutor = around.createExecutor;
     this.#changed = around.changed;
   }
 
@@ -147,7 +150,7 @@ export class Guest {
     let executor: ExecutorHandle | undefined;
     try {
       // It loads its script while the images come.
-      executor = this.#host.createExecutor(`guest ${this.id}`);
+      executor = this.#createExecutor();
       const [module, kernel, initrd] = await this.#fetchAll(signal);
       if (signal.aborted) throw new VmmError('wrongState', 'The guest was stopped while it started.');
       this.#ramBytes = lease.ramBytes;

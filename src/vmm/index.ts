@@ -11,5 +11,16 @@ export type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts
 export { messageOf, sizeText, VmmError, type VmmErrorCode } from './errors.ts';
 export type { Statistics } from '../abi/statistics.ts';
 export type { CrashCause, GuestStats, GuestStatus, StopCause } from './guest.ts';
-export type { Host, ExecutorHandle } from './host.ts';
+export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
 export type { MemoryPoolUsage } from './memory-pool.ts';
+export {
+  settingsOfQuery,
+  type Affinity,
+  type ProcessorMode,
+  type ProcessorSettings,
+  type ProcessorsState,
+  type ProcessorTime,
+  type ProcessorUse,
+  type ScheduleEntry,
+  type Share,
+} from './processors/share.ts';
