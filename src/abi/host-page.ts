@@ -123,9 +123,13 @@ export const HostExecutor = struct('HostExecutor', 1, {
   sinceNs: 'f64',
   busyNs: 'f64',
   idleNs: 'f64',
-  /** Host time spent on decisions and on taking over guests. */
-  switchNs: 'f64',
   switches: 'f64',
+  /** Of switches to guests that it had run last: how many, and host time from one guest's last instruction to the next's. */
+  knownSwitches: 'f64',
+  knownSwitchNs: 'f64',
+  /** The same of guests that it took over. */
+  takeOvers: 'f64',
+  takeOverNs: 'f64',
 });
 
 /** Why an executor went over to another vCPU, or to none. */

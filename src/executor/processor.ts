@@ -50,6 +50,9 @@ export class Processor implements ProcessorApi {
   /** Messages that have come, of those that `HostExecutor.mail` counts. */
   #received = 0;
   #serialSeen = 0;
+  /** The guest that ran last, and when its last turn ended. */
+  #lastVcpu = -1;
+  #stoppedNs = 0;
 
   constructor(host: ProcessorHost, extras: MachineExtras = {}) {
     this.#host = host;
@@ -125,12 +128,14 @@ export class Processor implements ProcessorApi {
   async run(): Promise<void> {
     const { page, executor } = this.#at;
     let reason: ScheduleReason = 'idle';
+    this.#stoppedNs = this.#at.nowNs();
     while (this.#granted) {
       if (this.#hasMail) await this.#receiveMail();
       const bell = page.load(executor, 'bell');
       const { pick, idleUntilNs } = this.#decide(reason);
       if (pick === undefined) {
         await this.#sleep(bell, idleUntilNs);
+        this.#stoppedNs = this.#at.nowNs();
         reason = 'idle';
       } else {
         reason = await this.#serve(pick);
@@ -197,10 +202,13 @@ export class Processor implements ProcessorApi {
 
   /** Runs the picked vCPU until it is somebody else's turn; why. */
   async #serve({ vcpu }: Pick): Promise<ScheduleReason> {
+    const stale = this.#residents.get(vcpu)?.tenure !== this.#at.page.vcpus[vcpu]?.tenure;
     const executor = await this.#switchTo(vcpu);
     if (executor === undefined) return 'left';
+    this.#noteSwitch(vcpu, stale);
     for (;;) {
       const turn = executor.turn(this.#untilNs());
+      this.#stoppedNs = this.#at.nowNs();
       if (turn !== goOn && turn.kind !== 'sleep' && turn.kind !== 'mail') return this.#finish(vcpu, turn);
       if (turn !== goOn && turn.kind === 'sleep') {
         if (this.#block(vcpu, executor, turn)) return 'halt';
@@ -213,6 +221,22 @@ export class Processor implements ProcessorApi {
       if (reason === undefined) continue;
       executor.yieldGuest();
       return reason;
+    }
+  }
+
+  /** A guest is about to run: how long it took to come to it. */
+  #noteSwitch(vcpu: number, stale: boolean): void {
+    const { page, executor, nowNs } = this.#at;
+    const own = page.executors[executor];
+    if (own === undefined || (vcpu === this.#lastVcpu && !stale)) return;
+    this.#lastVcpu = vcpu;
+    const tookNs = nowNs() - this.#stoppedNs;
+    if (stale) {
+      own.takeOvers++;
+      own.takeOverNs += tookNs;
+    } else {
+      own.knownSwitches++;
+      own.knownSwitchNs += tookNs;
     }
   }
 

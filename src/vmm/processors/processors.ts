@@ -141,6 +141,10 @@ export class Processors {
         busySeconds: (busyNs + (current >= 0 ? now : 0)) / 1e9,
         idleSeconds: (idleNs + (current >= 0 ? 0 : now)) / 1e9,
         switches,
+        knownSwitches: executor.knownSwitches,
+        knownSwitchSeconds: executor.knownSwitchNs / 1e9,
+        takeOvers: executor.takeOvers,
+        takeOverSeconds: executor.takeOverNs / 1e9,
         guest: this.#guestAt(current),
       };
     });

@@ -41,6 +41,12 @@ export interface ProcessorUse {
   readonly busySeconds: number;
   readonly idleSeconds: number;
   readonly switches: number;
+  /** Switches to guests that it had run last, and what they took: from one guest's last instruction to the next's. */
+  readonly knownSwitches: number;
+  readonly knownSwitchSeconds: number;
+  /** The same of guests that another processor had run. */
+  readonly takeOvers: number;
+  readonly takeOverSeconds: number;
   /** Id of the guest that it runs. */
   readonly guest: string | undefined;
 }
