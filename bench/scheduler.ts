@@ -237,7 +237,8 @@ async function measureThroughput(bench: Bench): Promise<void> {
       const after = await bench.processors();
       const rate = guests.reduce((sum, id) => sum + (use[id]?.instructions ?? 0), 0) / 1e6;
       if (reference === 0) reference = rate;
-      const relative = `${rate.toFixed(0)} M/s, ${((100 * rate) / reference).toFixed(0)} % of hosted`;
+      const percent = guests.reduce((sum, id) => sum + (use[id]?.percent ?? 0), 0);
+      const relative = `${rate.toFixed(0)} M/s in ${percent.toFixed(0)} % of a processor, ${((100 * rate) / reference).toFixed(0)} % of hosted`;
       const figure = `${relative}${mode === 'hosted' ? '' : `; ${switching(before, after)}`}`;
       report(`${what}: ${count} guests on 2 processors, ${mode}`, figure, '95 %, 90 % for 8', { use, after });
     }
@@ -254,8 +255,10 @@ function switching(before: ProcessorsState, after: ProcessorsState): string {
   const mean = (seconds: number, count: number): string => ((seconds / Math.max(count, 1)) * 1e6).toFixed(0);
   const known = grown('knownSwitches');
   const taken = grown('takeOvers');
+  const samples = after.processors.flatMap((processor) => processor.knownSwitchMicroseconds).sort((a, b) => a - b);
+  const at = (share: number): string => (samples[Math.floor(samples.length * share)] ?? 0).toFixed(0);
   return (
-    `${known} switches of ${mean(grown('knownSwitchSeconds'), known)} µs, ` +
+    `switches: median ${at(0.5)}, 90th percentile ${at(0.9)} µs; ${known} switches of ${mean(grown('knownSwitchSeconds'), known)} µs, ` +
     `${taken} takeovers of ${mean(grown('takeOverSeconds'), taken)} µs`
   );
 }

@@ -109,6 +109,9 @@ export const HostVcpu = struct('HostVcpu', 1, {
 /** Values of `HostExecutor.state`. */
 export const executorState = { absent: 0, idle: 1, busy: 2 } as const;
 
+/** Switches whose duration an executor keeps. */
+export const switchSamples = 64;
+
 export const HostExecutor = struct('HostExecutor', 1, {
   state: 'i32',
   /** Notified to wake it; it sleeps on this word. */
@@ -127,6 +130,8 @@ export const HostExecutor = struct('HostExecutor', 1, {
   /** Of switches to guests that it had run last: how many, and host time from one guest's last instruction to the next's. */
   knownSwitches: 'f64',
   knownSwitchNs: 'f64',
+  /** Nanoseconds of the last ones, in a ring. */
+  switchSamples: array('f64', switchSamples),
   /** The same of guests that it took over. */
   takeOvers: 'f64',
   takeOverNs: 'f64',

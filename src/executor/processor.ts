@@ -7,7 +7,7 @@
  * stale: the record of the vCPU has another *tenure* then. Compiled code is given up at once, so that a guest has such code
  * in one thread at a time; the rest is made anew when the guest comes back.
  */
-import { HostPage, type ScheduleReason } from '../abi/host-page.ts';
+import { HostPage, switchSamples, type ScheduleReason } from '../abi/host-page.ts';
 import type { RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
 import type { JoinOptions, ProcessorApi, ProcessorEvent } from '../abi/processor.ts';
 import { CreditScheduler, type Pick } from './scheduler/credit.ts';
@@ -235,6 +235,7 @@ export class Processor implements ProcessorApi {
       own.takeOvers++;
       own.takeOverNs += tookNs;
     } else {
+      own.switchSamples[own.knownSwitches % switchSamples] = tookNs;
       own.knownSwitches++;
       own.knownSwitchNs += tookNs;
     }

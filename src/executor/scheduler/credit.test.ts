@@ -128,6 +128,16 @@ describe('affinity', () => {
     expect(host.page.vcpus.map(({ moves }) => moves)).toEqual(before);
   });
 
+  it.each([2, 3, 5, 8])('%i guests that only tick find places and stay there', (count) => {
+    const host = new Simulation(2, { wakeUpMs: 0.1 });
+    for (let n = 0; n < count; n++) host.add({ workMs: 0.1, sleepMs: 4 });
+    host.run(1000);
+    const moves = (): number => host.page.vcpus.reduce((sum, vcpu) => sum + vcpu.moves, 0);
+    const before = moves();
+    host.run(5000);
+    expect(moves() - before).toBeLessThan(3);
+  });
+
   it('who must move does so seldom, and the executors are even', () => {
     const host = new Simulation(2);
     for (let n = 0; n < 3; n++) host.add();
@@ -225,7 +235,7 @@ describe('trace', () => {
   });
 
   it('keeps the last records, and tells from where to go on', () => {
-    const host = new Simulation(1, 1);
+    const host = new Simulation(1, { timeSliceMs: 1 });
     host.add();
     host.add();
     host.run(10_000);

@@ -31,6 +31,11 @@ const softSlices = 5;
 const creditLimitSlices = 10;
 /** A cap is kept over this time; one that was used up is used again when half of it is there. */
 const capPeriodNs = 100e6;
+/**
+ * How long a vCPU waits for its own executor, when that is about to be free, before another one that idles takes it: a move
+ * takes a millisecond or two, and cold code.
+ */
+const moveAfterNs = 4e6;
 /** A deadline that comes within this time is due: waking up takes longer. */
 const dueSlackNs = 20e3;
 /** Nobody is picked for less: the decision would take as long. */
@@ -180,7 +185,7 @@ export class CreditScheduler {
 
   /** Finds an executor for one that became runnable: one that idles is rung, or one that runs is told to pick anew. */
   #place(vcpu: HostVcpuAccess): void {
-    if (vcpu.throttled !== 0) return;
+    if (vcpu.throttled !== 0 || this.#homeIsNear(vcpu)) return;
     const idle = this.#bestExecutor(
       vcpu,
       (executor) => executor.state === executorState.idle,
@@ -202,6 +207,15 @@ export class CreditScheduler {
     if (victim < 0) return;
     this.#executor(victim).preempt = 1;
     this.#page.nudge();
+  }
+
+  /** Its own executor is about to wake up, or runs somebody who was boosted and will be done in a moment. */
+  #homeIsNear(vcpu: HostVcpuAccess): boolean {
+    if (!this.#isGranted(vcpu.executor) || !this.#mayRun(vcpu, vcpu.executor)) return false;
+    if (this.#page.header.accountedNs - vcpu.sinceNs >= moveAfterNs) return false;
+    const { state, current } = this.#executor(vcpu.executor);
+    if (state !== executorState.busy) return false;
+    return current < 0 || this.#vcpu(current).boostLeftNs > 0;
   }
 
   /** Of the executors that may run it and fulfil `suits`: the last one, one that it prefers, the one of least `cost`; or −1. */
@@ -315,6 +329,7 @@ export class CreditScheduler {
     for (let n = 0; n < this.#page.header.vcpuEnd; n++) {
       const vcpu = this.#vcpu(n);
       if (vcpu.state !== vcpuState.runnable || vcpu.throttled !== 0 || !this.#mayRun(vcpu, executor)) continue;
+      if (vcpu.executor !== executor && this.#homeIsNear(vcpu)) continue;
       const rank = this.#rank(vcpu, executor);
       if (rank <= bestRank) continue;
       best = n;
@@ -338,7 +353,7 @@ export class CreditScheduler {
   #ringIdle(): void {
     if (!this.#executors.some(({ state }) => state === executorState.idle)) return;
     for (const vcpu of this.#vcpus) {
-      if (vcpu.state === vcpuState.runnable && vcpu.boostLeftNs <= 0) this.#place(vcpu);
+      if (vcpu.state === vcpuState.runnable) this.#place(vcpu);
     }
   }
 
@@ -355,7 +370,8 @@ export class CreditScheduler {
   idleUntilNs(executor: number): number {
     let next = Infinity;
     for (const vcpu of this.#vcpus) {
-      if (vcpu.executor !== executor && this.#isGranted(vcpu.executor)) continue;
+      const elsewhere = vcpu.executor !== executor && this.#isGranted(vcpu.executor);
+      if (elsewhere && vcpu.state === vcpuState.blocked) continue;
       next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
     }
     return next;
@@ -399,7 +415,11 @@ export class CreditScheduler {
 /** When a vCPU wants to be looked at though nobody rings. */
 function eventOf(vcpu: HostVcpuAccess, nowNs: number): number {
   if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
-  if (vcpu.state !== vcpuState.runnable || vcpu.throttled === 0 || vcpu.capPercent === 0) return Infinity;
+  if (vcpu.state !== vcpuState.runnable) return Infinity;
+  if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
+    const movableNs = vcpu.sinceNs + moveAfterNs;
+    return movableNs > nowNs ? movableNs : Infinity;
+  }
   const cap = vcpu.capPercent / 100;
   return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
 }

@@ -143,6 +143,7 @@ export class Processors {
         switches,
         knownSwitches: executor.knownSwitches,
         knownSwitchSeconds: executor.knownSwitchNs / 1e9,
+        knownSwitchMicroseconds: [...executor.switchSamples.subarray(0, executor.knownSwitches)].map((ns) => ns / 1000),
         takeOvers: executor.takeOvers,
         takeOverSeconds: executor.takeOverNs / 1e9,
         guest: this.#guestAt(current),

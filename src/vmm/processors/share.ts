@@ -44,6 +44,8 @@ export interface ProcessorUse {
   /** Switches to guests that it had run last, and what they took: from one guest's last instruction to the next's. */
   readonly knownSwitches: number;
   readonly knownSwitchSeconds: number;
+  /** Of the last ones, in µs; a busy host may take the processor away in the middle of one. */
+  readonly knownSwitchMicroseconds: readonly number[];
   /** The same of guests that another processor had run. */
   readonly takeOvers: number;
   readonly takeOverSeconds: number;

@@ -38,11 +38,14 @@ export class Simulation {
   readonly scheduler: CreditScheduler;
   nowNs = 0;
   readonly #guests: State[] = [];
+  /** How long a thread takes to wake up. */
+  readonly #wakeUpNs: number;
   /** When each executor comes out of its stretch, or wakes. */
   readonly #nextNs: number[];
   readonly #rings: { readonly atNs: number; readonly guest: number }[] = [];
 
-  constructor(executors: number, timeSliceMs = 30) {
+  constructor(executors: number, { timeSliceMs = 30, wakeUpMs = 0 } = {}) {
+    this.#wakeUpNs = wakeUpMs * 1e6;
     this.page = HostPage.create(timeSliceMs);
     this.scheduler = new CreditScheduler(this.page);
     this.page.header.granted = 2 ** executors - 1;
@@ -129,10 +132,11 @@ export class Simulation {
     }
   }
 
-  /** Executors that the scheduler has rung are awake at once. */
+  /** Executors that the scheduler has rung wake up. */
   #wakeRung(): void {
     for (const [n, { state, current }] of this.page.executors.slice(0, this.#nextNs.length).entries()) {
-      if (state === executorState.busy && current < 0) this.#nextNs[n] = this.nowNs;
+      if (state !== executorState.busy || current >= 0) continue;
+      this.#nextNs[n] = Math.min(this.#nextNs[n] ?? Infinity, this.nowNs + this.#wakeUpNs);
     }
   }
 
