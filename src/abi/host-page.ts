@@ -12,7 +12,7 @@
  *
  * Times are host time: nanoseconds since `performance.timeOrigin` of the coordinator's thread (see {@link HostPage.clock}).
  */
-import { array, struct, type Struct } from '../base/struct.ts';
+import { array, struct, structRows, type Struct } from '../base/struct.ts';
 import { waitAsync } from './control.ts';
 
 export const hostMagic = 0x54565350; // 'PSVT'
@@ -218,10 +218,8 @@ export class HostPage {
     this.header = HostHeader.at(buffer, 0);
     this.words = new Int32Array(buffer);
     this.#floats = new Float64Array(buffer);
-    this.vcpus = Array.from({ length: maximumVcpus }, (_, n) => HostVcpu.at(buffer, vcpusAt + n * HostVcpu.size));
-    this.executors = Array.from({ length: maximumExecutors }, (_, n) =>
-      HostExecutor.at(buffer, executorsAt + n * HostExecutor.size),
-    );
+    this.vcpus = structRows(HostVcpu, buffer, vcpusAt, maximumVcpus);
+    this.executors = structRows(HostExecutor, buffer, executorsAt, maximumExecutors);
   }
 
   /** A new page, without vCPUs and executors. */
