@@ -90,3 +90,51 @@ test('the kind of hypervisor changes while guests run', async ({ vmm }) => {
   await vmm.type(i386, 'poweroff\n');
   await vmm.state(i386, 'stopped');
 });
+
+test('guests on processors end, begin anew and survive the death of an idle processor', async ({ vmm }) => {
+  await vmm.open(`?guest=${i386}&guest=${amd64}&mode=bare-metal&processors=2`);
+  await vmm.booted(i386);
+  await vmm.booted(amd64);
+  // Both are idle at their prompts: a processor that dies now holds nobody.
+  for (const worker of vmm.page.workers()) {
+    const name = await worker.evaluate(() => self.name);
+    if (!name.startsWith('processor')) continue;
+    await worker.evaluate(() => {
+      setTimeout(() => {
+        throw new Error('killed by a test');
+      }, 0);
+    });
+    for (const id of [i386, amd64]) expect(await vmm.run(id, 'echo still $((40 + 2))')).toBe('still 42');
+  }
+  await vmm.page.waitForFunction(() =>
+    window.tabvisor.processorsNow.processors.every(({ busySeconds }) => busySeconds > 0),
+  );
+
+  await vmm.type(i386, `${busyLoop}\n`);
+  const killed = await vmm.page.evaluate(async (id) => {
+    const start = performance.now();
+    await window.tabvisor.kill(id);
+    return performance.now() - start;
+  }, i386);
+  expect(killed).toBeLessThan(2000);
+  await vmm.state(i386, 'stopped');
+  expect(await vmm.run(amd64, 'uname -m')).toBe('x86_64');
+  await vmm.page.evaluate((id) => window.tabvisor.start(id), i386);
+  await vmm.booted(i386);
+  await vmm.type(amd64, 'echo c > /proc/sysrq-trigger\n');
+  await vmm.page.evaluate((id) => window.tabvisor.kill(id), amd64);
+  expect(await vmm.run(i386, 'uname -m')).toBe('i686');
+  expect(await vmm.page.evaluate(() => Object.keys(window.tabvisor.processorsNow.guests))).toEqual([i386]);
+});
+
+test('the page switches, and refuses what makes no sense', async ({ vmm }) => {
+  await vmm.open('?mode=bare-metal&processors=99');
+  await expect(vmm.page.getByText(/99 processors cannot be granted/)).toBeVisible();
+  const control = vmm.page.locator('details', { hasText: 'Kind of hypervisor' });
+  await control.locator('summary').click();
+  await control.getByLabel('Kind of hypervisor').selectOption('bare-metal');
+  await control.getByLabel('Processors granted').fill('1');
+  await control.getByRole('button', { name: 'Set' }).click();
+  await expect(control.locator('summary')).toHaveText(/Bare-metal, 1 of \d+/);
+  expect(new URL(vmm.page.url()).searchParams.get('mode')).toBe('bare-metal');
+});
