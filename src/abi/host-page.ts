@@ -70,7 +70,7 @@ export const HostVcpu = struct('HostVcpu', 1, {
   state: 'i32',
   /** Coordinator: 1 … {@link maximumWeight}. */
   weight: 'i32',
-  /** Coordinator: percent of an executor's time, 1 … 99; 0: no cap. */
+  /** Coordinator: percent of an executor's time, 1 … 100; 0: no cap. */
   capPercent: 'i32',
   /** Coordinator: executors that may run it; where none of them is granted, all may. */
   hardMask: 'u32',

@@ -44,10 +44,12 @@ export class Processors {
     return Math.min(Math.max(this.#host.hardwareConcurrency ?? 1, 1), maximumExecutors);
   }
 
-  /** An executor for a guest that starts. */
-  seatFor(id: string): ExecutorHandle {
+  /** An executor for a guest that starts; what its definition says of its share replaces what was set before. */
+  seatFor(id: string, defined: Partial<Share> = {}): ExecutorHandle {
+    const entry = this.#entry(id);
+    entry.share = changedShare(entry.share, defined);
     const seat = new Seat(this.#placeFor(id));
-    this.#entry(id).seat = seat;
+    entry.seat = seat;
     return seat;
   }
 

@@ -14,7 +14,7 @@ describe('share', () => {
   it.each([
     [{ weight: 0 }, /weight of 0/],
     [{ weight: 1.5 }, /whole number from 1/],
-    [{ cap: 100 }, /1 to 99/],
+    [{ cap: 101 }, /1 to 100/],
     [{ affinity: { hard: [32] } }, /no processor 32/],
   ])('refuses %j', (change, message) => {
     expect(() => changedShare(defaultShare, change)).toThrow(message);

@@ -21,7 +21,7 @@ export interface Affinity {
 export interface Share {
   /** Of processor time, relative to the weights of other guests: 1 … 65535; 256 when nothing was said. */
   readonly weight: number;
-  /** Most of one processor's time that it gets, in percent: 1 … 99; 0: no cap. */
+  /** Most of one processor's time that it gets, in percent: 1 … 100; 0: no cap. */
   readonly cap: number;
   readonly affinity: Affinity;
 }
@@ -94,10 +94,10 @@ export function changedShare(share: Share, change: Partial<Share>): Share {
       `A weight of ${weight} makes no sense: give a whole number from 1 to ${maximumWeight}.`,
     );
   }
-  if (!Number.isInteger(cap) || cap < 0 || cap > 99) {
+  if (!Number.isInteger(cap) || cap < 0 || cap > 100) {
     throw new VmmError(
       'badArgument',
-      `A cap of ${cap} % makes no sense: give a whole number from 1 to 99, or 0 for none.`,
+      `A cap of ${cap} % makes no sense: give a whole number from 1 to 100, or 0 for none.`,
     );
   }
   // Both are checked before anything is changed.
