@@ -101,6 +101,8 @@ export const HostVcpu = struct('HostVcpu', 1, {
   /** Time in which executors ran it, and in which it was ready to run and waited. */
   runNs: 'f64',
   stealNs: 'f64',
+  /** Time that it has waited lately: a leaky bucket (`scheduler/credit.ts`). */
+  waitedNs: 'f64',
   /** Times that it was picked, and that it was picked by another executor than before. */
   switches: 'f64',
   moves: 'f64',

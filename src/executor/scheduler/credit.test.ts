@@ -128,6 +128,14 @@ describe('affinity', () => {
     expect(host.page.vcpus.map(({ moves }) => moves)).toEqual(before);
   });
 
+  it('guests that compute in short bursts do not share an executor while another idles', () => {
+    const host = new Simulation(2, { wakeUpMs: 0.1 });
+    const both = [host.add({ workMs: 1, sleepMs: 0.2 }), host.add({ workMs: 1, sleepMs: 0.2 })];
+    host.run(1000);
+    const shares = host.run(5000);
+    for (const n of both) expect(shares[n]).toBeGreaterThan(75);
+  });
+
   it.each([2, 3, 5, 8])('%i guests that only tick find places and stay there', (count) => {
     const host = new Simulation(2, { wakeUpMs: 0.1 });
     for (let n = 0; n < count; n++) host.add({ workMs: 0.1, sleepMs: 4 });

@@ -33,9 +33,10 @@ const creditLimitSlices = 10;
 const capPeriodNs = 100e6;
 /**
  * How long a vCPU waits for its own executor, when that is about to be free, before another one that idles takes it: a move
- * takes a millisecond or two, and cold code.
+ * takes a millisecond or two, and cold code. Short waits add up; what is forgotten of them is a share of the time.
  */
 const moveAfterNs = 4e6;
+const waitForgotten = 0.02;
 /** A deadline that comes within this time is due: waking up takes longer. */
 const dueSlackNs = 20e3;
 /** Nobody is picked for less: the decision would take as long. */
@@ -84,7 +85,11 @@ export class CreditScheduler {
       const credit = vcpu.creditNs + tookNs * (vcpu.rate - (running ? 1 : 0));
       vcpu.creditNs = Math.min(Math.max(credit, -limit), limit);
     }
-    if (vcpu.state === vcpuState.runnable && vcpu.throttled === 0) vcpu.stealNs += tookNs;
+    if (vcpu.state === vcpuState.runnable && vcpu.throttled === 0) {
+      vcpu.stealNs += tookNs;
+      vcpu.waitedNs += tookNs;
+    }
+    vcpu.waitedNs = Math.min(Math.max(vcpu.waitedNs - waitForgotten * tookNs, 0), 2 * moveAfterNs);
     if (cap === 0) {
       vcpu.throttled = 0;
       return;
@@ -212,7 +217,7 @@ export class CreditScheduler {
   /** Its own executor is about to wake up, or runs somebody who was boosted and will be done in a moment. */
   #homeIsNear(vcpu: HostVcpuAccess): boolean {
     if (!this.#isGranted(vcpu.executor) || !this.#mayRun(vcpu, vcpu.executor)) return false;
-    if (this.#page.header.accountedNs - vcpu.sinceNs >= moveAfterNs) return false;
+    if (vcpu.waitedNs >= moveAfterNs) return false;
     const { state, current } = this.#executor(vcpu.executor);
     if (state !== executorState.busy) return false;
     return current < 0 || this.#vcpu(current).boostLeftNs > 0;
@@ -299,6 +304,7 @@ export class CreditScheduler {
       if (vcpu.executor >= 0) vcpu.moves++;
       vcpu.executor = executor;
       vcpu.tenure = (vcpu.tenure + 1) | 0;
+      vcpu.waitedNs = 0;
     }
     vcpu.switches++;
     this.#become(vcpu, 'running', nowNs);
@@ -417,8 +423,8 @@ function eventOf(vcpu: HostVcpuAccess, nowNs: number): number {
   if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
   if (vcpu.state !== vcpuState.runnable) return Infinity;
   if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
-    const movableNs = vcpu.sinceNs + moveAfterNs;
-    return movableNs > nowNs ? movableNs : Infinity;
+    const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
+    return leftNs > 0 ? nowNs + leftNs + dueSlackNs : Infinity;
   }
   const cap = vcpu.capPercent / 100;
   return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
