@@ -29,7 +29,7 @@ import { array, struct, type Struct } from '../base/struct.ts';
 export const controlMagic = 0x52565354; // 'TSVR'
 
 /** Layout version of the whole guest memory; a saved state of another version is refused. */
-export const controlVersion = 2;
+export const controlVersion = 3;
 
 /** Where the control page lies, and its size in bytes. */
 export const controlAddress = 0x10000;
@@ -148,6 +148,9 @@ export const Control = struct('Control', 1, {
   exitTimeNs: array('f64', 32),
   /** What the executor's derived state counts, by `guestCounter` (`statistics.ts`); published with the registers. */
   counters: array('f64', 32),
+
+  /** Counts the changes of hand of the guest's machine state; odd while an executor is in its midst (`tenure.ts`). */
+  tenure: 'i32',
 });
 
 type WaitableField = 'doorbell' | 'request' | 'requestSerial' | 'acknowledge' | 'acknowledgeSerial' | 'state';

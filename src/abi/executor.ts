@@ -92,6 +92,8 @@ export type RunResult =
   | { readonly kind: 'mail' }
   /** `requestBit.park`: everything is in the memory; another executor may take over. */
   | { readonly kind: 'parked' }
+  /** The coordinator has claimed the guest for another executor (`tenure.ts`), as it held this one for dead. */
+  | { readonly kind: 'replaced' }
   /** The guest is over, or was stopped: `state` is one of the final states, as in the control page. */
   | {
       readonly kind: 'ended';

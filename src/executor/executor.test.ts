@@ -4,6 +4,7 @@ import { ControlPage, requestBit } from '../abi/control.ts';
 import type { StartOptions } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
 import { readStatistics } from '../abi/statistics.ts';
+import { Tenure } from '../abi/tenure.ts';
 import { memoryMap } from '../machine/memory-map.ts';
 import { Session } from './session.ts';
 import * as guest from './testing/tiny-guest.ts';
@@ -48,7 +49,7 @@ class Machine {
       randomSeed: () => 1n,
     });
     const result = await session.start({ ...this.#options, fresh }, { debugExitPort: guest.debugExitPort });
-    expect(result).toMatchObject({ ok: true });
+    if (!result.ok) throw new Error(result.error.message);
     return session;
   }
 
@@ -181,6 +182,37 @@ describe('executor', () => {
     machine.control.release(requestBit.park);
     machine.control.request(requestBit.stop);
     expect(await session.runUntil({})).toMatchObject({ state: 'stopped' });
+  });
+
+  it('leaves a guest that was claimed while it slept to the next executor', async () => {
+    const machine = new Machine(guest.tickingGuest(3, 'spin'), { clock: 'virtual' });
+    machine.control.request(requestBit.pause);
+    const first = (await machine.executor()).runUntil({});
+    expect(machine.control.state).toBe('paused');
+    expect(new Tenure(machine.memory.buffer).claim()).toBe(true);
+    const second = (await machine.executor(false)).runUntil({});
+    machine.control.release(requestBit.pause);
+    expect(await first).toEqual({ kind: 'replaced' });
+    expect(await second).toMatchObject({ state: 'debugExit', exitCode: 11 });
+  });
+
+  it('goes on in time after the executor of a quiet guest was replaced', async () => {
+    const machine = new Machine(guest.tickingGuest(150, 'halt'));
+    const first = (await machine.executor()).runUntil({});
+    // It has been quiet for a second, and sleeps in its event loop.
+    expect(machine.control.state).toBe('halted');
+    expect(new Tenure(machine.memory.buffer).claim()).toBe(true);
+    expect(await (await machine.executor(false)).runUntil({})).toMatchObject({ state: 'debugExit', exitCode: 11 });
+    expect(await first).toEqual({ kind: 'replaced' });
+    expect(machine.control.fields.uptimeNs).toBeGreaterThan(1.49e9);
+    expect(machine.control.fields.uptimeNs).toBeLessThan(2.5e9);
+  });
+
+  it('does not go on with a guest whose executor died in the midst of it', async () => {
+    const machine = new Machine(guest.spinningGuest());
+    await (await machine.executor()).runUntil({ parkAtRetired: 10 });
+    expect(new Tenure(machine.memory.buffer).enter()).toBe(true);
+    await expect(machine.executor(false)).rejects.toThrow(/died in the midst of it/);
   });
 
   it('tells what is wrong with a kernel', async () => {

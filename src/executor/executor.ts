@@ -11,11 +11,12 @@
  * two instructions depends on their count alone.
  *
  * The executor has no state that matters: all of the guest is in its memory at every return of {@link Executor.turn},
- * and another executor may go on there.
+ * and another executor may go on there. The same holds while it sleeps: it leaves the guest at rest (`abi/tenure.ts`).
  */
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
 import type { FinalState, RegionResult, RunResult } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { Tenure } from '../abi/tenure.ts';
 import type { SignalledPort } from '../base/port.ts';
 import { Arena, ArenaHeader } from '../cpu/arena.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
@@ -97,6 +98,7 @@ export type Turn = ExecutorResult | Sleep | typeof goOn;
 export class Executor {
   readonly #pc: Pc;
   readonly control: ControlPage;
+  readonly #tenure: Tenure;
   readonly #core: Core;
   readonly #nowNs: () => number;
   readonly #boot: () => void;
@@ -127,6 +129,7 @@ export class Executor {
     const { pc, memory, module, nowNs, boot } = options;
     this.#pc = pc;
     this.control = pc.control;
+    this.#tenure = new Tenure(memory.buffer);
     this.#nowNs = nowNs;
     this.#boot = boot;
     this.#collectGarbage = options.collectGarbage;
@@ -200,6 +203,21 @@ export class Executor {
     return this.#pc.clock.hostOffsetNs;
   }
 
+  /** Takes up a guest that is at rest. False: another executor has it, or died with it. */
+  enter(): boolean {
+    return this.#tenure.enter();
+  }
+
+  /** Leaves the guest at rest between two turns. After one that asks for sleep or ends the run it is already. */
+  rest(): void {
+    this.#tenure.rest();
+  }
+
+  /** Takes the guest up again. False: it was claimed meanwhile, and this executor must not touch it any more. */
+  wake(): boolean {
+    return this.#tenure.wake();
+  }
+
   /** Another executor has run the guest meanwhile: what this one has derived is stale. */
   takeOver(): void {
     this.#attach();
@@ -236,7 +254,10 @@ export class Executor {
    */
   turn(untilNs = Infinity): Turn {
     const turn = this.#round(untilNs);
-    if (turn !== goOn && turn.kind !== 'sleep') this.#publish();
+    if (turn !== goOn && turn.kind !== 'sleep') {
+      this.#publish();
+      this.#tenure.rest();
+    }
     return turn;
   }
 
@@ -416,6 +437,8 @@ export class Executor {
     if ((request & requestBit.pause) !== 0) {
       this.#publish();
       this.control.setState('paused');
+      // Before anybody is told: a guest that is known to be paused survives its executor.
+      this.#tenure.rest();
       this.control.acknowledge(requestBit.pause, serial);
       return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity, long: true };
     }
@@ -434,7 +457,7 @@ export class Executor {
   // Waiting.
 
   /** The vCPU halts: until something is due, or somebody rings. */
-  #idle(doorbell: number): Sleep | typeof goOn {
+  #idle(doorbell: number): Turn {
     const { clock } = this.#pc;
     const deadline = this.#pc.nextDeadlineNs();
     if (clock.isVirtual && deadline !== Infinity) {
@@ -451,6 +474,7 @@ export class Executor {
     const start = this.#nowNs();
     if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
     if (quiet) this.#tidy();
+    this.#tenure.rest();
     return { kind: 'sleep', while: 'halted', doorbell, timeoutMs, long: quiet };
   }
 
@@ -473,6 +497,7 @@ export class Executor {
   #waitForConsole(doorbell: number): Sleep | typeof goOn {
     this.#output.expectSpace();
     if (this.#output.writable > 0) return goOn;
+    this.#tenure.rest();
     return { kind: 'sleep', while: 'console', doorbell, timeoutMs: Infinity, long: false };
   }
 

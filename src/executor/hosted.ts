@@ -6,10 +6,12 @@ import { goOn, type Executor, type ExecutorResult, type RunLimits, type Sleep } 
 
 /**
  * Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks the thread, but for moments in
- * which compiled code comes in, and for the sleep of a guest that is quiet or paused: the engine's own tasks run then.
+ * which compiled code comes in, and for the sleep of a guest that is quiet or paused: the engine's own tasks run then. The
+ * guest is at rest afterwards.
  * @param nowNs monotonic host time in nanoseconds
  */
 export async function runHosted(executor: Executor, nowNs: () => number, limits: RunLimits): Promise<ExecutorResult> {
+  if (!executor.enter()) throw new Error('the guest is in the midst of another executor, or was when that died');
   executor.begin(limits);
   // Host time that passed while nobody ran the guest is not guest time.
   executor.resumeClock();
@@ -24,6 +26,7 @@ export async function runHosted(executor: Executor, nowNs: () => number, limits:
       const start = nowNs();
       const slept = sleep(executor, turn);
       if (slept) await slept;
+      if (!executor.wake()) return { kind: 'replaced' };
       executor.slept(turn, nowNs() - start);
     }
   }

@@ -210,16 +210,16 @@ export class Processor implements ProcessorApi {
       const turn = executor.turn(this.#untilNs());
       this.#stoppedNs = this.#at.nowNs();
       if (turn !== goOn && turn.kind !== 'sleep' && turn.kind !== 'mail') return this.#finish(vcpu, turn);
-      if (turn !== goOn && turn.kind === 'sleep') {
-        if (this.#block(vcpu, executor, turn)) return 'halt';
-        continue;
-      }
+      if (turn !== goOn && turn.kind === 'sleep' && this.#block(vcpu, executor, turn)) return 'halt';
+      if (turn !== goOn && !executor.wake()) return this.#lose(vcpu);
+      if (turn !== goOn && turn.kind === 'sleep') continue;
       const delivery = executor.delivery();
       if (delivery) await delivery;
       if (this.#hasMail) await this.#receiveMail();
       const reason = this.#look();
       if (reason === undefined) continue;
       executor.yieldGuest();
+      executor.rest();
       return reason;
     }
   }
@@ -289,17 +289,20 @@ export class Processor implements ProcessorApi {
     if (record === undefined || resident === undefined)
       return this.#fail(vcpu, 'this processor does not know the guest');
     const stale = resident.tenure !== record.tenure;
+    const made = resident.session === undefined;
     if (resident.session === undefined) {
       const session = this.#newSession();
       const result = await session.start(resident.options, this.#extras);
       if (!result.ok) return this.#fail(vcpu, result.error.message);
       resident.session = session;
       session.executor.begin(this.#at.limits);
-    } else if (stale) {
-      resident.session.executor.begin(this.#at.limits);
-      resident.session.executor.takeOver();
     }
     const { executor } = resident.session;
+    if (!executor.enter()) return this.#fail(vcpu, 'another executor is in the midst of the guest');
+    if (stale && !made) {
+      executor.begin(this.#at.limits);
+      executor.takeOver();
+    }
     if (record.clockKnown === 0) executor.resumeClock();
     else if (stale) executor.continueClock(record.clockOffsetNs);
     record.clockOffsetNs = executor.clockOffsetNs;
@@ -308,6 +311,12 @@ export class Processor implements ProcessorApi {
     executor.control.fields.idleNs += record.sleptNs;
     record.sleptNs = 0;
     return executor;
+  }
+
+  /** It was claimed while it was at rest here. */
+  #lose(vcpu: number): ScheduleReason {
+    this.#fail(vcpu, 'it was taken from this processor');
+    return 'left';
   }
 
   #fail(vcpu: number, message: string): undefined {

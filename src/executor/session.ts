@@ -13,6 +13,7 @@ import type {
   StartResult,
 } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { Tenure } from '../abi/tenure.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { bootKernel } from '../machine/boot/kernel.ts';
 import { BootError } from '../machine/boot/image.ts';
@@ -126,6 +127,10 @@ export class Session implements ExecutorApi {
     });
     if (!options.fresh && !pc.control.valid) {
       return { ok: false, error: { kind: 'badState', message: 'The memory holds no guest of this version.' } };
+    }
+    if (!options.fresh && !new Tenure(memory.buffer).atRest) {
+      const message = 'The executor that last ran the guest died in the midst of it: it cannot go on.';
+      return { ok: false, error: { kind: 'badState', message } };
     }
     const boot = (): void => {
       const kernel = new Uint8Array(options.kernel);

@@ -8,11 +8,14 @@ import {
   VmmError,
   type Coordinator,
   type GuestRequest,
+  type GuestSource,
   type VmmEvent,
 } from '../vmm/index.ts';
 import { catalogueView } from './catalogue-view.ts';
+import { ask } from './dialog.ts';
 import { button, h, icon } from './dom.ts';
 import { failedPane, guestPane, type Pane } from './guest-pane.ts';
+import { guestsView, type GuestsView } from './guests-view.ts';
 import { memoryMeter } from './memory-meter.ts';
 import { processorControl } from './processor-control.ts';
 import { tabStrip } from './tabs.ts';
@@ -32,6 +35,8 @@ export class App {
   readonly #meter;
   readonly #processors;
   readonly #home: HTMLElement;
+  readonly #guests: GuestsView;
+  readonly #catalogue: HTMLElement;
   readonly #grid = h('div', { class: 'grid' });
   readonly #layoutButton: HTMLButtonElement;
   /** Id of the guest in front, or undefined for the catalogue. */
@@ -44,7 +49,7 @@ export class App {
     this.#processors = processorControl(vmm);
     this.#tabs = tabStrip({
       select: (id, focus) => this.#show(id, focus ? 'console' : 'tab'),
-      close: (id) => this.#close(id),
+      close: (id) => void this.#close(id),
     });
     this.#layoutButton = button('', 'tiles', () => this.#toggleLayout());
     this.#layoutButton.classList.add('quiet');
@@ -75,15 +80,14 @@ export class App {
       this.#home,
       this.#grid,
     );
-    const obstacle = vmm.obstacle;
-    this.#home.append(
-      obstacle === undefined
-        ? catalogueView(vmm, {
-            bootEntry: (id) => void this.#boot({ kind: 'catalogue', id, overrides: {} }),
-            bootOwn: (source) => void this.#boot({ kind: 'own', source }),
-          })
-        : obstacleView(obstacle),
-    );
+    this.#guests = guestsView(vmm, this.#home, { open: (id) => void this.#open(id) });
+    const actions = {
+      bootEntry: (id: string) => void this.#boot({ kind: 'catalogue', id, overrides: {} }),
+      bootOwn: (source: GuestSource) => void this.#boot({ kind: 'own', source }),
+    };
+    this.#catalogue = catalogueView(vmm, actions, this.#guests.element);
+    const { obstacle } = vmm;
+    this.#home.append(obstacle === undefined ? this.#catalogue : obstacleView(obstacle));
     vmm.subscribe((event) => this.#onEvent(event));
     setInterval(() => this.#tick(), tickMs);
     addEventListener('beforeunload', (event) => {
@@ -92,12 +96,16 @@ export class App {
     this.#arrange();
   }
 
-  /** Boots what the page's address asks for. */
+  /**
+   * Brings back the guests of earlier visits, and boots those that start with the page (not with `autostart=no`, for when
+   * one of them is what makes the page fail), and what its address asks for.
+   */
   async open(query: string): Promise<void> {
     if (this.#vmm.obstacle !== undefined) return;
     await this.#applySettings(query);
+    const autostart = await this.#vmm.definitions.load();
+    const ids = new URLSearchParams(query).get('autostart') === 'no' ? [] : autostart;
     // Defined one after the other, so that they stand in their order; started side by side.
-    const ids: string[] = [];
     for (const request of this.#vmm.requestsOf(query)) {
       const id = await this.#define(request);
       if (id !== undefined) ids.push(id);
@@ -117,6 +125,13 @@ export class App {
 
   get #alive(): number {
     return this.#vmm.list().filter(({ status }) => ['starting', 'running', 'paused'].includes(status.state)).length;
+  }
+
+  /** Shows a guest that is kept, and starts it if it does not run. */
+  async #open(id: string): Promise<void> {
+    this.#addPane(id);
+    this.#show(id, 'none');
+    await this.#start(id);
   }
 
   async #boot(request: GuestRequest): Promise<void> {
@@ -144,7 +159,9 @@ export class App {
 
   async #start(id: string): Promise<void> {
     try {
-      await this.#vmm.start(id);
+      const start = this.#vmm.start(id);
+      if (this.#active === undefined && this.#panes.has(id)) this.#show(id, 'none');
+      await start;
       // The console gets the keyboard, unless the user has gone on to something else.
       const at = document.activeElement;
       const free = at === null || at === document.body || this.#panes.get(id)?.element.contains(at) === true;
@@ -157,29 +174,63 @@ export class App {
   #showFailure(name: string, message: string): void {
     let id = name;
     for (let n = 2; this.#panes.has(id); n++) id = `${name}-${n}`;
-    this.#add(failedPane(id, name, message, () => this.#close(id)));
+    this.#add(failedPane(id, name, message, () => this.#drop(id)));
     if (this.#active === undefined) this.#show(id, 'none');
   }
 
   #onEvent(event: VmmEvent): void {
-    if (event.kind === 'guests') this.#syncPanes();
-    else if (event.kind === 'status') this.#panes.get(event.id)?.update();
-    else if (event.kind === 'log') console.info(`[${event.id}] ${event.line}`);
+    if (event.kind === 'log') console.info(`[${event.id}] ${event.line}`);
+    if (event.kind === 'executorReplaced') {
+      console.info(
+        `[${event.id}] Its worker died (${event.message}) while it was at rest; another one goes on with it.`,
+      );
+    }
+    if (event.kind === 'guests' || event.kind === 'status') this.#syncPanes(event);
+    if (event.kind !== 'memory' && event.kind !== 'log') this.#updateGuests();
     this.#meter.update();
     this.#processors.update();
     this.#updateTabs();
   }
 
-  #syncPanes(): void {
+  #updateGuests(): void {
+    const had = this.#guests.count > 0;
+    this.#guests.update();
+    const has = this.#guests.count > 0;
+    if (had === has) return;
+    const cards = this.#catalogue.querySelector(has ? '.cards' : '.own');
+    cards?.before(this.#guests.element);
+  }
+
+  /** A guest that was defined has a pane from the time it is started, all others from the beginning; until it is closed. */
+  #syncPanes(event: Extract<VmmEvent, { kind: 'guests' | 'status' }>): void {
     const guests = this.#vmm.list();
-    for (const { id } of guests) {
-      if (this.#panes.has(id)) continue;
-      this.#add(guestPane(this.#vmm, id, { onFocus: () => this.#focused(id), onLeave: () => this.#tabs.focus(id) }));
+    for (const { id, transient, definition, status } of guests) {
+      const fromTheBeginning = transient && !definition.template && event.kind === 'guests';
+      if (fromTheBeginning || status.state === 'starting') this.#addPane(id);
     }
     for (const [id, pane] of this.#panes) {
-      if (pane.status() === undefined || guests.some((guest) => guest.id === id)) continue;
-      this.#drop(id);
+      if (!pane.guest) continue;
+      if (!guests.some((guest) => guest.id === id)) this.#drop(id);
+      else if (event.kind === 'guests' || event.id === id) pane.update();
     }
+  }
+
+  #addPane(id: string): void {
+    if (this.#panes.has(id)) return;
+    const options = {
+      onFocus: () => this.#focused(id),
+      onLeave: () => this.#tabs.focus(id),
+      onClose: () => void this.#close(id),
+      // The address need not name it any more.
+      onKept: () => forgetInUrl(this.#transient()),
+    };
+    this.#add(guestPane(this.#vmm, id, options));
+  }
+
+  /** Ids that the page's address may name. */
+  #transient(): string[] {
+    const lasting = new Set(this.#vmm.list().flatMap((guest) => (guest.transient ? [] : [guest.id])));
+    return [...this.#panes.keys()].filter((id) => !lasting.has(id));
   }
 
   #add(pane: Pane): void {
@@ -188,16 +239,28 @@ export class App {
     this.#arrange();
   }
 
-  #close(id: string): void {
-    const known = this.#vmm.list().some((guest) => guest.id === id);
-    if (known) void this.#vmm.remove(id);
-    else this.#drop(id);
+  /** A guest that was defined stays so; any other is gone. What runs is ended, if the user agrees. */
+  async #close(id: string): Promise<void> {
+    const guest = this.#vmm.list().find((one) => one.id === id);
+    if (guest === undefined) {
+      this.#drop(id);
+      return;
+    }
+    const runs = ['starting', 'running', 'paused'].includes(guest.status.state);
+    if (runs && !(await confirmEnd(guest.name))) return;
+    if (!guest.transient) {
+      await this.#vmm.kill(id);
+      this.#drop(id);
+    } else {
+      await this.#vmm.remove(id);
+    }
   }
 
   #drop(id: string): void {
-    this.#panes.get(id)?.dispose();
+    const pane = this.#panes.get(id);
     this.#panes.delete(id);
-    forgetInUrl(this.#panes);
+    pane?.dispose();
+    forgetInUrl(this.#transient());
     if (this.#active === id) this.#show([...this.#panes.keys()].at(-1), 'none');
     else this.#arrange();
   }
@@ -272,6 +335,16 @@ export class App {
   }
 }
 
+function confirmEnd(name: string): Promise<boolean> {
+  return ask({
+    title: `End ${name}?`,
+    content: [h('p', {}, 'It runs, and what it holds in its memory is lost.')],
+    no: 'Let it run',
+    yes: 'End it',
+    danger: true,
+  });
+}
+
 function nameOf(request: GuestRequest): string {
   if (request.kind === 'own') return request.source.name;
   return request.kind === 'catalogue' ? request.id : request.name;
@@ -292,10 +365,11 @@ function rememberInUrl(catalogueId: string): void {
   history.replaceState(null, '', url);
 }
 
-function forgetInUrl(panes: ReadonlyMap<string, Pane>): void {
+/** Takes what is no longer there out of the page's address; `ids`: what is. */
+function forgetInUrl(ids: readonly string[]): void {
   const url = new URL(location.href);
   const kept = new Map<string, number>();
-  for (const id of panes.keys()) {
+  for (const id of ids) {
     const base = id.replace(/-\d+$/, '');
     for (const name of new Set([id, base])) kept.set(name, (kept.get(name) ?? 0) + 1);
   }

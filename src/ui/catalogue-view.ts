@@ -14,7 +14,8 @@ export interface CatalogueActions {
   readonly bootOwn: (source: GuestSource) => void;
 }
 
-export function catalogueView(vmm: Coordinator, actions: CatalogueActions): HTMLElement {
+/** `guests` stands before the catalogue where there are some, else behind it. */
+export function catalogueView(vmm: Coordinator, actions: CatalogueActions, guests: HTMLElement): HTMLElement {
   const list = h('div', { class: 'cards', 'aria-busy': 'true' }, h('p', { class: 'hint' }, 'Looking what there is …'));
   const bootAll = h('div', { class: 'actions' });
   const element = h(
@@ -33,6 +34,7 @@ export function catalogueView(vmm: Coordinator, actions: CatalogueActions): HTML
     ),
     list,
     bootAll,
+    guests,
     ownKernelForm(actions.bootOwn),
   );
   void fill(vmm, list, bootAll, actions);

@@ -1,18 +1,48 @@
 /** Questions that need an answer before anything else happens. */
-import { button, h } from './dom.ts';
+import { button, h, type Child, type IconName } from './dom.ts';
 
-/** Asks whether to boot what lies at other sites. Escape is no. */
-export function confirmForeign(urls: readonly string[]): Promise<boolean> {
+export interface Question {
+  readonly title: string;
+  readonly content: readonly Child[];
+  readonly no: string;
+  readonly yes: string;
+  readonly yesIcon?: IconName;
+  /** Something is lost by a yes. */
+  readonly danger?: boolean;
+}
+
+/** Asks; Escape is no, and no has the keyboard at first. */
+export function ask({ title, content, no, yes, yesIcon, danger = false }: Question): Promise<boolean> {
   return new Promise((resolve) => {
-    const hosts = [...new Set(urls.map((url) => new URL(url).host))].join(' and ');
-    const answer = (yes: boolean) => dialog.close(yes ? 'yes' : 'no');
-    const no = button('Do not boot', undefined, () => answer(false));
-    const yes = button('Boot it', 'start', () => answer(true));
-    yes.classList.add('primary');
+    const answer = (agreed: boolean) => dialog.close(agreed ? 'yes' : 'no');
+    const noButton = button(no, undefined, () => answer(false));
+    const yesButton = button(yes, yesIcon, () => answer(true));
+    yesButton.classList.add(danger ? 'danger' : 'primary');
     const dialog = h(
       'dialog',
-      { class: 'dialog', 'aria-labelledby': 'foreign-title' },
-      h('h2', { id: 'foreign-title' }, `Boot a system from ${hosts}?`),
+      { class: 'dialog', 'aria-labelledby': 'question-title' },
+      h('h2', { id: 'question-title' }, title),
+      ...content,
+      h('div', { class: 'actions' }, noButton, yesButton),
+    );
+    const before = document.activeElement;
+    dialog.addEventListener('close', () => {
+      dialog.remove();
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      resolve(dialog.returnValue === 'yes');
+    });
+    document.body.append(dialog);
+    dialog.showModal();
+    noButton.focus();
+  });
+}
+
+/** Asks whether to boot what lies at other sites. */
+export function confirmForeign(urls: readonly string[]): Promise<boolean> {
+  const hosts = [...new Set(urls.map((url) => new URL(url).host))].join(' and ');
+  return ask({
+    title: `Boot a system from ${hosts}?`,
+    content: [
       h(
         'p',
         {},
@@ -20,14 +50,9 @@ export function confirmForeign(urls: readonly string[]): Promise<boolean> {
           'only agree if you trust where the link came from.',
       ),
       h('ul', { class: 'urls' }, ...urls.map((url) => h('li', {}, h('code', {}, url)))),
-      h('div', { class: 'actions' }, no, yes),
-    );
-    dialog.addEventListener('close', () => {
-      dialog.remove();
-      resolve(dialog.returnValue === 'yes');
-    });
-    document.body.append(dialog);
-    dialog.showModal();
-    no.focus();
+    ],
+    no: 'Do not boot',
+    yes: 'Boot it',
+    yesIcon: 'start',
   });
 }

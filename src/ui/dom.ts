@@ -44,6 +44,12 @@ const iconPaths = {
   add: 'M8 3.200v9.600M3.2 8h9.6',
   tiles: 'M2.5 3.500h5v9h-5zM8.5 3.500h5v9h-5z',
   tabs: 'M2.5 5.500h11v7.500h-11zM2.5 5.500v-2.500h4.500v2.5',
+  edit: 'M3 13l.7-3.200L10.7 3.200l2.100 2.100L5.800 12.300z',
+  copy: 'M5.500 5.500h7.500v7.500h-7.500zM3 10.500v-7.500h7.500',
+  keep: 'M4 2.500h8v11L8 10.500l-4 3z',
+  download: 'M8 2.500v7.500M4.700 7L8 10.300 11.300 7M3 13h10',
+  upload: 'M8 10.500v-7.500M4.700 6L8 2.700 11.300 6M3 13h10',
+  trash: 'M3 4.500h10M6 4.500v-2h4v2M4.500 4.500l.6 9h5.800l.6-9',
   theme: 'M8 2.500a5.5 5.5 0 1 0 0 11zM8 2.500a5.5 5.5 0 0 1 0 11',
 } as const;
 
@@ -59,6 +65,19 @@ export function icon(name: IconName): SVGSVGElement {
   path.setAttribute('d', iconPaths[name]);
   svg.append(path);
   return svg;
+}
+
+/** A button with an icon alone; `label` is for those who cannot see it, and the tooltip. */
+export function iconButton(label: string, iconName: IconName, act: () => void): HTMLButtonElement {
+  const element = h('button', {
+    type: 'button',
+    class: 'button quiet',
+    title: label,
+    'aria-label': label,
+    onclick: act,
+  });
+  element.append(icon(iconName));
+  return element;
 }
 
 /** A button with an icon and a label. */

@@ -1,5 +1,5 @@
 /** Words and numbers for people. */
-import type { GuestStats, GuestStatus } from '../vmm/index.ts';
+import type { CrashCause, GuestStats, GuestStatus } from '../vmm/index.ts';
 
 /** What stands for the speed of a guest that does nothing. */
 export const idleText = 'idle';
@@ -66,19 +66,23 @@ export function noticeOf(status: GuestStatus): Notice | undefined {
     case 'failed':
       return { tone: 'error', title: 'It could not be started', text: status.message };
     case 'crashed':
-      return status.cause.kind === 'tripleFault'
-        ? {
-            tone: 'error',
-            title: 'The guest crashed',
-            text: status.cause.message || 'A triple fault shut its processor down.',
-          }
-        : {
-            tone: 'error',
-            title: 'The guest crashed',
-            text: `The worker that ran it died: ${status.cause.message}. Start boots it again.`,
-          };
+      return { tone: 'error', title: 'The guest crashed', text: crashText(status.cause) };
     case 'stopped':
       return stoppedNotice(status.cause);
+  }
+}
+
+function crashText({ kind, message }: CrashCause): string {
+  const again = 'Start boots it again.';
+  switch (kind) {
+    case 'tripleFault':
+      return message || 'A triple fault shut its processor down.';
+    case 'coreTrapped':
+      return `The processor core failed, which is a defect of Tabvisor: ${message}. ${again}`;
+    case 'executorOutOfMemory':
+      return `The browser had no memory left for the worker that ran it: ${message}. Close other guests and tabs. ${again}`;
+    case 'executorDied':
+      return `The worker that ran it died while it computed: ${message}. ${again}`;
   }
 }
 

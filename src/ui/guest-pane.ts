@@ -1,19 +1,26 @@
 /** The pane of one guest: its name and state, what one can do with it, a notice where there is something to say, and
  * its console. */
 import { messageOf, sizeText, type Coordinator, type GuestStatus } from '../vmm/index.ts';
-import { button, h, setText } from './dom.ts';
+import { button, h, iconButton, setAttribute, setText } from './dom.ts';
 import { durationText, idleText, noticeOf, speedText, stateText, tiersText, type Notice } from './format.ts';
+import { editGuest } from './guests-view.ts';
 import { GuestTerminal } from './terminal.ts';
 
 export interface PaneOptions {
   readonly onFocus: () => void;
   readonly onLeave: () => void;
+  /** The user wants the pane gone. */
+  readonly onClose: () => void;
+  /** The guest lasts from now on. */
+  readonly onKept: () => void;
 }
 
 export interface Pane {
   readonly id: string;
   readonly name: string;
   readonly element: HTMLElement;
+  /** False for something that never became a guest. */
+  readonly guest: boolean;
   /** State, for the tab; undefined for something that never became a guest. */
   status(): GuestStatus | undefined;
   /** Takes the guest's present state. */
@@ -32,7 +39,7 @@ export interface Pane {
 const idleFactsMs = 10_000;
 
 export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): Pane {
-  const { name, source } = vmm.get(id);
+  const { name } = vmm.get(id);
   const terminal = new GuestTerminal({
     label: `Console of ${name}. F6 leaves it.`,
     onInput: (text) => void vmm.type(id, text).catch(() => undefined),
@@ -46,7 +53,12 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   const reset = button('Reset', 'reset', () => act(vmm.reset(id)), 'Press the reset button');
   const powerOff = button('Power off', 'power', () => act(vmm.powerOff(id)), 'Press the power button: it shuts down');
   const kill = button('Kill', 'kill', () => act(vmm.kill(id)), 'End it at once, whatever it does');
-  const remove = button('Close', 'kill', () => act(vmm.remove(id)), 'Take it off the page');
+  const close = button('Close', 'kill', options.onClose, 'Take it off the screen');
+  const edit = iconButton('Edit', 'edit', () => act(editGuest(vmm, id)));
+  const keep = iconButton('Keep it for the next visit', 'keep', () =>
+    act(vmm.definitions.keep(id).then(options.onKept)),
+  );
+  const title = h('h2', {}, name);
   const badge = h('span', { class: 'badge' });
   const facts = h('span', { class: 'facts' });
   const banner = noticeBanner();
@@ -57,7 +69,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     h(
       'header',
       { class: 'pane-head' },
-      h('h2', {}, name),
+      title,
       badge,
       h(
         'div',
@@ -68,7 +80,9 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
         reset,
         powerOff,
         kill,
-        remove,
+        close,
+        keep,
+        edit,
       ),
     ),
     banner.element,
@@ -86,8 +100,10 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   }
 
   function update(): void {
-    const { status } = vmm.get(id);
+    const { status, kept, name: called } = vmm.get(id);
     const { state } = status;
+    setText(title, called);
+    setAttribute(element, 'aria-label', called);
     // A new life starts with an empty screen; that of the last stays to be read until then.
     if (state === 'starting' && before !== 'starting') terminal.clear();
     before = state;
@@ -99,7 +115,8 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
       [reset, state === 'running'],
       [powerOff, state === 'running'],
       [kill, alive || state === 'starting'],
-      [remove, !alive && state !== 'starting'],
+      [close, !alive && state !== 'starting'],
+      [keep, !kept],
     ]);
     const hadFocus = document.activeElement;
     for (const [control, shown] of visible) control.hidden = !shown;
@@ -122,7 +139,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     shown = { speed, atMs: now };
     const parts = speed === undefined ? [] : [speed];
     if (stats.instructions > 0) parts.push(`up ${durationText(stats.uptimeSeconds)}`);
-    parts.push(sizeText(stats.ramBytes || source.memoryMiB * 2 ** 20));
+    parts.push(sizeText(stats.ramBytes || vmm.get(id).definition.memoryMiB * 2 ** 20));
     setText(facts, parts.join(' · '));
     const tiers = status.state === 'running' ? tiersText(stats) : '';
     if (facts.title !== tiers) facts.title = tiers;
@@ -131,8 +148,11 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   update();
   return {
     id,
-    name,
+    get name() {
+      return vmm.get(id).name;
+    },
     element,
+    guest: true,
     status: () => vmm.get(id).status,
     update,
     tick,
@@ -152,7 +172,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
 export function failedPane(id: string, name: string, message: string, close: () => void): Pane {
   const banner = noticeBanner();
   banner.show({ tone: 'error', title: 'It could not be booted', text: message });
-  const remove = button('Close', 'kill', close, 'Take it off the page');
+  const remove = button('Close', 'kill', close, 'Take it off the screen');
   const element = h(
     'section',
     { class: 'pane', 'aria-label': name, 'data-guest': id, 'data-state': 'failed', id: `pane-${id}` },
@@ -170,6 +190,7 @@ export function failedPane(id: string, name: string, message: string, close: () 
     id,
     name,
     element,
+    guest: false,
     status: () => undefined,
     update: () => {},
     tick: () => {},

@@ -11,8 +11,10 @@ import type {
 } from '../abi/executor.ts';
 import type { SignalledPort } from '../base/port.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
+import { indexedDbDefinitions } from './definition-store.ts';
 import type { ExecutorHandle, Host, ProcessorHandle } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
+import { vanished } from './worker-death.ts';
 
 export interface BrowserHostOptions {
   readonly confirmForeign: Host['confirmForeign'];
@@ -39,6 +41,7 @@ export function browserHost(options: BrowserHostOptions): Host {
     createProcessor: (name) => createProcessor(name, translator),
     hardwareConcurrency: navigator.hardwareConcurrency,
     scrub: (memory) => scrubber().scrub(memory),
+    definitions: indexedDbDefinitions(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
   };
@@ -63,21 +66,36 @@ interface TranslatorWorker {
   connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
 }
 
-function createExecutor(name: string, translator: TranslatorWorker): ExecutorHandle {
+function createExecutor(purpose: string, translator: TranslatorWorker): ExecutorHandle {
+  // Also the name of the lock that it holds while it lives; locks are common to all tabs.
+  const name = `${purpose} ${crypto.randomUUID()}`;
+  const ended = new AbortController();
   const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
-  const died = deathOf(worker);
+  // The first answer of the worker says that it holds its lock.
+  let watchLock = (): void => {};
+  const gone = new Promise<string>((resolve) => {
+    watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
+  });
+  const died = Promise.race([deathOf(worker), gone]);
   return {
     api: {
-      start: (start: StartOptions) => {
+      start: async (start: StartOptions) => {
         const end = translator.connect(start.memory, start.module);
-        return orDeath<StartResult>(remote.start(transfer({ ...start, translator: end }, [end.port])), died);
+        const result = await orDeath<StartResult>(
+          remote.start(transfer({ ...start, translator: end }, [end.port])),
+          died,
+        );
+        if (!ended.signal.aborted) watchLock();
+        return result;
       },
       run: () => orDeath<RunResult>(remote.run(), died),
       region: (address) => orDeath<RegionResult>(remote.region(address), died),
     },
     died,
     terminate: () => {
+      if (ended.signal.aborted) return;
+      ended.abort();
       remote[releaseProxy]();
       worker.terminate();
     },

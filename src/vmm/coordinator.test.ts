@@ -1,97 +1,9 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { Coordinator } from './coordinator.ts';
-import type { ExecutorHandle, Host } from './host.ts';
+import type { Coordinator } from './coordinator.ts';
 import { FakeExecutor } from './testing/fake-executor.ts';
+import { endFixtures, fixture, running } from './testing/fixture.ts';
 
-const page = 'http://localhost/';
-
-function kernelImage(): Uint8Array<ArrayBuffer> {
-  const kernel = new Uint8Array(4096);
-  kernel.set(new TextEncoder().encode('HdrS'), 0x202);
-  return kernel;
-}
-
-const entry = (id: string, name: string, kernel = 'vmlinuz') => ({
-  id,
-  name,
-  memoryMiB: 16,
-  commandLine: 'console=ttyS0',
-  kernel: { file: kernel },
-  initrd: { file: 'initrd.gz' },
-});
-
-const files: Record<string, () => Response> = {
-  '/manifest.json': () =>
-    Response.json({
-      format: 1,
-      guests: [
-        entry('amd64', 'Linux (64-bit)'),
-        entry('i386', 'Linux (32-bit)'),
-        entry('noKernel', 'Text', 'text'),
-        entry('missing', 'Missing', 'missing'),
-        { ...entry('short', 'Short'), initrd: { file: 'initrd.gz', sizeBytes: 3000 } },
-      ],
-    }),
-  '/vmlinuz': () => new Response(kernelImage()),
-  '/initrd.gz': () => new Response(new Uint8Array(2000)),
-  '/text': () => new Response('not a kernel'),
-};
-
-interface Fixture {
-  readonly vmm: Coordinator;
-  readonly handles: (ExecutorHandle & { die: (message: string) => void })[];
-  readonly asked: string[][];
-}
-
-const fixtures: Coordinator[] = [];
-
-function fixture(over: Partial<Host> = {}, limitMiB = 1024): Fixture {
-  const handles: Fixture['handles'] = [];
-  const asked: string[][] = [];
-  const vmm = new Coordinator(
-    {
-      obstacle: undefined,
-      pageUrl: page,
-      catalogueUrl: `${page}manifest.json`,
-      fetch: (url) => {
-        const { pathname } = new URL(String(url));
-        return Promise.resolve(files[pathname]?.() ?? new Response('', { status: 404 }));
-      },
-      loadCore: () => Promise.resolve(new WebAssembly.Module(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]))),
-      createExecutor: () => {
-        let die: (message: string) => void = () => {};
-        const died = new Promise<string>((resolve) => (die = resolve));
-        const handle = { api: new FakeExecutor(), died, die, terminate: () => {} };
-        handles.push(handle);
-        return handle;
-      },
-      scrub: (memory) => {
-        new Uint8Array(memory.buffer).fill(0);
-        return Promise.resolve();
-      },
-      now: () => performance.now(),
-      confirmForeign: (urls) => {
-        asked.push([...urls]);
-        return Promise.resolve(false);
-      },
-      ...over,
-    },
-    { memoryLimitBytes: limitMiB * 2 ** 20 },
-  );
-  fixtures.push(vmm);
-  return { vmm, handles, asked };
-}
-
-async function running(vmm: Coordinator, catalogueId = 'amd64'): Promise<string> {
-  const id = await vmm.create(catalogueId);
-  await vmm.start(id);
-  await vmm.waitForText(id, /guest ready[^]*# $/);
-  return id;
-}
-
-afterEach(async () => {
-  for (const vmm of fixtures.splice(0)) for (const { id } of vmm.list()) await vmm.kill(id);
-});
+afterEach(endFixtures);
 
 describe('coordinator', () => {
   it('boots two guests side by side and talks to each', async () => {
@@ -122,7 +34,6 @@ describe('coordinator', () => {
     const before = vmm.stats(id).instructions;
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(vmm.stats(id).instructions).toBe(before);
-    await expect(vmm.pause(id)).rejects.toMatchObject({ code: 'wrongState' });
     await vmm.resume(id);
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(vmm.stats(id).instructions).toBeGreaterThan(before);
@@ -190,6 +101,8 @@ describe('coordinator', () => {
     expect(await vmm.waitForState(a, ['crashed'])).toMatchObject({
       cause: { kind: 'tripleFault', message: expect.stringContaining('RIP') as string },
     });
+    await vmm.type(c, 'spin\n');
+    await vmm.waitForText(c, /# spin\r\n/);
     handles[2]?.die('Uncaught RangeError');
     expect(await vmm.waitForState(c, ['crashed'])).toEqual({
       state: 'crashed',

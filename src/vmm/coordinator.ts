@@ -6,7 +6,7 @@
  * programs which it is.
  *
  * @example in the page's developer console
- * const id = await tabvisor.create('linux-i386');
+ * const id = await tabvisor.create('linux-i386'); // or tabvisor.definitions.define({ … }), to keep it
  * await tabvisor.start(id);
  * await tabvisor.waitForText(id, /# $/);
  * await tabvisor.type(id, 'uname -m\n');
@@ -21,18 +21,34 @@ import {
   type SourceOverrides,
 } from './catalogue.ts';
 import type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
+import type { Definition } from './definition.ts';
+import { Definitions } from './definitions.ts';
 import { messageOf, VmmError } from './errors.ts';
-import { Guest, type GuestStats, type GuestStatus } from './guest.ts';
+import type { GuestStatus } from './guest-status.ts';
+import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
 import { Processors } from './processors/processors.ts';
 import type { ProcessorSettings, ProcessorsState, ScheduleEntry, Share } from './processors/share.ts';
 import { SharedImages } from './shared-images.ts';
+import {
+  addressOf,
+  catalogueEntry,
+  definitionOfEntry,
+  definitionOfSource,
+  entrySource,
+  fetchWithKept,
+  ownSource,
+} from './sources.ts';
 
 export interface GuestSummary {
   readonly id: string;
   readonly name: string;
-  readonly source: GuestSource;
+  readonly definition: Definition;
+  /** Its definition outlasts the page. */
+  readonly kept: boolean;
+  /** It lasts as long as the page by intent; false for a guest that was defined, also where storage fails. */
+  readonly transient: boolean;
   readonly status: GuestStatus;
 }
 
@@ -43,6 +59,10 @@ export type VmmEvent =
   | { readonly kind: 'memory' }
   /** Mode, count or time slice of the processors has changed, or a guest's share of them. */
   | { readonly kind: 'processors' }
+  /** {@link Definitions.storage} has changed. */
+  | { readonly kind: 'storage' }
+  /** The guest's executor died of `message` while the guest was at rest, and another one goes on with it. */
+  | { readonly kind: 'executorReplaced'; readonly id: string; readonly message: string }
   /** A line about the guest from its executor, for the developer. */
   | { readonly kind: 'log'; readonly id: string; readonly line: string };
 
@@ -52,6 +72,8 @@ export interface CoordinatorOptions {
 }
 
 export class Coordinator {
+  /** Guests that outlast the page: define, edit, duplicate, export … */
+  readonly definitions: Definitions;
   readonly #host: Host;
   readonly #pool: MemoryPool;
   readonly #images = new SharedImages();
@@ -64,6 +86,17 @@ export class Coordinator {
   constructor(host: Host, options: CoordinatorOptions) {
     this.#host = host;
     this.#processors = new Processors(host, () => this.#emit({ kind: 'processors' }));
+    this.definitions = new Definitions(host.definitions, {
+      guests: () => this.#guests,
+      guest: (id) => this.#guest(id),
+      freeId: (base, taken) => this.#freeId(base, taken),
+      add: (id, definition) => this.#add(id, definition),
+      catalogue: () => this.catalogue(),
+      fetch: host.fetch,
+      changed: () => this.#emit({ kind: 'guests' }),
+      storageChanged: () => this.#emit({ kind: 'storage' }),
+      log: (id, line) => this.#emit({ kind: 'log', id, line }),
+    });
     this.#pool = new MemoryPool(
       {
         limitBytes: options.memoryLimitBytes,
@@ -89,12 +122,12 @@ export class Coordinator {
 
   /** All guests of the page, in the order of their creation. */
   list(): GuestSummary[] {
-    return [...this.#guests.values()].map(summary);
+    return [...this.#guests.values()].map((guest) => this.#summary(guest));
   }
 
-  /** One guest: its name, what it boots, its state with the cause. */
+  /** One guest: its name, its definition, its state with the cause. */
   get(id: string): GuestSummary {
-    return summary(this.#guest(id));
+    return this.#summary(this.#guest(id));
   }
 
   /** The guests that the page offers. Fetched once; a failure is tried again. @throws VmmError `noCatalogue` */
@@ -107,13 +140,22 @@ export class Coordinator {
   }
 
   /**
-   * Defines a guest, without starting it: a catalogue id (with what is to be different), or a source of one's own.
-   * Returns the guest's id: the catalogue id where that is free, else with a number.
-   * @throws VmmError `unknownCatalogueId`, `noCatalogue`
+   * Makes a guest that lasts as long as the page, without starting it: a catalogue id (with what is to be different), or
+   * a source of one's own. Returns the guest's id: the catalogue id where that is free, else with a number.
+   * @throws VmmError `unknownCatalogueId`, `noCatalogue`, `badArgument`
    */
   async create(what: string | GuestSource, overrides: SourceOverrides = {}): Promise<string> {
-    const source = typeof what === 'string' ? await this.#catalogueSource(what) : this.#ownSource(what);
-    return this.#define({ ...source, ...overrides });
+    if (typeof what === 'string') {
+      const entry = catalogueEntry(await this.catalogue(), what);
+      return this.#add(this.#freeId(entry.catalogueId), definitionOfEntry(entry, overrides));
+    }
+    const definition = definitionOfSource(what, overrides);
+    const { kernelUrl, initrdUrl } = ownSource(definition, this.#host.pageUrl);
+    return this.#add(this.#freeId(what.name), {
+      ...definition,
+      kernelUrl,
+      ...(initrdUrl === undefined ? {} : { initrdUrl }),
+    });
   }
 
   /** The guests that a query string (`?guest=…&kernel=…`) asks for. */
@@ -121,7 +163,10 @@ export class Coordinator {
     return guestsOfQuery(query, this.#host.pageUrl);
   }
 
-  /** Boots a guest that is not running; resolves when it runs. Rejects with what its state then tells (`failed`). */
+  // Life. Requests may come in any order, and several at once: `lifecycle.ts` says what each answers in each state. One for
+  // what is so already, or under way, resolves with it; one that makes no sense rejects with `wrongState` and a sentence.
+
+  /** Boots a guest; resolves when it runs. Rejects with what its state then tells (`failed`). */
   start(id: string): Promise<void> {
     return this.#guest(id).start();
   }
@@ -137,13 +182,13 @@ export class Coordinator {
   }
 
   /** Hardware reset: the guest boots again from its kernel, in the same memory. */
-  async reset(id: string): Promise<void> {
-    this.#guest(id).reset();
+  reset(id: string): Promise<void> {
+    return this.#guest(id).reset();
   }
 
   /** Presses the ACPI power button. Resolves at once; the guest shuts down when it pleases: see {@link waitForState}. */
-  async powerOff(id: string): Promise<void> {
-    this.#guest(id).powerOff();
+  powerOff(id: string): Promise<void> {
+    return this.#guest(id).powerOff();
   }
 
   /** Ends the guest at once, whatever it does. Nothing happens to a guest that does not run. */
@@ -151,14 +196,27 @@ export class Coordinator {
     return this.#guest(id).kill();
   }
 
-  /** Kills the guest if it runs, and takes it off the list. */
+  /** Kills the guest if it runs, takes it off the list, and forgets its definition. */
   async remove(id: string): Promise<void> {
     const guest = this.#guest(id);
-    await guest.kill();
-    this.#guests.delete(id);
+    await guest.remove();
+    // Two may have asked for it.
+    if (!this.#guests.delete(id)) return;
     this.#processors.forget(id);
     this.#emit({ kind: 'guests' });
+    await this.definitions.forget(id);
   }
+
+  /**
+   * Kills the worker that runs a guest, as if it had died by itself: for tests and lessons. A guest that is at rest at that
+   * moment (halted, paused) goes on in a new worker and does not notice; one that computes is `crashed`, as what it was
+   * doing is lost. Resolves when either is so: see {@link get}. @throws VmmError `wrongState`
+   */
+  killExecutor(id: string): Promise<void> {
+    return this.#guest(id).killExecutor();
+  }
+
+  // Console and counters.
 
   /** Everything that the guest printed since power-on (the last million characters at least). */
   consoleText(id: string): string {
@@ -196,7 +254,7 @@ export class Coordinator {
       const unsubscribe = this.subscribe(look);
       const timer = setTimeout(() => {
         unsubscribe();
-        const message = `${guest.source.name} is ${guest.status.state}, not ${states.join(' or ')}, after ${timeoutMs} ms.`;
+        const message = `${guest.definition.name} is ${guest.status.state}, not ${states.join(' or ')}, after ${timeoutMs} ms.`;
         reject(new VmmError('timeout', message));
       }, timeoutMs);
       look();
@@ -275,39 +333,29 @@ export class Coordinator {
     return () => this.#listeners.delete(listener);
   }
 
-  async #catalogueSource(id: string): Promise<GuestSource> {
-    const entries = await this.catalogue();
-    const entry = entries.find((candidate) => candidate.catalogueId === id);
-    if (entry !== undefined) return entry;
-    const known = entries.filter((candidate) => !candidate.hidden).map((candidate) => candidate.catalogueId);
-    const advice = known.length === 0 ? 'It is empty: run "npm run guests".' : `It has ${known.join(', ')}.`;
-    throw new VmmError('unknownCatalogueId', `The catalogue has no guest "${id}". ${advice}`);
+  async #sourceOf(definition: Definition): Promise<GuestSource> {
+    const { catalogueId } = definition;
+    if (catalogueId === undefined) return ownSource(definition, this.#host.pageUrl);
+    return entrySource(catalogueEntry(await this.catalogue(), catalogueId), definition);
   }
 
-  #ownSource(source: GuestSource): GuestSource {
-    try {
-      const resolve = (url: string) => new URL(url, this.#host.pageUrl).href;
-      return {
-        ...source,
-        kernelUrl: resolve(source.kernelUrl),
-        ...(source.initrdUrl === undefined ? {} : { initrdUrl: resolve(source.initrdUrl) }),
-      };
-    } catch (error) {
-      throw new VmmError('badArgument', `The address of the kernel or initrd is wrong: ${messageOf(error)}.`);
-    }
-  }
-
-  #define(source: GuestSource): string {
-    const base = source.catalogueId ?? source.name;
+  #freeId(base: string, taken: ReadonlySet<string> = new Set()): string {
     let id = base;
-    for (let n = 2; this.#guests.has(id); n++) id = `${base}-${n}`;
-    const guest = new Guest(id, source, {
+    for (let n = 2; this.#guests.has(id) || taken.has(id); n++) id = `${base}-${n}`;
+    return id;
+  }
+
+  #add(id: string, definition: Definition): string {
+    const guest = new Guest(id, definition, {
       host: this.#host,
       pool: this.#pool,
       images: this.#images,
       core: () => this.#loadCore(),
-      createExecutor: () => this.#processors.seatFor(id),
+      createExecutor: () => this.#processors.seatFor(id, shareOf(guest.definition)),
+      source: (of) => this.#sourceOf(of),
+      fetch: fetchWithKept(this.#host.fetch, (file) => this.definitions.keptFile(id, file)),
       changed: () => this.#emit({ kind: 'status', id }),
+      replaced: (message) => this.#emit({ kind: 'executorReplaced', id, message }),
     });
     guest.console.onLog = (line) => this.#emit({ kind: 'log', id, line });
     this.#guests.set(id, guest);
@@ -334,22 +382,17 @@ export class Coordinator {
     throw new VmmError('unknownGuest', `There is no guest "${id}". ${advice}`);
   }
 
+  #summary({ id, definition, status }: Guest): GuestSummary {
+    const kept = this.definitions.keeps(id);
+    return { id, name: definition.name, definition, kept, transient: this.definitions.isTransient(id), status };
+  }
+
   #emit(event: VmmEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
 }
 
-function addressOf(address: number | bigint | string): bigint {
-  if (typeof address === 'bigint') return BigInt.asUintN(64, address);
-  if (typeof address === 'number' && Number.isSafeInteger(address) && address >= 0) return BigInt(address);
-  const digits = /^(?:0x)?([0-9a-f]{1,16})$/i.exec(`${address}`)?.[1];
-  if (typeof address === 'string' && digits !== undefined) return BigInt(`0x${digits}`);
-  throw new VmmError(
-    'badArgument',
-    `${address} is no address: give a number, a bigint, or text like "ffffffff81000000".`,
-  );
-}
-
-function summary(guest: Guest): GuestSummary {
-  return { id: guest.id, name: guest.source.name, source: guest.source, status: guest.status };
+/** What its definition says that a guest is due of the processors. */
+function shareOf({ weight, capPercent }: Definition): Partial<Share> {
+  return { weight, cap: capPercent };
 }

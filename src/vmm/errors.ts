@@ -24,6 +24,8 @@ export type VmmErrorCode =
   | 'timeout'
   /** Nothing is compiled at an address. */
   | 'noRegion'
+  /** A definition of a guest, or a file of one, that cannot be. */
+  | 'badDefinition'
   /** A parameter that makes no sense. */
   | 'badArgument';
 

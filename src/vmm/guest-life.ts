@@ -1,6 +1,9 @@
 /**
  * One life of a guest, from power-on to its end: a memory, an executor, the control page and the console's pumps. It
  * ends exactly once, with an {@link Ending}, whatever happens: `ended` never rejects.
+ *
+ * It may outlive its executor: where the guest was at rest when that died (halted, paused: `abi/tenure.ts`), a new one
+ * goes on with it.
  */
 import { ControlPage, requestBit } from '../abi/control.ts';
 import {
@@ -9,7 +12,9 @@ import {
   type GuestDefinition,
   type RegionResult,
   type RunResult,
+  type StartResult,
 } from '../abi/executor.ts';
+import { Tenure } from '../abi/tenure.ts';
 import { type GuestConsole } from './console.ts';
 import { messageOf, VmmError } from './errors.ts';
 import type { ExecutorHandle } from './host.ts';
@@ -24,6 +29,10 @@ export type Ending =
 export interface LifeOptions {
   readonly lease: MemoryLease;
   readonly executor: ExecutorHandle;
+  /** Makes another executor, when one has died. */
+  readonly createExecutor: () => ExecutorHandle;
+  /** An executor died of `message`, and another one goes on with the guest. */
+  readonly replaced: (message: string) => void;
   readonly module: WebAssembly.Module;
   readonly definition: GuestDefinition;
   readonly kernel: SharedArrayBuffer;
@@ -45,6 +54,12 @@ export class GuestLife {
   readonly control: ControlPage;
   readonly ended: Promise<Ending>;
   readonly #options: LifeOptions;
+  readonly #tenure: Tenure;
+  #executor: ExecutorHandle;
+  /** Tells those who wait for an answer of the present executor that none will come. */
+  #abandoned = new AbortController();
+  /** An executor was replaced: its worker may still be there for a moment, asleep in the memory. */
+  #replaced = false;
   #resolveEnded: (ending: Ending) => void = () => {};
   #pump: { detach: () => Promise<void> } | undefined;
   #over = false;
@@ -52,12 +67,14 @@ export class GuestLife {
   /** The executor is not asked for anything before {@link start}. */
   constructor(options: LifeOptions) {
     this.#options = options;
+    this.#executor = options.executor;
     this.control = new ControlPage(options.lease.memory.buffer);
     options.executor.connect?.(this.control);
+    this.#tenure = new Tenure(options.lease.memory.buffer);
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    void options.executor.died.then((message) => this.#end({ kind: 'executorDied', message }, false));
+    this.#watch(options.executor);
   }
 
   get memoryBytes(): number {
@@ -69,22 +86,7 @@ export class GuestLife {
    * @throws VmmError `badGuest` or `hostRefused` when the executor cannot start it; the life is over then.
    */
   async start(): Promise<void> {
-    const { executor, lease, module, definition, kernel, initrd } = this.#options;
-    const started = executor.api.start({
-      memory: lease.memory,
-      module,
-      definition,
-      kernel,
-      ...(initrd === undefined ? {} : { initrd }),
-      fresh: true,
-    });
-    const result = await Promise.race([
-      started.catch((error: unknown) => ({ ok: false as const, error: died(messageOf(error)) })),
-      this.ended.then((ending) => ({
-        ok: false as const,
-        error: died(ending.kind === 'executorDied' ? ending.message : 'it was stopped'),
-      })),
-    ]);
+    const result = await this.#startExecutor(this.#executor, 'fresh');
     if (!result.ok) {
       // An executor that answers in order has left the memory alone; one that died may be anywhere.
       await this.#end({ kind: 'killed' }, result.error.kind !== 'internal');
@@ -92,12 +94,32 @@ export class GuestLife {
       throw new VmmError(code, result.error.message);
     }
     const { rings } = result;
+    const { lease } = this.#options;
     if (Object.values(rings).some((address) => address >= guestOverheadBytes)) {
       await this.#end({ kind: 'killed' }, true);
       throw new VmmError('hostRefused', 'The executor put a ring where the page cannot see it: reload the page.');
     }
     this.#pump = this.#options.console.attach(lease.memory.buffer, rings, this.control);
-    void this.#drive();
+    void this.#drive(this.#executor);
+  }
+
+  async #startExecutor(executor: ExecutorHandle, how: 'fresh' | 'goOn'): Promise<StartResult> {
+    const { lease, module, definition, kernel, initrd } = this.#options;
+    const started = executor.api.start({
+      memory: lease.memory,
+      module,
+      definition,
+      kernel,
+      ...(initrd === undefined ? {} : { initrd }),
+      fresh: how === 'fresh',
+    });
+    const over = this.ended.then((ending) => ({
+      ok: false as const,
+      error: died(ending.kind === 'executorDied' ? ending.message : 'it was stopped'),
+    }));
+    const failed = (error: unknown) => ({ ok: false as const, error: died(messageOf(error)) });
+    const result = await Promise.race([started.catch(failed), over]);
+    return this.#over ? over : result;
   }
 
   /** Sets or clears level bits; resolves when the executor has acted. @throws VmmError `timeout` */
@@ -120,15 +142,17 @@ export class GuestLife {
 
   /** The compiled code of an address. Interrupts the guest for the time that it takes. */
   region(address: bigint): Promise<RegionResult> {
-    const over = { ok: false as const, message: 'The guest has ended before it could answer.' };
+    const none = (message: string) => ({ ok: false as const, message });
+    const over = none('The guest has ended before it could answer.');
     if (this.#over) return Promise.resolve(over);
-    const failed = (error: unknown) => ({
-      ok: false as const,
-      message: `The executor gave no answer: ${messageOf(error)}`,
+    const { signal } = this.#abandoned;
+    const abandoned = new Promise<RegionResult>((resolve) => {
+      signal.addEventListener('abort', () => resolve(none('The executor died before it could answer. Ask again.')));
     });
-    const answer = this.#options.executor.api.region(address).catch(failed);
+    const failed = (error: unknown) => none(`The executor gave no answer: ${messageOf(error)}`);
+    const answer = this.#executor.api.region(address).catch(failed);
     this.control.request(requestBit.mail);
-    return Promise.race([answer, this.ended.then(() => over)]);
+    return Promise.race([answer, abandoned, this.ended.then(() => over)]);
   }
 
   /** Ends the guest now: by request if its executor still answers, else without. */
@@ -141,19 +165,67 @@ export class GuestLife {
     await this.#end({ kind: 'killed' }, false);
   }
 
-  async #drive(): Promise<void> {
-    while (!this.#over) {
+  /**
+   * Kills the executor's worker, as if it had died by itself. Resolves when another one goes on with the guest, or the
+   * life is over.
+   */
+  killExecutor(): Promise<void> {
+    return this.#onDeath(this.#executor, 'it was killed');
+  }
+
+  #watch(executor: ExecutorHandle): void {
+    void executor.died.then((message) => this.#onDeath(executor, message));
+  }
+
+  async #onDeath(executor: ExecutorHandle, message: string): Promise<void> {
+    if (this.#over || executor !== this.#executor) return;
+    executor.terminate();
+    if (this.#pump === undefined || !this.#claim()) return this.#end({ kind: 'executorDied', message }, false);
+    const problem = await this.#replaceExecutor();
+    if (problem !== undefined) await this.#end({ kind: 'executorDied', message: `${message}; ${problem}` }, false);
+    else this.#options.replaced(message);
+  }
+
+  /** False where the guest cannot go on, or where a replacement died before it had done anything: so would the next. */
+  #claim(): boolean {
+    if (this.#replaced && !this.#tenure.enteredSinceClaim) return false;
+    return this.#tenure.claim();
+  }
+
+  /** What went wrong, or undefined. */
+  async #replaceExecutor(): Promise<string | undefined> {
+    this.#replaced = true;
+    this.#abandoned.abort();
+    this.#abandoned = new AbortController();
+    try {
+      const next = this.#options.createExecutor();
+      this.#executor = next;
+      next.connect?.(this.control);
+      const result = await this.#startExecutor(next, 'goOn');
+      if (!result.ok) return `another one could not go on: ${result.error.message}`;
+      this.#watch(next);
+      void this.#drive(next);
+      return undefined;
+    } catch (error) {
+      return `another one could not be made: ${messageOf(error)}`;
+    }
+  }
+
+  async #drive(executor: ExecutorHandle): Promise<void> {
+    while (!this.#over && executor === this.#executor) {
       let result: RunResult;
       try {
-        result = await this.#options.executor.api.run();
+        result = await executor.api.run();
       } catch (error) {
-        await this.#end({ kind: 'executorDied', message: messageOf(error) }, false);
+        await this.#onDeath(executor, errorText(error));
         return;
       }
       switch (result.kind) {
         // Whoever set the mail bit has posted its messages before: they come before this next `run`.
         case 'mail':
           break;
+        case 'replaced':
+          return;
         case 'parked':
           await this.#end({ kind: 'ended', state: 'stopped', exitCode: 0, message: 'It was parked.' }, true);
           return;
@@ -170,13 +242,18 @@ export class GuestLife {
     this.#over = true;
     await this.#pump?.detach();
     this.#resolveEnded(ending);
-    this.#options.executor.terminate();
+    this.#executor.terminate();
     // After `ended` has been told: its listeners still read the counters.
     await delay(0);
-    await this.#options.lease.release({ quiet });
+    await this.#options.lease.release({ quiet: quiet && !this.#replaced });
   }
 }
 
 function died(message: string): { kind: 'internal'; message: string } {
   return { kind: 'internal', message: `The executor could not start the guest: ${message}` };
+}
+
+/** With the kind of error, which tells a trap of the core. */
+function errorText(error: unknown): string {
+  return error instanceof Error && error.name !== 'Error' ? `${error.name}: ${error.message}` : messageOf(error);
 }

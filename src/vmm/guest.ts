@@ -1,42 +1,28 @@
-/** A guest as the coordinator keeps it: what it is, the state it is in, and its present or last life. */
+/**
+ * A guest as the coordinator keeps it: its definition, the state it is in (`lifecycle.ts`), and its present or last life.
+ */
 import { requestBit } from '../abi/control.ts';
 import type { GuestDefinition } from '../abi/executor.ts';
 import { readStatistics, type Statistics } from '../abi/statistics.ts';
+import { fetchBootImages } from './boot-images.ts';
 import type { GuestSource } from './catalogue.ts';
 import { GuestConsole } from './console.ts';
-import { messageOf, VmmError, type VmmErrorCode } from './errors.ts';
+import type { Definition } from './definition.ts';
+import { messageOf, VmmError } from './errors.ts';
 import { GuestLife, type Ending } from './guest-life.ts';
+import { statusOf, type GuestStatus } from './guest-status.ts';
 import type { ExecutorHandle, Host } from './host.ts';
-import { fetchImage } from './images.ts';
-import { initrdProblem } from './initrd.ts';
+import {
+  answerTo,
+  isAlive,
+  refusalText,
+  stateAfter,
+  type LifecycleOutcome,
+  type LifecycleRequest,
+  type LifecycleState,
+} from './lifecycle.ts';
 import type { MemoryPool } from './memory-pool.ts';
 import type { SharedImages } from './shared-images.ts';
-
-/** Why a guest is no longer running, though nothing went wrong. */
-export type StopCause =
-  | { readonly kind: 'poweredOff' }
-  | { readonly kind: 'killed' }
-  /** Through isa-debug-exit. */
-  | { readonly kind: 'debugExit'; readonly exitCode: number }
-  /** It asked for a reset, and was started with `noReboot`. */
-  | { readonly kind: 'resetStopped' };
-
-export type CrashCause =
-  | { readonly kind: 'tripleFault'; readonly message: string }
-  /** The worker died, and with it what it was doing. */
-  | { readonly kind: 'executorDied'; readonly message: string };
-
-/** The state of a guest: a closed union, with the cause where there is one. */
-export type GuestStatus =
-  | { readonly state: 'defined' }
-  /** `step` says what is being done, for people. */
-  | { readonly state: 'starting'; readonly step: string }
-  | { readonly state: 'running' }
-  | { readonly state: 'paused' }
-  | { readonly state: 'stopped'; readonly cause: StopCause }
-  | { readonly state: 'crashed'; readonly cause: CrashCause }
-  /** It could not be started. */
-  | { readonly state: 'failed'; readonly code: VmmErrorCode; readonly message: string };
 
 /** What the guest has done since power-on, and where it stands. */
 export interface GuestStats extends Statistics {
@@ -64,17 +50,35 @@ const noRate = { millionInstructionsPerSecond: 0, load: 0, compiledShare: 0 };
 /** Rates are taken over at least this long. */
 const sampleMs = 500;
 
+/** What a guest needs of the coordinator. */
+export interface GuestSurroundings {
+  readonly host: Host;
+  readonly pool: MemoryPool;
+  readonly images: SharedImages;
+  readonly core: () => Promise<WebAssembly.Module>;
+  /** Whatever kind of hypervisor runs the guest. */
+  readonly createExecutor: () => ExecutorHandle;
+  /** Where what the definition names lies. */
+  readonly source: (definition: Definition) => Promise<GuestSource>;
+  readonly fetch: typeof fetch;
+  /** {@link Guest.status} has changed. */
+  readonly changed: () => void;
+  /** An executor died of `message`, and another one goes on with the guest. */
+  readonly replaced: (message: string) => void;
+}
+
+const killedWhileStarting = 'The guest was stopped while it started.';
+
 export class Guest {
   readonly id: string;
-  readonly source: GuestSource;
+  /** What it is; a change counts from the next start on. */
+  definition: Definition;
   readonly console = new GuestConsole();
-  readonly #host: Host;
-  readonly #pool: MemoryPool;
-  readonly #images: SharedImages;
-  readonly #core: () => Promise<WebAssembly.Module>;
-  readonly #createExecutor: () => ExecutorHandle;
-  readonly #changed: () => void;
+  readonly #around: GuestSurroundings;
+  #state: LifecycleState = 'defined';
   #status: GuestStatus = { state: 'defined' };
+  /** What was asked for last and takes its time; has come to an end when the state is none of passage. */
+  #underWay: Promise<void> = Promise.resolve();
   #life: GuestLife | undefined;
   #starting: AbortController | undefined;
   #ramBytes = 0;
@@ -82,26 +86,10 @@ export class Guest {
   #sample: Sample | undefined;
   #rate = noRate;
 
-  constructor(
-    id: string,
-    source: GuestSource,
-    around: {
-      host: Host;
-      pool: MemoryPool;
-      images: SharedImages;
-      core: () => Promise<WebAssembly.Module>;
-      createExecutor: () => ExecutorHandle;
-      changed: () => void;
-    },
-  ) {
+  constructor(id: string, definition: Definition, around: GuestSurroundings) {
     this.id = id;
-    this.source = source;
-    this.#host = around.host;
-    this.#pool = around.pool;
-    this.#images = around.images;
-    this.#core = around.core;
-    this.#createExecutor = around.createExecutor;
-    this.#changed = around.changed;
+    this.definition = definition;
+    this.#around = around;
   }
 
   get status(): GuestStatus {
@@ -110,58 +98,152 @@ export class Guest {
 
   /** It holds a memory or is about to. */
   get alive(): boolean {
-    return ['starting', 'running', 'paused'].includes(this.#status.state);
+    return isAlive(this.#state);
   }
+
+  // Requests.
 
   /** Boots it. @throws VmmError; the same is then its status (`failed`). */
   async start(): Promise<void> {
-    if (this.alive) throw new VmmError('wrongState', `${this.source.name} is ${this.#status.state} already.`);
+    if (this.definition.template) throw this.#wrongState('is a template: duplicate it, and start the copy.');
+    return this.#ask('start', () => this.#boot());
+  }
+
+  /** Resolves when the guest stands still. */
+  pause(): Promise<void> {
+    return this.#ask('pause', () => this.#level('set', 'paused'));
+  }
+
+  resume(): Promise<void> {
+    return this.#ask('resume', () => this.#level('clear', 'resumed'));
+  }
+
+  /** Presses the reset button. */
+  reset(): Promise<void> {
+    return this.#ask('reset', () => this.#pulse(requestBit.reset));
+  }
+
+  /** Presses the power button: the guest is asked to shut down, and may take its time. */
+  powerOff(): Promise<void> {
+    return this.#ask('powerOff', () => this.#pulse(requestBit.powerButton));
+  }
+
+  /** Ends it at once; nothing is written back. */
+  kill(): Promise<void> {
+    return this.#ask('kill', () => this.#kill());
+  }
+
+  /** Kills it if it runs; it answers no request afterwards. */
+  remove(): Promise<void> {
+    return this.#ask('remove', () => Promise.resolve());
+  }
+
+  /** Kills the worker that runs it. @throws VmmError `wrongState` */
+  async killExecutor(): Promise<void> {
+    await this.#requireLife().killExecutor();
+  }
+
+  /** @throws VmmError `wrongState`, `noRegion` */
+  async region(address: bigint): Promise<string> {
+    const result = await this.#requireLife().region(address);
+    if (!result.ok) throw new VmmError('noRegion', result.message);
+    return result.text;
+  }
+
+  /** Answers a request as {@link answerTo} says; `act` begins what is to be done, and resolves when it is. */
+  async #ask(request: LifecycleRequest, act: () => Promise<void>): Promise<void> {
+    for (;;) {
+      const answer = answerTo(this.#state, request);
+      switch (answer.kind) {
+        case 'already':
+          return;
+        case 'act':
+          return act();
+        case 'go':
+          this.#state = answer.to;
+          this.#underWay = act();
+          return this.#underWay;
+        case 'join':
+          return this.#underWay;
+        case 'wait':
+          // Whoever asked for that learns of its failure; here only what it leads to counts.
+          await this.#underWay.catch(() => undefined);
+          break;
+        case 'killFirst':
+          await this.kill();
+          break;
+        case 'refuse':
+          throw this.#wrongState(refusalText(this.#state, request, answer.advice));
+      }
+    }
+  }
+
+  #wrongState(rest: string): VmmError {
+    return new VmmError('wrongState', `${this.definition.name} ${rest}`);
+  }
+
+  #requireLife(): GuestLife {
+    if (this.#life !== undefined && this.#starting === undefined) return this.#life;
+    throw this.#wrongState(`is ${this.#status.state}: only a guest that is running or paused can do that.`);
+  }
+
+  // What is done about them.
+
+  async #boot(): Promise<void> {
     const starting = new AbortController();
     this.#starting = starting;
-    this.#step('Preparing');
+    const { signal } = starting;
+    this.#step('Preparing', signal);
     try {
-      const life = await this.#makeLife(starting.signal);
+      const life = await this.#makeLife(signal);
       this.#life = life;
-      this.#step('Loading the kernel');
+      this.#step('Loading the kernel', signal);
       this.#last = undefined;
       this.#sample = undefined;
       this.#rate = noRate;
       this.console.clear();
       await life.start();
-      this.#setStatus({ state: 'running' });
       void life.ended.then((ending) => this.#onEnded(life, ending));
+      if (!this.#settle('started', { state: 'running' })) throw new VmmError('wrongState', killedWhileStarting);
+      this.#starting = undefined;
     } catch (error) {
-      this.#life = undefined;
       const failure = error instanceof VmmError ? error : new VmmError('hostRefused', messageOf(error));
-      if (starting.signal.aborted) this.#setStatus({ state: 'stopped', cause: { kind: 'killed' } });
-      else this.#setStatus({ state: 'failed', code: failure.code, message: failure.message });
+      // Who has killed it says so, and may have started it again.
+      if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
+      this.#starting = undefined;
+      this.#life = undefined;
+      this.#settle('failed', { state: 'failed', code: failure.code, message: failure.message });
       this.console.rejectWaiters(failure.message);
       throw failure;
-    } finally {
-      this.#starting = undefined;
     }
   }
 
   async #makeLife(signal: AbortSignal): Promise<GuestLife> {
-    if (this.#host.obstacle !== undefined) throw new VmmError('notIsolated', this.#host.obstacle);
-    await this.#askConsent();
+    const { host, pool, images, core, createExecutor, fetch: fetcher } = this.#around;
+    if (host.obstacle !== undefined) throw new VmmError('notIsolated', host.obstacle);
+    const { definition: defined } = this;
+    const source = await this.#around.source(defined);
+    await this.#askConsent(source);
+    if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
     // Before anything is downloaded: a refusal should not take a minute to come.
-    const lease = this.#pool.acquire(this.source.memoryMiB * 2 ** 20);
+    const lease = pool.acquire(source.memoryMiB * 2 ** 20);
     let executor: ExecutorHandle | undefined;
     try {
       // It loads its script while the images come.
-      executor = this.#createExecutor();
-      const [module, kernel, initrd] = await this.#fetchAll(signal);
-      if (signal.aborted) throw new VmmError('wrongState', 'The guest was stopped while it started.');
+      executor = createExecutor();
+      const step = (text: string) => this.#step(text, signal);
+      const boot = await fetchBootImages({ source, fetcher, images, core, killed: signal, step });
+      if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#ramBytes = lease.ramBytes;
       const definition: GuestDefinition = {
-        name: this.source.name,
+        name: defined.name,
         ramBytes: lease.ramBytes,
-        commandLine: this.source.commandLine,
-        clock: this.source.clock ?? 'real',
+        commandLine: source.commandLine,
+        clock: source.clock ?? 'real',
         noReboot: false,
       };
-      return new GuestLife({ lease, executor, module, definition, kernel, initrd, console: this.console });
+      const { replaced } = this.#around;
+      return new GuestLife({ lease, executor, createExecutor, replaced, definition, ...boot, console: this.console });
     } catch (error) {
       executor?.terminate();
       // No executor has seen the memory: it is as clean as it was, and scrubbing it again costs little.
@@ -170,94 +252,48 @@ export class Guest {
     }
   }
 
-  async #askConsent(): Promise<void> {
-    const origin = new URL(this.#host.pageUrl).origin;
-    const urls = [this.source.kernelUrl, this.source.initrdUrl].filter((url) => url !== undefined);
+  async #askConsent(source: GuestSource): Promise<void> {
+    const { host } = this.#around;
+    const origin = new URL(host.pageUrl).origin;
+    const urls = [source.kernelUrl, source.initrdUrl].filter((url) => url !== undefined);
     const foreign = urls.filter((url) => /^https?:/.test(url) && new URL(url).origin !== origin);
-    if (foreign.length === 0 || (await this.#host.confirmForeign(foreign))) return;
+    if (foreign.length === 0 || (await host.confirmForeign(foreign))) return;
     throw new VmmError(
       'notAllowed',
       'It was not booted, because you did not agree to boot something from another site.',
     );
   }
 
-  async #fetchAll(
-    killed: AbortSignal,
-  ): Promise<[WebAssembly.Module, SharedArrayBuffer, SharedArrayBuffer | undefined]> {
-    // Whatever fails first ends the rest: nothing goes on loading, or tells of its progress, for a guest that failed.
-    const fetching = new AbortController();
-    const { signal } = fetching;
-    killed.addEventListener('abort', () => fetching.abort());
-    const progress = new Map<string, { received: number; total: number | undefined }>();
-    const fetchOne = (what: string, url: string, expectedBytes: number | undefined) =>
-      fetchImage({
-        what,
-        url,
-        expectedBytes,
-        signal,
-        fetcher: this.#host.fetch,
-        images: this.#images,
-        progress: (received, total) => {
-          if (signal.aborted) return;
-          progress.set(what, { received, total });
-          this.#step(`Fetching ${progressText(progress)}`);
-        },
-      });
-    const { kernelUrl, kernelBytes, initrdUrl, initrdBytes } = this.source;
-    const fetchInitrd = async (url: string) => {
-      const bytes = await fetchOne('initrd', url, initrdBytes);
-      const problem = await initrdProblem(bytes);
-      if (problem !== undefined) throw new VmmError('badGuest', `The initrd ${url} ${problem}`);
-      return bytes;
-    };
-    this.#step('Fetching the kernel');
+  /** Pauses or resumes. What the executor does not answer is taken back, so that the guest is what its state says. */
+  async #level(how: 'set' | 'clear', outcome: 'paused' | 'resumed'): Promise<void> {
+    const life = this.#requireLife();
     try {
-      return await Promise.all([
-        this.#core(),
-        fetchOne('kernel', kernelUrl, kernelBytes),
-        initrdUrl === undefined ? undefined : fetchInitrd(initrdUrl),
-      ]);
+      await life.level(requestBit.pause, how);
     } catch (error) {
-      fetching.abort();
+      if (how === 'set') life.control.release(requestBit.pause);
+      else life.control.request(requestBit.pause);
+      this.#settle('unanswered', this.#status);
       throw error;
     }
-  }
-
-  /** Resolves when the guest stands still. */
-  async pause(): Promise<void> {
-    const life = this.#requireLife('paused', 'running');
-    await life.level(requestBit.pause, 'set');
-    if (this.#status.state === 'running') this.#setStatus({ state: 'paused' });
-  }
-
-  async resume(): Promise<void> {
-    const life = this.#requireLife('resumed', 'paused');
-    await life.level(requestBit.pause, 'clear');
     this.#sample = undefined;
-    if (this.#status.state === 'paused') this.#setStatus({ state: 'running' });
+    if (this.#settle(outcome, { state: outcome === 'paused' ? 'paused' : 'running' })) return;
+    throw this.#wrongState(`ended before it was ${outcome}.`);
   }
 
-  /** Presses the reset button. */
-  reset(): void {
-    this.#requireLife('reset', 'running').pulse(requestBit.reset);
+  #pulse(bits: number): Promise<void> {
+    this.#requireLife().pulse(bits);
+    return Promise.resolve();
   }
 
-  /** Presses the power button: the guest is asked to shut down, and may take its time. */
-  powerOff(): void {
-    this.#requireLife('powered off', 'running').pulse(requestBit.powerButton);
-  }
-
-  /** @throws VmmError `wrongState`, `noRegion` */
-  async region(address: bigint): Promise<string> {
-    const result = await this.#requireLife('asked for compiled code', 'running', 'paused').region(address);
-    if (!result.ok) throw new VmmError('noRegion', result.message);
-    return result.text;
-  }
-
-  /** Ends it at once; nothing is written back. */
-  async kill(): Promise<void> {
-    this.#starting?.abort();
+  async #kill(): Promise<void> {
+    const starting = this.#starting;
+    starting?.abort();
     await this.#life?.kill();
+    // One that was starting has no life yet, or its life tells nobody.
+    this.#starting = undefined;
+    this.#life = undefined;
+    if (!this.#settle('stopped', { state: 'stopped', cause: { kind: 'killed' } })) return;
+    this.console.rejectWaiters(`${this.definition.name} was stopped.`);
   }
 
   get stats(): GuestStats {
@@ -265,7 +301,7 @@ export class Guest {
     if (life === undefined) {
       return this.#last ?? this.#statsOf(undefined);
     }
-    const now: Sample = { atMs: this.#host.now(), statistics: readStatistics(life.control) };
+    const now: Sample = { atMs: this.#around.host.now(), statistics: readStatistics(life.control) };
     const before = this.#sample;
     if (before === undefined) this.#sample = now;
     else if (now.atMs - before.atMs >= sampleMs) {
@@ -290,27 +326,28 @@ export class Guest {
     if (this.#life !== life) return;
     this.#last = { ...this.#statsOf(life), ...noRate, memoryBytes: 0 };
     this.#life = undefined;
-    this.#setStatus(statusOf(ending));
-    this.console.rejectWaiters(`${this.source.name} has ended: nothing more will be printed.`);
+    this.#starting = undefined;
+    const status = statusOf(ending);
+    this.#settle(status.state === 'crashed' ? 'crashed' : 'stopped', status);
+    this.console.rejectWaiters(`${this.definition.name} has ended: nothing more will be printed.`);
   }
 
-  #requireLife(what: string, ...states: readonly GuestStatus['state'][]): GuestLife {
-    if (this.#life === undefined || !states.includes(this.#status.state)) {
-      throw new VmmError(
-        'wrongState',
-        `${this.source.name} is ${this.#status.state}: only a guest that is ${states.join(' or ')} can be ${what}.`,
-      );
-    }
-    return this.#life;
+  #step(step: string, signal: AbortSignal): void {
+    if (!signal.aborted) this.#setStatus({ state: 'starting', step });
   }
 
-  #step(step: string): void {
-    this.#setStatus({ state: 'starting', step });
+  /** Something has come to an end. False: it no longer mattered. */
+  #settle(outcome: LifecycleOutcome, status: GuestStatus): boolean {
+    const next = stateAfter(this.#state, outcome);
+    if (next === undefined) return false;
+    this.#state = next;
+    this.#setStatus(status);
+    return true;
   }
 
   #setStatus(status: GuestStatus): void {
     this.#status = status;
-    this.#changed();
+    this.#around.changed();
   }
 }
 
@@ -326,32 +363,4 @@ function rateBetween(before: Sample, now: Sample): typeof noRate {
     load: Math.min(1, Math.max(0, (b.busySeconds - a.busySeconds) / (ms / 1000))),
     compiledShare: compiled > 0 ? compiled / (compiled + interpreted) : 0,
   };
-}
-
-function statusOf(ending: Ending): GuestStatus {
-  if (ending.kind === 'killed') return { state: 'stopped', cause: { kind: 'killed' } };
-  if (ending.kind === 'executorDied') {
-    return { state: 'crashed', cause: { kind: 'executorDied', message: ending.message } };
-  }
-  switch (ending.state) {
-    case 'stopped':
-      return { state: 'stopped', cause: { kind: 'killed' } };
-    case 'poweredOff':
-      return { state: 'stopped', cause: { kind: 'poweredOff' } };
-    case 'debugExit':
-      return { state: 'stopped', cause: { kind: 'debugExit', exitCode: ending.exitCode } };
-    case 'resetStopped':
-      return { state: 'stopped', cause: { kind: 'resetStopped' } };
-    case 'crashed':
-      return { state: 'crashed', cause: { kind: 'tripleFault', message: ending.message ?? '' } };
-  }
-}
-
-function progressText(progress: ReadonlyMap<string, { received: number; total: number | undefined }>): string {
-  const mib = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
-  return [...progress]
-    .map(([what, { received, total }]) =>
-      total === undefined ? `${what} ${mib(received)} MiB` : `${what} ${mib(received)} of ${mib(total)} MiB`,
-    )
-    .join(', ');
 }

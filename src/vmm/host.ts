@@ -2,6 +2,7 @@
 import type { ControlPage } from '../abi/control.ts';
 import type { ExecutorApi } from '../abi/executor.ts';
 import type { ProcessorApi } from '../abi/processor.ts';
+import type { DefinitionStore } from './definition-store.ts';
 import type { MemoryPoolOptions } from './memory-pool.ts';
 
 /** An executor worker, from outside. */
@@ -9,7 +10,7 @@ export interface ExecutorHandle {
   readonly api: ExecutorApi;
   /** Resolves with what is known when the worker died of itself; never after {@link terminate}. */
   readonly died: Promise<string>;
-  /** Ends the worker without notice. It may still run for a moment. */
+  /** Ends the worker without notice. It may still run for a moment. Once is enough, twice does no harm. */
   terminate(): void;
   /** Is given the control page through which the coordinator rings, where it needs that. */
   connect?(control: ControlPage): void;
@@ -38,6 +39,8 @@ export interface Host {
   readonly scrub: MemoryPoolOptions['scrub'];
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];
+  /** Keeps definitions of guests; absent: nothing is kept. */
+  readonly definitions?: DefinitionStore;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
   /** Asks the user whether to boot what lies at other origins. */

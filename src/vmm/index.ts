@@ -10,7 +10,19 @@ export {
 export type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
 export { messageOf, sizeText, VmmError, type VmmErrorCode } from './errors.ts';
 export type { Statistics } from '../abi/statistics.ts';
-export type { CrashCause, GuestStats, GuestStatus, StopCause } from './guest.ts';
+export type { StorageStatus } from './definition-keeper.ts';
+export {
+  definitionDefaults,
+  definitionProblems,
+  keptFileUrl,
+  type Definition,
+  type DefinitionChanges,
+  type DefinitionField,
+  type DefinitionProblems,
+} from './definition.ts';
+export type { Definitions } from './definitions.ts';
+export type { CrashCause, GuestStatus, StopCause } from './guest-status.ts';
+export type { GuestStats } from './guest.ts';
 export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
 export type { MemoryPoolUsage } from './memory-pool.ts';
 export {

@@ -21,6 +21,7 @@ import {
   Vcpu,
 } from '../../../build/core/layout';
 import { granules, setJumpTarget } from './blocks';
+import { setArithmeticFlags } from './flags';
 import { alignmentChecked, misaligned } from './memory';
 import { arenaHeader, codeMap, FETCH, WRITE } from './paging';
 import { holdsPage, translate } from './tlb';
@@ -394,6 +395,7 @@ export function heldCarry(cpu: usize, kind: u32, a: u64, b: u64, c: u32): u32 {
   if (rule == FlagKind.logic) return 0;
   if (rule == FlagKind.inc || rule == FlagKind.dec) return c;
   if (rule == FlagKind.parts) return c & 1;
+  if (rule == FlagKind.word) return (<u32>a) & 1;
   const shift = <u64>(64 - (8 << (kind & 3)));
   const x = a << shift;
   const y = b << shift;
@@ -420,6 +422,10 @@ export function settleFlags(cpu: usize): void {
     store<i64>(cpu, (<i64>y) >> shift, Vcpu.flagOverflow);
     store<u32>(cpu, c & 1, Vcpu.flagCarry);
     store<u32>(cpu, c & 0x10, Vcpu.flagAux);
+    return;
+  }
+  if (rule == FlagKind.word) {
+    setArithmeticFlags(cpu, <u32>a);
     return;
   }
   if (rule == FlagKind.logic) {

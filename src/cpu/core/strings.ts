@@ -300,16 +300,19 @@ function hostByTlb(cpu: usize, linear: u64, bytes: u64, kind: usize): usize {
   return <usize>(<u32>linear + load<u32>(entry, TlbEntry.addend));
 }
 
-/**
- * REP MOVS and REP STOS where all is plain: flat segments, upwards, within pages that the TLB knows and within the budget.
- * Whether it did them; if not, nothing has been done.
- */
-function plainString(cpu: usize, op: i32, size: i32, segment: i32, addressSize: i32, flags: u32): bool {
+/** Whether addresses of source and destination are linear as they are, and go upwards. */
+function isPlain(cpu: usize, segment: i32, addressSize: i32, flags: u32): bool {
   const mode = load<u32>(cpu, Vcpu.modeKey);
   const long = (mode & MODE_CODE_MASK) == MODE_CODE64;
   if (flags & DF || segment >= FS || addressSize != (long ? 8 : 4)) return false;
-  if (!long && (!(mode & MODE_DATA_FLAT) || segment == CS || segment == SS)) return false;
-  const mask: u64 = long ? 0xffffffffffffffff : 0xffffffff;
+  return long || ((mode & MODE_DATA_FLAT) != 0 && segment != CS && segment != SS);
+}
+
+/**
+ * REP MOVS and REP STOS where all is plain, within pages that the TLB knows and within the budget. Whether it did them; if
+ * not, nothing has been done.
+ */
+function plainString(cpu: usize, op: i32, size: i32, mask: u64): bool {
   const count = gpr(cpu, RCX) & mask;
   const budget = load<u32>(cpu, Vcpu.budget);
   if (count == 0 || count > 0x1000 || count > <u64>budget + 1) return false;
@@ -330,6 +333,41 @@ function plainString(cpu: usize, op: i32, size: i32, segment: i32, addressSize: 
   return true;
 }
 
+/** Bytes from a linear address on whose pages the TLB knows and that follow one another in host memory; at most `most`. */
+function bytesInRow(cpu: usize, linear: u64, most: u64, kind: usize): u64 {
+  const array = <usize>load<u32>(cpu, Vcpu.tlb) + kind * Arena.tlbArrayBytes;
+  let page = linear & ~0xfff;
+  let entry = array + (((<usize>(page >> 12)) & (Arena.tlbEntries - 1)) << 4);
+  if (load<u64>(entry, TlbEntry.tag) != page) return 0;
+  const addend = load<u32>(entry, TlbEntry.addend);
+  let known = 0x1000 - (linear & 0xfff);
+  while (known < most) {
+    page += 0x1000;
+    entry = array + (((<usize>(page >> 12)) & (Arena.tlbEntries - 1)) << 4);
+    if (load<u64>(entry, TlbEntry.tag) != page || load<u32>(entry, TlbEntry.addend) != addend) break;
+    known += 0x1000;
+  }
+  return min(known, most);
+}
+
+/** Most bytes of a run, so that events do not wait for long. */
+const LONGEST_RUN: u64 = 0x40000;
+
+/** The next elements of a plain REP MOVS or REP STOS over pages in a row; how many. */
+function plainRun(cpu: usize, op: i32, size: i32, addressSize: i32, mask: u64, most: u64): u64 {
+  const to = gpr(cpu, RDI) & mask;
+  const from = gpr(cpu, RSI) & mask;
+  let bytes = bytesInRow(cpu, to, min(most * size, LONGEST_RUN), 1);
+  if (op == STRING_MOVS && bytes != 0) bytes = bytesInRow(cpu, from, bytes, 0);
+  const count = <u32>bytes / size;
+  if (count == 0) return 0;
+  const hostTo = hostByTlb(cpu, to, 1, 1);
+  if (op == STRING_MOVS) copyElements(hostTo, hostByTlb(cpu, from, 1, 0), count, size, false);
+  else fillElements(hostTo, gpr(cpu, RAX) & (0xffffffffffffffff >> (64 - 8 * size)), count, size, false);
+  advance(cpu, op, count, size, false, addressSize, REPEAT_EQUAL);
+  return count;
+}
+
 /**
  * Runs a repeated string instruction until it ends, faults or has used up the budget. `size` is the element's, 1, 2, 4
  * or 8 bytes, `addressSize` 2, 4 or 8 bytes, `segment` that of the source.
@@ -338,9 +376,8 @@ export function repString(cpu: usize, op: i32, size: i32, segment: i32, addressS
   const mask: u64 = addressSize == 8 ? 0xffffffffffffffff : addressSize == 4 ? 0xffffffff : 0xffff;
   const flags = load<u32>(cpu, Vcpu.eflags) & ~RF;
   store<u32>(cpu, flags, Vcpu.eflags);
-  if (op <= STRING_STOS && repeat != REPEAT_NONE && plainString(cpu, op, size, segment, addressSize, flags)) {
-    return Status.ok;
-  }
+  const plain = op <= STRING_STOS && repeat != REPEAT_NONE && isPlain(cpu, segment, addressSize, flags);
+  if (plain && plainString(cpu, op, size, mask)) return Status.ok;
   const down = (flags & DF) != 0;
   const budget = <u64>load<u32>(cpu, Vcpu.budget);
   const most = budget + 1;
@@ -348,7 +385,9 @@ export function repString(cpu: usize, op: i32, size: i32, segment: i32, addressS
   let done: u64 = 0;
   let ended = left == 0;
   while (!ended && done < most) {
-    const count = piece(cpu, op, size, segment, addressSize, repeat, mask, down, min<u64>(left, most - done));
+    const next = min<u64>(left, most - done);
+    let count = plain ? plainRun(cpu, op, size, addressSize, mask, next) : 0;
+    if (count == 0) count = piece(cpu, op, size, segment, addressSize, repeat, mask, down, next);
     if (count == 0) break;
     done += count;
     left -= count;

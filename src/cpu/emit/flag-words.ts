@@ -14,6 +14,9 @@ export interface FlagSource {
   readonly r: Value;
 }
 
+/** Bits of the arithmetic flags in EFLAGS. */
+export const flagPlaces: Readonly<Record<FlagName, number>> = { cf: 0, pf: 2, af: 4, zf: 6, sf: 7, of: 11 };
+
 const f = Vcpu.offsets;
 
 export abstract class FlagWords extends Operations {
@@ -211,14 +214,9 @@ export abstract class FlagWords extends Operations {
   /** The six arithmetic flags in their places. */
   protected arithmeticWord(flag: (name: FlagName) => Value): Value {
     let word = this.boolToInt(4, flag('cf'));
-    const places: readonly (readonly [FlagName, number])[] = [
-      ['pf', 2],
-      ['af', 4],
-      ['zf', 6],
-      ['sf', 7],
-      ['of', 11],
-    ];
-    for (const [name, bit] of places) word = this.or(word, this.boolAt(flag(name), bit));
+    for (const name of ['pf', 'af', 'zf', 'sf', 'of'] as const) {
+      word = this.or(word, this.boolAt(flag(name), flagPlaces[name]));
+    }
     return word;
   }
 

@@ -4,8 +4,10 @@
  * from one that is known when the code is written: they differ in the hooks.
  */
 import type { Builder, Instruction, Operand, Segment, Size, SystemRegister, Type, Value } from '../isa/builder.ts';
-import type { RegisterStack, ShortWay, Variable } from '../isa/builder.ts';
+import type { RegisterStack, ScalarFloats, ShortWay, Variable } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
+import { NoFloatsKnown } from '../isa/no-floats-known.ts';
+import { lowVector } from '../isa/vector.ts';
 import { StackInMemory } from '../isa/register-stack.ts';
 import { Vcpu } from '../state.ts';
 import type { FunctionReference } from '../../wasm/encoder.ts';
@@ -79,6 +81,7 @@ export abstract class FormBuilder extends FlagWords implements Builder {
   private deferred: { target?: Value } | undefined;
   private temporaries = 0;
   private readonly stackInMemory = new StackInMemory(this);
+  private readonly noFloats = new NoFloatsKnown(this);
   /** The instruction left by a way of its own (a status helper, sync, a transfer): nothing may follow. */
   protected left = false;
 
@@ -232,6 +235,13 @@ export abstract class FormBuilder extends FlagWords implements Builder {
       default:
         throw new Error(`${this.form.name}: control and debug registers are read by helpers`);
     }
+  }
+
+  readExtended(o: Operand): Value {
+    const { kind, size } = this.operandOf(o);
+    if (kind !== 'memory') return lowVector(this, this.read(o));
+    const host = this.hostToRead(this.linearOf(o, size, false), size, false);
+    return this.loadAt('v128', size === 8 ? 'v128.load64_zero' : 'v128.load32_zero', host, 0);
   }
 
   private readSelector(o: FormOperand): Value {
@@ -538,6 +548,15 @@ export abstract class FormBuilder extends FlagWords implements Builder {
 
   get registerStack(): RegisterStack {
     return this.stackInMemory;
+  }
+
+  get scalarFloats(): ScalarFloats {
+    return this.noFloats;
+  }
+
+  unless(conditions: readonly Value[], then: () => void): void {
+    const all = conditions.reduce((a, b) => this.both(a, b));
+    this.if(this.negate(all), then);
   }
 
   // x87 and temporaries. --------------------------------------------------------------------------------------------

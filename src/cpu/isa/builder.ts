@@ -90,6 +90,21 @@ export interface ShortWay {
   readonly commit: () => void;
 }
 
+/**
+ * What a builder remembers of scalar floating-point operands, so that they need not be tested again (`sse-exact.ts`). Values
+ * are integers with the bits of a number; the width tells the format.
+ */
+export interface ScalarFloats {
+  /**
+   * A 4-byte variable that holds what `compute` gives, or gave when it was last asked for in this format; whoever sets it
+   * sets it for what follows.
+   */
+  bound(bytes: 4 | 8, compute: () => Value): Variable;
+  /** Whether `learn` was called for what this value was read from, and nothing has been written there since. */
+  knows(bits: Value): boolean;
+  learn(bits: Value): void;
+}
+
 export type FlagName = 'cf' | 'pf' | 'af' | 'zf' | 'sf' | 'of';
 /**
  * How the six arithmetic flags follow from operands and result, all of one size:
@@ -133,6 +148,8 @@ export interface Builder {
    * MMX operand smaller than its register is the register's low part, an integer. An x87 register (`T`) is an f80.
    */
   read(o: Operand): Value;
+  /** A vector of the operand's value and zeros above; operands of 4 or 8 bytes. */
+  readExtended(o: Operand): Value;
   /**
    * Writes the operand. A 32-bit general register write clears the upper half; 8 and 16 bits keep the rest. A vector
    * operand smaller than 16 bytes keeps the rest too. An MMX write also sets the exponent field of the x87 register it
@@ -216,6 +233,8 @@ export interface Builder {
   get(v: Variable): Value;
   set(v: Variable, value: Value): void;
   if(c: Value, then: () => void, otherwise?: () => void): void;
+  /** Runs `then` unless all of the conditions hold, as they mostly do. */
+  unless(conditions: readonly Value[], then: () => void): void;
   /**
    * An instruction that is done by `general`, in all cases; where a call is dear by what `attempt` gives, in those it is
    * for. The short way calls no helper; faults are found by the general way. It is all of the instruction.
@@ -340,6 +359,7 @@ export interface Builder {
   setF80(f80: Value, significand: Value, signExponent: Value): void;
   /** The x87 registers for short ways. */
   readonly registerStack: RegisterStack;
+  readonly scalarFloats: ScalarFloats;
   /** Copies an f80 into a temporary. */
   copyF80(temporary: Value, v: Value): void;
   /** A new temporary that holds a vector, to pass it to a helper by address; and the vector that lies in a temporary. */

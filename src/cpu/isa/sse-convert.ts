@@ -58,6 +58,8 @@ function fromInteger(f: Format): Semantics {
     const n = b.read(operand(i, 1));
     const size: Size = n.type === 'i64' ? 8 : 4;
     const result = asBits(b, f, b.float(`${f.float}.convert_i${size * 8}_s`, n));
+    // Zero or normal.
+    b.scalarFloats.learn(result);
     if (f.bytes === 8 && size === 4) {
       b.write(operand(i, 0), result);
       return;
@@ -66,7 +68,7 @@ function fromInteger(f: Format): Semantics {
     const isExact = b.ltU(b.add(n, b.int(size, limit)), b.int(size, 2n * limit));
     const op = f.bytes === 8 ? conversion.i64ToF64 : conversion.i64ToF32;
     const slow = (): Value => resize(b, f.bytes, slowScalar(b, op, size === 8 ? n : b.sext(8, n)));
-    b.write(operand(i, 0), choose(b, b.either(isExact, isDefault(b)), result, slow));
+    b.write(operand(i, 0), choose(b, [b.either(isExact, isDefault(b))], result, slow));
   };
 }
 
@@ -75,7 +77,7 @@ const CVTSS2SD: Semantics = (b, i) => {
   const result = asBits(b, double, b.float('f64.promote_f32', asFloat(b, single, x)));
   b.write(
     operand(i, 0),
-    choose(b, isPlain(b, single, x), result, () => slowScalar(b, conversion.f32ToF64, x)),
+    choose(b, [isPlain(b, single, x)], result, () => slowScalar(b, conversion.f32ToF64, x)),
   );
 };
 
@@ -85,7 +87,7 @@ const CVTSD2SS: Semantics = (b, i) => {
   const isZero = b.isZero(b.shl(x, b.int(4, 1)));
   const good = b.either(b.both(isSafe(b, single, result), b.negate(isDenormal(b, double, x))), isZero);
   const slow = (): Value => b.trunc(4, slowScalar(b, conversion.f64ToF32, x));
-  b.write(operand(i, 0), choose(b, b.both(isDefault(b), good), result, slow));
+  b.write(operand(i, 0), choose(b, [isDefault(b), good], result, slow));
 };
 
 // To integers. --------------------------------------------------------------------------------------------------------
@@ -109,7 +111,7 @@ function toInteger(f: Format, truncate: boolean): Semantics {
     const result = b.float(`i${size * 8}.trunc_sat_${f.float}_s`, rounded);
     const base = f.bytes === 8 ? conversion.f64ToI32 : conversion.f32ToI32;
     const op = base + (size === 8 ? 2 : 0) + (truncate ? 1 : 0);
-    const fast = b.both(inRange, b.either(isExact, quiet));
+    const fast = [inRange, b.either(isExact, quiet)];
     b.write(
       target,
       choose(b, fast, result, () => resize(b, size, slowScalar(b, op, bits))),
@@ -127,7 +129,7 @@ function dwordsToSingles(b: Builder, v: Value): Value {
   const small = b.vector('f32x4.lt', b.vector('f32x4.abs', result), splatConstant(b, single, power(single, 31n)));
   const same = b.vector('v128.and', b.vector('i32x4.eq', back, v), small);
   const isExact = b.vector('i32x4.all_true', same);
-  return choose(b, b.either(isExact, isDefault(b)), result, () => slowPacked(b, packedConversion.dq2ps, v));
+  return choose(b, [b.either(isExact, isDefault(b))], result, () => slowPacked(b, packedConversion.dq2ps, v));
 }
 
 /** CVTPS2DQ, CVTTPS2DQ on a vector. */
@@ -139,7 +141,7 @@ function singlesToDwords(b: Builder, v: Value, truncate: boolean): Value {
   const quiet = truncate ? ignoresInexact(b) : isDefault(b);
   const result = b.vector('i32x4.trunc_sat_f32x4_s', rounded);
   const op = packedConversion.ps2dq + (truncate ? 1 : 0);
-  return choose(b, b.both(inRange, b.either(isExact, quiet)), result, () => slowPacked(b, op, v));
+  return choose(b, [inRange, b.either(isExact, quiet)], result, () => slowPacked(b, op, v));
 }
 
 /** CVTPD2DQ, CVTTPD2DQ on a vector: two integers in the low half, zeros above. */
@@ -151,14 +153,14 @@ function doublesToDwords(b: Builder, v: Value, truncate: boolean): Value {
   const quiet = truncate ? ignoresInexact(b) : isDefault(b);
   const result = b.vector('i32x4.trunc_sat_f64x2_s_zero', rounded);
   const op = packedConversion.pd2dq + (truncate ? 1 : 0);
-  return choose(b, b.both(inRange, b.either(isExact, quiet)), result, () => slowPacked(b, op, v));
+  return choose(b, [inRange, b.either(isExact, quiet)], result, () => slowPacked(b, op, v));
 }
 
 /** CVTPS2PD: both numbers from the low half. */
 const CVTPS2PD: Semantics = (b, i) => {
   // A zero in the upper lanes raises nothing.
   const v = lowVector(b, b.read(operand(i, 1)));
-  const fast = none(b, awkwardLanes(b, single, v));
+  const fast = [none(b, awkwardLanes(b, single, v))];
   const result = b.vector('f64x2.promote_low_f32x4', v);
   b.write(
     operand(i, 0),
@@ -174,7 +176,7 @@ const CVTPD2PS: Semantics = (b, i) => {
   // The upper lanes, always 0, are not in question.
   const sound = b.vector('v128.or', good, b.vectorConst(0n, 0xffff_ffff_ffff_ffffn));
   const fine = b.both(b.vector('i32x4.all_true', sound), none(b, denormalLanes(b, double, v)));
-  const fast = b.both(isDefault(b), fine);
+  const fast = [isDefault(b), fine];
   b.write(
     operand(i, 0),
     choose(b, fast, result, () => slowPacked(b, packedConversion.pd2ps, v)),

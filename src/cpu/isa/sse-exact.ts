@@ -14,10 +14,17 @@
  *   (SDM vol. 1 §4.9.1.5). A product or quotient must be above the smallest normal number; that number itself
  *   may stand for a value that was tiny before it was rounded, and 0 may be an underflow.
  *
+ * A scalar operation asks this of a number's upper bits alone: whether it is *ordinary*, of an exponent neither among the
+ * two lowest (zeros, denormals, the smallest normal number) nor the highest. The bound that the test compares with is 0
+ * unless MXCSR is the default, so that one comparison tells both. An operand that was tested, or is the result of an
+ * operation, is not tested again while the builder remembers it (`ScalarFloats`): one that is no ordinary number has then
+ * set DE where it was denormal, or else (zero, infinity, NaN) spoils each result. A denormal result of the helper,
+ * which has not set DE yet, makes the bound 0.
+ *
  * All else calls the exact helper, which computes the result under MXCSR, sets the sticky flags and raises #XM (or
  * #UD, if CR4.OSXMMEXCPT = 0). MINPS, COMISS, CMPPS and exact conversions need less: no NaN, no denormal and DAZ = 0.
  */
-import type { Builder, Value } from './builder.ts';
+import type { Builder, Value, Variable } from './builder.ts';
 
 /** Format of a lane: its wasm names and the bit patterns that the tests need. */
 export interface Format {
@@ -28,6 +35,8 @@ export interface Format {
   readonly lanes: 4 | 2;
   readonly infinity: bigint;
   readonly smallestNormal: bigint;
+  /** The exponent's lowest bit in the upper 32 bits of a number without its sign. */
+  readonly exponentUnit: number;
 }
 
 export const single: Format = {
@@ -38,6 +47,7 @@ export const single: Format = {
   lanes: 4,
   infinity: 0x7f80_0000n,
   smallestNormal: 0x0080_0000n,
+  exponentUnit: 1 << 24,
 };
 
 export const double: Format = {
@@ -48,6 +58,7 @@ export const double: Format = {
   lanes: 2,
   infinity: 0x7ff0_0000_0000_0000n,
   smallestNormal: 0x0010_0000_0000_0000n,
+  exponentUnit: 1 << 21,
 };
 
 /** Bits of MXCSR. */
@@ -92,11 +103,6 @@ export function isDenormal(b: Builder, f: Format, bits: Value): Value {
   return b.ltU(b.sub(magnitude, b.int(f.bytes, 1)), b.int(f.bytes, f.smallestNormal * 2n - 1n));
 }
 
-/** Neither infinite nor NaN. */
-export function isFinite(b: Builder, f: Format, bits: Value): Value {
-  return b.ltU(b.shl(bits, b.int(4, 1)), b.int(f.bytes, f.infinity * 2n));
-}
-
 /** Finite and larger in magnitude than the smallest normal number. */
 export function isSafe(b: Builder, f: Format, bits: Value): Value {
   const first = f.smallestNormal * 2n + 2n;
@@ -113,41 +119,81 @@ export function isPlain(b: Builder, f: Format, bits: Value): Value {
   return b.negate(b.either(isDenormal(b, f, bits), isNaN(b, f, bits)));
 }
 
-/** `fast` if it holds; else what `slow` computes. */
-export function choose(b: Builder, condition: Value, fast: Value, slow: () => Value): Value {
+/** `fast` if the conditions hold; else what `slow` computes. */
+export function choose(b: Builder, conditions: readonly Value[], fast: Value, slow: () => Value): Value {
   const result = b.variable(fast);
-  b.if(b.negate(condition), () => b.set(result, slow()));
+  b.unless(conditions, () => b.set(result, slow()));
   return b.get(result);
 }
 
-function slowScalar(b: Builder, f: Format, op: Operation, x: Value, y: Value): Value {
-  return b.helper(f.bytes === 8 ? 'sseF64' : 'sseF32', b.int(4, operation[op]), x, y);
+function slowScalar(b: Builder, f: Format, op: number, x: Value, y: Value): Value {
+  return b.helper(f.bytes === 8 ? 'sseF64' : 'sseF32', b.int(4, op), x, y);
+}
+
+/** Exponent and the first bits of the significand, from the top of 4 bytes on. */
+function upperBits(b: Builder, f: Format, bits: Value): Value {
+  return f.bytes === 8 ? b.trunc(4, b.shr(bits, b.int(4, 31))) : b.shl(bits, b.int(4, 1));
+}
+
+/** What {@link isOrdinary} compares with. */
+function ordinaryBound(b: Builder, f: Format): Variable {
+  const all = 2 ** 32 - 3 * f.exponentUnit;
+  return b.scalarFloats.bound(f.bytes, () => b.select(isDefault(b), b.int(4, all), b.int(4, 0)));
+}
+
+/** Finite and larger in magnitude than the smallest normal number by a factor of 2 at least, with MXCSR as it should be. */
+function isOrdinary(b: Builder, f: Format, bits: Value, bound: Variable): Value {
+  return b.ltU(b.sub(upperBits(b, f, bits), b.int(4, 2 * f.exponentUnit)), b.get(bound));
+}
+
+/** Neither infinite nor NaN. */
+function isBelowInfinity(b: Builder, f: Format, bits: Value): Value {
+  return b.ltU(upperBits(b, f, bits), b.int(4, 2 ** 32 - f.exponentUnit));
 }
 
 /** ADDSD, SUBSS and the like, on bit patterns: the result's bit pattern. */
 export function scalar(b: Builder, f: Format, op: Operation, x: Value, y: Value): Value {
   if (op === 'min' || op === 'max') return scalarExtreme(b, f, op, x, y);
-  if (op === 'sqrt') return scalarRoot(b, f, y);
-  const result = asBits(b, f, b.float(`${f.float}.${op}`, asFloat(b, f, x), asFloat(b, f, y)));
-  const good = op === 'add' || op === 'sub' ? isFinite(b, f, result) : isSafe(b, f, result);
-  const denormal = b.either(isDenormal(b, f, x), isDenormal(b, f, y));
-  const fast = b.both(b.both(isDefault(b), good), b.negate(denormal));
-  return choose(b, fast, result, () => slowScalar(b, f, op, x, y));
+  const operands = op === 'sqrt' ? [y] : [x, y];
+  const { scalarFloats: floats } = b;
+  const bound = ordinaryBound(b, f);
+  const result = b.variable(b.float(`${f.float}.${op}`, ...operands.map((v) => asFloat(b, f, v))));
+  const fast = [isOrdinary(b, f, asBits(b, f, b.get(result)), bound)];
+  for (const v of operands) {
+    if (floats.knows(v)) continue;
+    fast.push(isOrdinary(b, f, v, bound));
+    floats.learn(v);
+  }
+  b.unless(fast, () => {
+    const exact = slowScalar(b, f, operation[op], x, y);
+    b.set(result, asFloat(b, f, exact));
+    b.set(bound, b.select(isDenormal(b, f, exact), b.int(4, 0), b.get(bound)));
+  });
+  const bits = asBits(b, f, b.get(result));
+  floats.learn(bits);
+  return bits;
 }
 
-/** A root of a normal number is normal; that of a negative one is a NaN. */
-function scalarRoot(b: Builder, f: Format, x: Value): Value {
-  const result = asBits(b, f, b.float(`${f.float}.sqrt`, asFloat(b, f, x)));
-  const fast = b.both(b.both(isDefault(b), isFinite(b, f, result)), b.negate(isDenormal(b, f, x)));
-  return choose(b, fast, result, () => slowScalar(b, f, 'sqrt', x, x));
+/**
+ * No operand is NaN, and none is denormal (under DAZ = 0) that is not known to have set DE. Infinite ones that are known
+ * do not count either.
+ */
+function areComparable(b: Builder, f: Format, x: Value, y: Value): readonly Value[] {
+  const { scalarFloats: floats } = b;
+  const known = [x, y].filter((v) => floats.knows(v));
+  const others = [x, y].filter((v) => !floats.knows(v));
+  const mode = known.length === 0 ? keepsDenormals(b) : b.negate(b.isZero(b.get(ordinaryBound(b, f))));
+  const tests = [...known.map((v) => isBelowInfinity(b, f, v)), ...others.map((v) => isPlain(b, f, v))];
+  for (const v of others) floats.learn(v);
+  return [mode, ...tests];
 }
 
 /** The second operand unless the first is less (greater): so for equal zeros, and for NaNs (SDM vol. 2B, MINSD). */
 function scalarExtreme(b: Builder, f: Format, op: 'min' | 'max', x: Value, y: Value): Value {
   const relation = op === 'min' ? 'lt' : 'gt';
   const first = b.float(`${f.float}.${relation}`, asFloat(b, f, x), asFloat(b, f, y));
-  const fast = b.both(b.both(isPlain(b, f, x), isPlain(b, f, y)), keepsDenormals(b));
-  return choose(b, fast, b.select(first, x, y), () => slowScalar(b, f, op, x, y));
+  const fast = areComparable(b, f, x, y);
+  return choose(b, fast, b.select(first, x, y), () => slowScalar(b, f, operation[op], x, y));
 }
 
 // Vectors. ------------------------------------------------------------------------------------------------------------
@@ -185,9 +231,9 @@ export function none(b: Builder, mask: Value): Value {
   return b.negate(b.vector('v128.any_true', mask));
 }
 
-/** `good` in all lanes and `bad` in none. */
-function allGood(b: Builder, good: Value, bad: Value): Value {
-  return none(b, b.vector('v128.or', b.vector('v128.not', good), bad));
+/** `good` in all lanes and `bad` in none, and MXCSR as it should be. */
+function allGood(b: Builder, good: Value, bad: Value): readonly Value[] {
+  return [isDefault(b), none(b, b.vector('v128.or', b.vector('v128.not', good), bad))];
 }
 
 function slowPacked(b: Builder, f: Format, op: number, x: Value, y: Value): Value {
@@ -202,20 +248,18 @@ export function packed(b: Builder, f: Format, op: Operation, x: Value, y: Value)
     const relation = b.vector(`${f.vector}.${op === 'min' ? 'lt' : 'gt'}`, x, y);
     const result = b.vector('v128.bitselect', x, y, relation);
     const awkward = b.vector('v128.or', awkwardLanes(b, f, x), awkwardLanes(b, f, y));
-    const fast = b.both(none(b, awkward), keepsDenormals(b));
+    const fast = [none(b, awkward), keepsDenormals(b)];
     return choose(b, fast, result, () => slowPacked(b, f, operation[op], x, y));
   }
   if (op === 'sqrt') {
     const result = b.vector(`${f.vector}.sqrt`, y);
-    const fast = b.both(isDefault(b), allGood(b, finiteLanes(b, f, result), denormalLanes(b, f, y)));
+    const fast = allGood(b, finiteLanes(b, f, result), denormalLanes(b, f, y));
     return choose(b, fast, result, () => slowPacked(b, f, operation.sqrt, y, y));
   }
   const result = b.vector(`${f.vector}.${op}`, x, y);
   const good = op === 'add' || op === 'sub' ? finiteLanes(b, f, result) : safeLanes(b, f, result);
   const denormal = b.vector('v128.or', denormalLanes(b, f, x), denormalLanes(b, f, y));
-  return choose(b, b.both(isDefault(b), allGood(b, good, denormal)), result, () =>
-    slowPacked(b, f, operation[op], x, y),
-  );
+  return choose(b, allGood(b, good, denormal), result, () => slowPacked(b, f, operation[op], x, y));
 }
 
 /** What the helpers call pairings of lanes that are not one operation; the predicate is in the low bits of `compare`. */
@@ -228,7 +272,7 @@ export function addSub(b: Builder, f: Format, x: Value, y: Value): Value {
   const odd = f.bytes === 8 ? b.vectorConst(0n, ~0n & 0xffff_ffff_ffff_ffffn) : oddDwords(b);
   const result = b.vector('v128.bitselect', sum, difference, odd);
   const denormal = b.vector('v128.or', denormalLanes(b, f, x), denormalLanes(b, f, y));
-  const fast = b.both(isDefault(b), allGood(b, finiteLanes(b, f, result), denormal));
+  const fast = allGood(b, finiteLanes(b, f, result), denormal);
   return choose(b, fast, result, () => slowPacked(b, f, pairing.addSub, x, y));
 }
 
@@ -251,7 +295,7 @@ export function packedCompare(b: Builder, f: Format, predicate: Value, x: Value,
   const ones = b.vectorConst(0xffff_ffff_ffff_ffffn, 0xffff_ffff_ffff_ffffn);
   const result = b.vector('v128.xor', held, b.select(b.bit(predicate, 2), ones, zero));
   const awkward = b.vector('v128.or', awkwardLanes(b, f, x), awkwardLanes(b, f, y));
-  const fast = b.both(none(b, awkward), keepsDenormals(b));
+  const fast = [none(b, awkward), keepsDenormals(b)];
   return choose(b, fast, result, () => {
     const slow = b.spill(x);
     const op = b.or(b.and(predicate, b.int(4, 7)), b.int(4, pairing.compare));
@@ -267,8 +311,7 @@ export function scalarCompare(b: Builder, f: Format, predicate: Value, x: Value,
   const withEqual = b.both(equal, b.negate(b.bit(predicate, 0)));
   const withLess = b.both(less, b.differ(b.bit(predicate, 0), b.bit(predicate, 1)));
   const holds = b.differ(b.either(withEqual, withLess), b.bit(predicate, 2));
-  const fast = b.both(b.both(isPlain(b, f, x), isPlain(b, f, y)), keepsDenormals(b));
-  return choose(b, fast, b.neg(b.boolToInt(f.bytes, holds)), () => {
+  return choose(b, areComparable(b, f, x, y), b.neg(b.boolToInt(f.bytes, holds)), () => {
     const op = b.or(b.and(predicate, b.int(4, 7)), b.int(4, pairing.compare));
     return b.helper(f.bytes === 8 ? 'sseF64' : 'sseF32', op, x, y);
   });
@@ -279,10 +322,8 @@ export function comparison(b: Builder, f: Format, quiet: boolean, x: Value, y: V
   const equal = b.boolToInt(4, b.float(`${f.float}.eq`, asFloat(b, f, x), asFloat(b, f, y)));
   const less = b.boolToInt(4, b.float(`${f.float}.lt`, asFloat(b, f, x), asFloat(b, f, y)));
   const word = b.or(b.shl(equal, b.int(4, 6)), less);
-  const fast = b.both(b.both(isPlain(b, f, x), isPlain(b, f, y)), keepsDenormals(b));
-  return choose(b, fast, word, () => {
-    const op = b.int(4, quiet ? pairing.ucomi : pairing.comi);
-    const slow = b.helper(f.bytes === 8 ? 'sseF64' : 'sseF32', op, x, y);
+  return choose(b, areComparable(b, f, x, y), word, () => {
+    const slow = slowScalar(b, f, quiet ? pairing.ucomi : pairing.comi, x, y);
     return f.bytes === 8 ? b.trunc(4, slow) : slow;
   });
 }

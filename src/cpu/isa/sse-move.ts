@@ -8,7 +8,7 @@ import type { VectorFunction } from './vector.ts';
 /** MOVAPS, MOVDQU, MOVSS between registers, stores: source to destination, as wide as the operands. */
 const MOVE: Semantics = (b, i) => b.write(operand(i, 0), b.read(operand(i, 1)));
 /** MOVSS, MOVSD, MOVQ, MOVD loads: the rest of the register becomes 0. */
-const MOVE_ZERO: Semantics = (b, i) => b.write(operand(i, 0), lowVector(b, b.read(operand(i, 1))));
+const MOVE_ZERO: Semantics = (b, i) => b.write(operand(i, 0), b.readExtended(operand(i, 1)));
 /** MOVHPS, MOVLHPS: 8 bytes into the upper half. */
 const MOVE_TO_HIGH: Semantics = (b, i) => {
   const source = b.read(operand(i, 1));

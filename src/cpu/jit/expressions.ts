@@ -278,8 +278,25 @@ export class Expressions {
     return undefined;
   }
 
+  /** How a value is best stored: what lies in a vector or a float register goes to memory from there. */
+  asStored(op: OpcodeName, v: Node): { readonly store: OpcodeName; readonly value: Node } {
+    const from = this.plain(v);
+    if (op === 'i64.store') {
+      const float = this.laneAsFloat('f64', 'f64.reinterpret_i64', from);
+      if (float) return { store: 'f64.store', value: float };
+    } else if (op === 'i32.store') {
+      const float = this.laneAsFloat('f32', 'f32.reinterpret_i32', from);
+      if (float) return { store: 'f32.store', value: float };
+    }
+    return { store: op, value: v };
+  }
+
   private simplifyLane(type: Type, op: OpcodeName, args: readonly Node[], lanes: readonly number[]): Node | undefined {
     const [v, x] = args;
+    // Engines take the long way for an integer out of a vector, but for a float out of one.
+    if (v && op === 'i64x2.extract_lane' && lanes[0] === 0) {
+      return this.make(type, 'i64.reinterpret_f64', [this.make('f64', 'f64x2.extract_lane', [v], lanes)]);
+    }
     if (!v || !x) return undefined;
     const inner = this.plain(x);
     const [float] = inner.args;

@@ -6,6 +6,7 @@ import type { FlagName, FlagRule, Size, Value } from '../isa/builder.ts';
 import { flagKind, flagKindOf } from '../emit/flag-kind.ts';
 import type { FlagKind } from '../emit/flag-kind.ts';
 import type { Calls } from '../emit/core-calls.ts';
+import { flagPlaces } from '../emit/flag-words.ts';
 import { sizeOf } from '../emit/operations.ts';
 import { Vcpu } from '../state.ts';
 import { Node } from './expressions.ts';
@@ -186,11 +187,8 @@ export abstract class FlagBuilder extends ValueBuilder {
   }
 
   override loadArithmeticFlags(v: Value): void {
-    if (!this.live) return;
-    // The value may have been made from the flags.
-    const word = this.held(v);
-    this.forgetHeld();
-    super.loadArithmeticFlags(word);
+    const unused = this.int(4, 0);
+    if (this.live) this.note('word', 4, unused, unused, this.as('i32', v));
   }
 
   override flag(name: FlagName): Value {
@@ -200,6 +198,7 @@ export abstract class FlagBuilder extends ValueBuilder {
       return super.flag(name);
     }
     const { rule, x, y, r, c, aux } = name === 'cf' ? this.withCarry(flags) : flags;
+    if (rule === 'word') return this.bit(r, flagPlaces[name]);
     const base = this.baseRule(rule);
     switch (name) {
       case 'zf':
@@ -233,11 +232,24 @@ export abstract class FlagBuilder extends ValueBuilder {
       return super.condition(cc);
     }
     const { rule, x, y, r } = flags;
+    if (rule === 'word') return this.conditionOfWord(r, cc);
     const plain: FlagRule = rule === 'sub' || rule === 'logic' ? rule : 'zsp';
     const short = this.comparison({ rule: plain, x, y, r }, cc);
     if (short) return short;
     const less = (): Value => this.differ(this.flag('sf'), this.flag('of'));
     return this.conditionOf(cc, (name) => this.flag(name), less);
+  }
+
+  /** CF or ZF of a word of flags, as after comparisons of floating-point numbers, in one look; the others one by one. */
+  private conditionOfWord(word: Node, cc: number): Value {
+    if (cc >> 1 !== 3)
+      return this.conditionOf(
+        cc,
+        (name) => this.flag(name),
+        () => this.differ(this.flag('sf'), this.flag('of')),
+      );
+    const neither = this.isZero(this.and(word, this.int(4, (1 << flagPlaces.cf) | (1 << flagPlaces.zf))));
+    return cc & 1 ? neither : this.negate(neither);
   }
 
   /** The lazy words become right, and nothing is held. */
@@ -246,7 +258,7 @@ export abstract class FlagBuilder extends ValueBuilder {
     if (flags === 'words') return;
     if (typeof flags === 'string') {
       this.toMemory();
-      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.heldKind).if();
+      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.heldKind).ifUnlikely();
       code.i32(this.cpu).call(this.calls.settleFlags).end();
       this.flags = 'words';
       return;
@@ -255,6 +267,9 @@ export abstract class FlagBuilder extends ValueBuilder {
     const carry = c ?? this.bool(false);
     this.forgetHeld();
     switch (rule) {
+      case 'word':
+        super.loadArithmeticFlags(r);
+        break;
       case 'parts':
         super.setFlagsFrom(r, carry, y, aux);
         break;

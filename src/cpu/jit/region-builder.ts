@@ -5,7 +5,16 @@
  * on the old value. Whatever its fast path does not cover, the instruction leaves to the interpreter before it has
  * changed anything (`bail`). Values are those of `value-builder.ts`, flags of `flag-builder.ts`.
  */
-import type { Operand, RegisterStack, ShortWay, Size, Type, Value } from '../isa/builder.ts';
+import type {
+  Operand,
+  RegisterStack,
+  ScalarFloats,
+  ShortWay,
+  Size,
+  SystemRegister,
+  Type,
+  Value,
+} from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
 import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
 import { findJump } from '../emit/jump-cache.ts';
@@ -24,6 +33,7 @@ import type { CompiledCalls, Flags } from './flag-builder.ts';
 import { FlagBuilder } from './flag-builder.ts';
 import type { Exit, RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
+import { KnownFloats } from './known-floats.ts';
 import { KnownPages, operandBases, stackBases } from './known-pages.ts';
 import type { LoopPages } from './known-pages.ts';
 import type { BasicBlock, Instruction } from './region.ts';
@@ -60,6 +70,7 @@ export class RegionBuilder extends FlagBuilder {
   private openArms = 0;
   private firstOfBlock = true;
   readonly x87: X87Registers;
+  private readonly floats: KnownFloats;
   outcome: Outcome | undefined;
 
   constructor(frame: RegionFrame, calls: CompiledCalls, loops: LoopPages) {
@@ -73,6 +84,7 @@ export class RegionBuilder extends FlagBuilder {
     });
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
+    this.floats = new KnownFloats(frame.f, this.nodes, () => this.openArms > 0);
     this.x87 = new X87Registers({
       builder: this,
       nodes: this.nodes,
@@ -85,6 +97,10 @@ export class RegionBuilder extends FlagBuilder {
 
   override get registerStack(): RegisterStack {
     return this.x87;
+  }
+
+  override get scalarFloats(): ScalarFloats {
+    return this.floats;
   }
 
   // Instructions. ---------------------------------------------------------------------------------------------------
@@ -100,6 +116,7 @@ export class RegionBuilder extends FlagBuilder {
     this.firstOfBlock = true;
     this.x87.startBlock(x87);
     this.pages.startBlock(block, registers);
+    this.floats.forget();
     this.unitsChecked = false;
     this.forgetWatched();
     for (const n of this.flagNodes()) this.nodes.leaves(n, (leaf) => this.watch(leaf));
@@ -115,6 +132,7 @@ export class RegionBuilder extends FlagBuilder {
     this.remaining = remaining;
     this.outcome = undefined;
     this.pages.startInstruction();
+    this.floats.startInstruction();
     this.startForm();
     this.registersRead = 0;
     this.registersWritten = 0;
@@ -164,16 +182,43 @@ export class RegionBuilder extends FlagBuilder {
       then();
       return;
     }
+    const flagsToLocals = this.beforeArms();
+    this.put(c).if();
+    this.arm(then, flagsToLocals);
+    if (otherwise) {
+      this.code.else();
+      this.arm(otherwise, flagsToLocals);
+    }
+    this.code.end();
+  }
+
+  override unless(conditions: readonly Value[], then: () => void): void {
+    const { code, nodes } = this;
+    const open = conditions.filter((c) => this.constantOf(c) !== 1n);
+    const [first, ...rest] = open;
+    if (!first) return;
+    const flagsToLocals = this.beforeArms();
+    code.block();
+    const done = code.depth;
+    code.block();
+    const rare = code.depth;
+    const leaveUnless = (c: Value): void => void this.put(this.negate(c)).brIf(rare, true);
+    leaveUnless(first);
+    nodes.openArm();
+    rest.forEach(leaveUnless);
+    nodes.closeArm();
+    code.br(done);
+    code.end();
+    this.arm(then, flagsToLocals);
+    code.end();
+  }
+
+  /** Whether the flags have gone to locals, which arms may change. */
+  private beforeArms(): boolean {
     const mayWrite = this.facts.flagsMayWrite & ~this.facts.flagsWritten & this.live;
     if (this.openArms === 0 && this.facts.variables) this.copyWatched();
     if (mayWrite !== 0) this.toLocals();
-    this.put(c).if();
-    this.arm(then, mayWrite !== 0);
-    if (otherwise) {
-      this.code.else();
-      this.arm(otherwise, mayWrite !== 0);
-    }
-    this.code.end();
+    return mayWrite !== 0;
   }
 
   /** Where the short way ends the form's function does the instruction, and the code goes on. */
@@ -238,6 +283,7 @@ export class RegionBuilder extends FlagBuilder {
   /** Other code ran: registers have got new values that no node knows, and mappings may have changed. */
   private forgetRegisters(): void {
     this.pages.forget();
+    this.floats.forget();
     this.forgetWatched();
     this.current.fill(undefined);
   }
@@ -336,19 +382,33 @@ export class RegionBuilder extends FlagBuilder {
   }
 
   protected readVector(o: FormOperand): Value {
-    const all = this.registerNode('v128', this.vectorLocal(o));
-    return o.size === 16 ? all : this.extractLane(all, o.size as Size, 0);
+    const local = this.vectorLocal(o);
+    const all = this.registerNode('v128', local);
+    if (o.size === 16) return all;
+    const lane = this.extractLane(all, o.size as Size, 0);
+    this.floats.noteLane(lane, local);
+    return lane;
   }
 
   protected writeVector(o: FormOperand, v: Value): void {
     const local = this.vectorLocal(o);
-    if (o.size === 16) this.setRegister(local, v as Node);
-    else this.setRegister(local, this.replaceLane(this.registerNode('v128', local), 0, v) as Node);
+    if (o.size === 16) {
+      this.floats.noteCopied(local, (v as Node).local);
+      this.setRegister(local, v as Node);
+    } else {
+      this.floats.noteWritten(local, v, o.size);
+      this.setRegister(local, this.replaceLane(this.registerNode('v128', local), 0, v) as Node);
+    }
   }
 
   protected mmxAddress(o: FormOperand): Value {
     const offset = o.slot === 'fixed' ? Vcpu.offsets.st + 16 * o.number : this.numberOf(o);
     return this.add(this.cpuAddress(), this.int(4, offset));
+  }
+
+  override setSystem(name: SystemRegister, v: Value): void {
+    super.setSystem(name, v);
+    if (name === 'mxcsr') this.floats.forget();
   }
 
   registerNumber(o: Operand): Value {

@@ -89,7 +89,8 @@ export abstract class ValueBuilder extends FormBuilder {
     return this.nodes.take(type);
   }
   protected storeAt(op: OpcodeName, address: Value, offset: number, v: Value): void {
+    const { store, value } = this.nodes.asStored(op, v as Node);
     this.put(address);
-    this.put(v).memory(op, offset);
+    this.put(value).memory(store, offset);
   }
 }

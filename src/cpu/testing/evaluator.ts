@@ -23,6 +23,8 @@ import type {
 } from '../isa/builder.ts';
 import type { Helper } from '../isa/helpers.ts';
 import { helpers } from '../isa/helpers.ts';
+import { NoFloatsKnown } from '../isa/no-floats-known.ts';
+import { lowVector } from '../isa/vector.ts';
 import { StackInMemory } from '../isa/register-stack.ts';
 import type { Row } from '../isa/row.ts';
 import { Vcpu } from '../state.ts';
@@ -115,6 +117,7 @@ class Evaluator extends ValueArithmetic implements Builder {
   private readonly vcpu: VcpuState;
   private readonly view: DataView;
   readonly registerStack = new StackInMemory(this);
+  readonly scalarFloats = new NoFloatsKnown(this);
   private temporaries = 0;
   private target: bigint | undefined;
   private outcome: number = status.ok;
@@ -209,6 +212,10 @@ class Evaluator extends ValueArithmetic implements Builder {
     if (!this.i.row.aligned || o.size !== 16) return;
     const linear = (this.vcpu.segBase[o.segment] ?? 0n) + offset;
     if (linear & 15n) this.fault(exceptionVector.generalProtection, 0);
+  }
+
+  readExtended(operand: Operand): Value {
+    return lowVector(this, this.read(operand));
   }
 
   read(operand: Operand): Value {
@@ -332,6 +339,9 @@ class Evaluator extends ValueArithmetic implements Builder {
   if(c: Value, then: () => void, otherwise?: () => void): void {
     if (truth(c)) then();
     else otherwise?.();
+  }
+  unless(conditions: readonly Value[], then: () => void): void {
+    if (!conditions.every(truth)) then();
   }
   /** The general way is the definition. */
   shortWay(_attempt: () => ShortWay, general: () => void): void {

@@ -9,7 +9,7 @@ export function runToHalt(machine: CoreMachine, memory: readonly (readonly [numb
   const regs = { eip: 0x1000, esp: 0xff00 };
   const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
   machine.load(parseCase(JSON.stringify(line)));
-  const { kind } = machine.run({ kind: 'hlt' }, { maxInstructions: 1000, stopAtException: false });
+  const { kind } = machine.run({ kind: 'hlt' }, { maxInstructions: 100_000, stopAtException: false });
   if (kind !== 'ended') throw new Error(`the code did not come to its HLT: ${kind}`);
 }
 

@@ -3,11 +3,14 @@
  * shell, for tests of the coordinator and for work on the page. It never blocks, so it can live in any thread.
  *
  * What is typed is echoed; `uname -m`, `poweroff`, `crash` (triple fault), `die` (the worker's death), `yes` (prints
- * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `yes` and `spin`.
+ * without end) and `spin` (runs flat out) do what they say; Ctrl-C ends `yes` and `spin`. While it waits for input it is
+ * at rest, as a halted guest is, and another one may go on (`abi/tenure.ts`): like a worker, it does not stop at once when
+ * it is told to.
  */
 import { controlAddress, ControlPage, controlBytes, requestBit } from '../../abi/control.ts';
 import type { ExecutorApi, RegionResult, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
 import { ByteRing, initializeRing, ringBytes } from '../../abi/ring.ts';
+import { Tenure } from '../../abi/tenure.ts';
 
 const controlEnd = controlAddress + controlBytes;
 const rings = {
@@ -20,6 +23,7 @@ const encoder = new TextEncoder();
 
 export class FakeExecutor implements ExecutorApi {
   #control: ControlPage | undefined;
+  #tenure: Tenure | undefined;
   #output: ByteRing | undefined;
   #input: ByteRing | undefined;
   #definition: StartOptions['definition'] | undefined;
@@ -44,12 +48,15 @@ export class FakeExecutor implements ExecutorApi {
     }
     const { buffer } = options.memory;
     this.#control = new ControlPage(buffer);
-    this.#control.initialize();
-    for (const address of Object.values(rings)) initializeRing(buffer, address);
+    this.#tenure = new Tenure(buffer);
+    if (options.fresh) {
+      this.#control.initialize();
+      for (const address of Object.values(rings)) initializeRing(buffer, address);
+    }
     this.#output = new ByteRing(buffer, rings.consoleOutput);
     this.#input = new ByteRing(buffer, rings.consoleInput);
     this.#definition = options.definition;
-    this.#boot();
+    if (options.fresh) this.#boot();
     return Promise.resolve({ ok: true, rings });
   }
 
@@ -64,27 +71,43 @@ export class FakeExecutor implements ExecutorApi {
 
   async run(): Promise<RunResult> {
     const control = this.#control;
-    if (control === undefined) throw new Error('run before start');
+    const tenure = this.#tenure;
+    if (control === undefined || tenure === undefined) throw new Error('run before start');
+    if (!tenure.enter()) throw new Error('the guest is in the midst of another executor, or was when that died');
     for (;;) {
-      const seen = control.doorbellValue();
-      const serial = control.load('requestSerial');
-      const request = control.load('request');
-      const level = request & (requestBit.stop | requestBit.pause);
-      const pulses = control.take(requestBit.mail | requestBit.reset | requestBit.powerButton | requestBit.nmi);
-      control.setState(this.#stateFor(request));
-      control.acknowledge(level, serial);
-      if ((request & requestBit.stop) !== 0) return { kind: 'ended', state: 'stopped', exitCode: 0 };
-      if ((pulses & requestBit.reset) !== 0) this.#boot();
-      if ((pulses & requestBit.powerButton) !== 0) return this.#end('poweredOff', 'reboot: Power down\r\n');
-      if ((pulses & requestBit.mail) !== 0) return { kind: 'mail' };
-      if ((request & requestBit.pause) === 0) {
-        this.#work(control);
-        if (this.#verdict !== undefined) return this.#verdict;
-      }
-      const asleep = (request & requestBit.pause) !== 0 || (this.#mode === 'shell' && this.#pending === '');
-      if (asleep) await control.changed('doorbell', seen, 1000);
-      else await new Promise<void>((resolve) => setTimeout(resolve, 1));
+      const outcome = await this.#round(control, tenure);
+      if (outcome === undefined) continue;
+      if (outcome.kind !== 'replaced') tenure.rest();
+      return outcome;
     }
+  }
+
+  async #round(control: ControlPage, tenure: Tenure): Promise<RunResult | undefined> {
+    const seen = control.doorbellValue();
+    const serial = control.load('requestSerial');
+    const request = control.load('request');
+    const paused = (request & requestBit.pause) !== 0;
+    const pulses = control.take(requestBit.mail | requestBit.reset | requestBit.powerButton | requestBit.nmi);
+    if ((pulses & requestBit.reset) !== 0) this.#boot();
+    if (!paused) this.#work(control);
+    control.setState(this.#stateFor(request));
+    const asleep = paused || (this.#mode === 'shell' && this.#pending === '');
+    const outcome = this.#outcomeOf(request, pulses);
+    if (asleep && outcome === undefined) tenure.rest();
+    control.acknowledge(request & (requestBit.stop | requestBit.pause), serial);
+    if (outcome !== undefined) return outcome;
+    if (!asleep) {
+      await new Promise<void>((resolve) => setTimeout(resolve, 1));
+      return undefined;
+    }
+    await control.changed('doorbell', seen, 1000);
+    return tenure.wake() ? undefined : { kind: 'replaced' };
+  }
+
+  #outcomeOf(request: number, pulses: number): RunResult | undefined {
+    if ((request & requestBit.stop) !== 0) return { kind: 'ended', state: 'stopped', exitCode: 0 };
+    if ((pulses & requestBit.powerButton) !== 0) return this.#end('poweredOff', 'reboot: Power down\r\n');
+    return (pulses & requestBit.mail) !== 0 ? { kind: 'mail' } : this.#verdict;
   }
 
   #stateFor(request: number): 'stopped' | 'paused' | 'halted' | 'running' {
