@@ -30,11 +30,12 @@ import { extractDeb, filesBelow, findInPackage } from './deb.ts';
 import { packInitramfs, type GuestFile } from './image.ts';
 import { licencesOf } from './licences.ts';
 import type { GuestImage, ImageFile, PackageSource } from './manifest.ts';
+import { loadingOrder, type FoundModule } from './modules.ts';
 import { PackageStore } from './packages.ts';
 import type { Architecture, Recipe } from './schema.ts';
 
 /** To be counted up when the builder packs differently, so that images of an older builder are not taken for new. */
-const BUILDER_VERSION = 1;
+const BUILDER_VERSION = 2;
 
 export interface BuilderOptions {
   /** The project's root folder. */
@@ -108,13 +109,8 @@ export class GuestBuilder {
     const { kernel, packages, skeleton, extraFiles, stamp, work } = parts;
     report('unpacking');
     const kernelTree = path.join(work, kernel.name);
-    const modulePatterns = recipe.modules.map((name) => `*/${moduleFile(name)}.ko*`);
     const documents = ['*/usr/share/doc/*/copyright'];
-    await extractDeb(
-      kernel.file,
-      ['*/boot/vmlinuz-*', '*/modules.builtin', ...documents, ...modulePatterns],
-      kernelTree,
-    );
+    await extractDeb(kernel.file, ['*/boot/vmlinuz-*', '*/modules.builtin', ...documents], kernelTree);
     const packageFiles: GuestFile[] = [];
     for (const fetched of packages) {
       const tree = path.join(work, fetched.name);
@@ -122,7 +118,9 @@ export class GuestBuilder {
       await extractDeb(fetched.file, [...documents, ...wanted.map((file) => `*${file}`)], tree);
       packageFiles.push(...wanted.map((file) => readPackageFile(tree, file, fetched)));
     }
-    const modules = await readModules(kernelTree, recipe.modules, report);
+    const builtin = builtinModules(kernelTree);
+    const find = (names: readonly string[]) => findModules(kernel, names, builtin, path.join(work, 'modules'));
+    const modules = await loadingOrder(recipe.modules, find, report);
 
     report('packing the initramfs');
     const initrd = packInitramfs({ hostname: recipe.id, skeleton, packageFiles, extraFiles, modules });
@@ -261,24 +259,31 @@ function moduleFile(name: string): string {
   return name.replace(/[-_]/g, '[-_]');
 }
 
-async function readModules(
-  tree: string,
+/** What `modules.builtin` lists, one path a line. */
+function builtinModules(tree: string): string {
+  const lists = filesBelow(tree).filter((file) => path.basename(file) === 'modules.builtin');
+  return lists.map((file) => readFileSync(path.join(tree, file), 'utf8')).join('\n');
+}
+
+/** Takes modules out of the kernel's package, by way of a folder for scratch. */
+async function findModules(
+  kernel: FetchedPackage,
   names: readonly string[],
-  report: (line: string) => void,
-): Promise<{ name: string; data: Uint8Array }[]> {
-  const files = filesBelow(tree);
-  const builtin = files.filter((file) => path.basename(file) === 'modules.builtin');
-  const builtinNames = builtin.map((file) => readFileSync(path.join(tree, file), 'utf8')).join('\n');
-  const modules: { name: string; data: Uint8Array }[] = [];
+  builtin: string,
+  folder: string,
+): Promise<FoundModule[]> {
+  await extractDeb(
+    kernel.file,
+    names.map((name) => `*/${moduleFile(name)}.ko*`),
+    folder,
+  );
+  const files = filesBelow(folder);
+  const modules: FoundModule[] = [];
   for (const name of names) {
     const pattern = new RegExp(`(^|/)${moduleFile(name)}\\.ko(\\.xz)?$`);
     const file = files.find((candidate) => pattern.test(candidate));
-    if (file) {
-      modules.push({ name, data: await readModule(path.join(tree, file)) });
-    } else if (!new RegExp(`/${moduleFile(name)}\\.ko$`, 'm').test(builtinNames)) {
-      // A guest without it still boots: kernels change, a catalogue entry must survive that.
-      report(`warning: the kernel has no module ${name}`);
-    }
+    const isBuiltin = new RegExp(`/${moduleFile(name)}\\.ko$`, 'm').test(builtin);
+    modules.push(file ? await readModule(path.join(folder, file)) : isBuiltin ? 'builtin' : undefined);
   }
   return modules;
 }

@@ -29,7 +29,10 @@ export interface Recipe {
   readonly hidden: boolean;
   /** A Debian kernel package, or a meta package that depends on one. */
   readonly kernelPackage: string;
-  /** Kernel modules by name, in the order in which the init loads them; those built into the kernel are skipped. */
+  /**
+   * Kernel modules by name, in the order in which the init loads them, each after those that it depends on, which are
+   * added; those built into the kernel are skipped.
+   */
   readonly modules: readonly string[];
   /** Debian package → absolute paths of its files that the initramfs takes. */
   readonly packages: Readonly<Record<string, readonly string[]>>;

@@ -21,6 +21,7 @@ import { join, relative, resolve } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { Arena, ArenaHeader, Block, CodeMap, Entry, JumpEntry, Region, TlbEntry } from '../src/cpu/arena.ts';
+import { frameBit } from '../src/base/frame-entry.ts';
 import { assemblyScriptLayout } from '../src/base/struct.ts';
 import {
   compileTable,
@@ -66,6 +67,7 @@ function inputHash(flags: readonly string[]): string {
   const files = [
     ...sources(join(root, 'src/cpu')),
     ...sources(join(root, 'src/wasm')),
+    join(root, 'src/base/frame-entry.ts'),
     join(root, 'src/base/struct.ts'),
   ];
   for (const file of [...files, ...sources(import.meta.dirname), join(root, 'package-lock.json')]) {
@@ -119,6 +121,7 @@ function layout(): string {
     constants('TierCode', 'u32', tierCode),
     constants('ModeKey', 'u32', { ...modeKey, bits: modeKeyBits }),
     constants('FlagKind', 'u32', flagKind),
+    constants('FrameBit', 'u32', frameBit),
   ].join('\n');
 }
 

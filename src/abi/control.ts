@@ -3,7 +3,7 @@
  * It lies in the guest's memory; one side writes each word, the other reads it.
  *
  * Who writes what
- * - the coordinator: `request`, `requestSerial`, `doorbell`;
+ * - the coordinator: `request`, `requestSerial`, `doorbell`, `balloonTargetPages`, `balloonStatisticsRequest`;
  * - the executor: everything else. (Anybody may ring the doorbell; the executor clears pulse bits of `request`.)
  *
  * Requests. The coordinator changes bits of `request`, adds 1 to `requestSerial` and rings; the executor acts at the
@@ -102,6 +102,23 @@ export const exitCounter = {
 
 export type ExitCounter = keyof typeof exitCounter;
 
+/** Values of `Control.balloonDriver`: the guest has no balloon; its driver is not there, is ready, or broke the rules. */
+export const balloonDriver = { none: 0, absent: 1, ready: 2, failed: 3 } as const;
+
+export type BalloonDriverState = keyof typeof balloonDriver;
+
+/** Index into `Control.balloonStatistics`, and tag of the device (virtio 1.2 §5.5.6.4). Bytes, where it is memory. */
+export const balloonStatistic = {
+  swappedIn: 0,
+  swappedOut: 1,
+  majorFaults: 2,
+  minorFaults: 3,
+  free: 4,
+  total: 5,
+  available: 6,
+  caches: 7,
+} as const;
+
 /**
  * Counts are f64 and not u64: they count to 2^53 exactly and need no bigint. Each has one writer; a reader in another
  * thread sees an old or a new value.
@@ -151,9 +168,33 @@ export const Control = struct('Control', 1, {
 
   /** Counts the changes of hand of the guest's machine state; odd while an executor is in its midst (`tenure.ts`). */
   tenure: 'i32',
+  /** The coordinator's: pages of 4 KiB that are wanted in the balloon. It rings after a change. */
+  balloonTargetPages: 'u32',
+  /** The coordinator's: counted up to ask for {@link balloonStatistic | statistics}; it rings after that. */
+  balloonStatisticsRequest: 'u32',
+  /** See {@link balloonDriver}. */
+  balloonDriver: 'u32',
+  /** Pages that the driver says are in the balloon; notified on each change. */
+  balloonActualPages: 'i32',
+  /** Counts statistics that have come; notified on each. */
+  balloonStatisticsCount: 'i32',
+  /** Where the frame table lies (`base/frame-entry.ts`), and its entries. */
+  frameTable: 'u32',
+  frameCount: 'u32',
+  /** What the guest said last of its memory, by {@link balloonStatistic}; and the guest time of that, 0: never. */
+  balloonStatistics: array('f64', 16),
+  balloonStatisticsNs: 'f64',
 });
 
-type WaitableField = 'doorbell' | 'request' | 'requestSerial' | 'acknowledge' | 'acknowledgeSerial' | 'state';
+type WaitableField =
+  | 'doorbell'
+  | 'request'
+  | 'requestSerial'
+  | 'acknowledge'
+  | 'acknowledgeSerial'
+  | 'state'
+  | 'balloonActualPages'
+  | 'balloonStatisticsCount';
 
 /** What `Control` publishes at exits, read consistently. */
 export interface PublishedRegisters {
@@ -180,8 +221,10 @@ export class ControlPage {
   /** Plain access to every field; words that the other side writes are read with {@link load}. */
   readonly fields: Struct<typeof Control.fields>;
   readonly #words: Int32Array;
+  readonly #buffer: ArrayBufferLike;
 
   constructor(buffer: ArrayBufferLike) {
+    this.#buffer = buffer;
     this.fields = Control.at(buffer, controlAddress);
     this.#words = new Int32Array(buffer, controlAddress, Control.size / 4);
   }
@@ -194,6 +237,11 @@ export class ControlPage {
 
   get valid(): boolean {
     return this.fields.magic === controlMagic && this.fields.version === controlVersion;
+  }
+
+  /** The guest's frame table (`base/frame-entry.ts`); empty before the guest is laid out. */
+  get frameTable(): Uint32Array {
+    return new Uint32Array(this.#buffer, this.fields.frameTable, this.fields.frameCount);
   }
 
   load(field: WaitableField): number {
@@ -228,6 +276,18 @@ export class ControlPage {
   /** Resolves once the word differs from `seen`, or after `timeoutMs`. */
   async changed(field: WaitableField, seen: number, timeoutMs = Infinity): Promise<void> {
     await waitAsync(this.#words, index(field), seen, timeoutMs);
+  }
+
+  /** Wants so many pages of 4 KiB in the balloon. */
+  setBalloonTarget(pages: number): void {
+    this.fields.balloonTargetPages = pages;
+    this.ring();
+  }
+
+  /** Asks the guest's driver what memory the guest has and uses. */
+  askForBalloonStatistics(): void {
+    this.fields.balloonStatisticsRequest++;
+    this.ring();
   }
 
   get state(): GuestState {
@@ -300,6 +360,20 @@ export class ControlPage {
     if (Atomics.exchange(this.#words, index('state'), guestState[state]) !== guestState[state]) {
       Atomics.notify(this.#words, index('state'));
     }
+  }
+
+  /** The balloon's driver has said how many pages it holds. */
+  setBalloonActual(pages: number): void {
+    Atomics.store(this.#words, index('balloonActualPages'), pages);
+    Atomics.notify(this.#words, index('balloonActualPages'));
+  }
+
+  /** The balloon's driver has sent statistics: [tag, value] each. `uptimeNs`: guest time. */
+  setBalloonStatistics(values: readonly (readonly [tag: number, value: number])[], uptimeNs: number): void {
+    for (const [tag, value] of values) this.fields.balloonStatistics[tag] = value;
+    this.fields.balloonStatisticsNs = uptimeNs;
+    Atomics.add(this.#words, index('balloonStatisticsCount'), 1);
+    Atomics.notify(this.#words, index('balloonStatisticsCount'));
   }
 
   /** Runs `write` (which fills the published fields) under the seqlock. */

@@ -40,6 +40,15 @@ export interface GuestDefinition {
   readonly clock: 'real' | 'virtual';
   /** A reset that the guest asks for stops it in state `resetStopped`. */
   readonly noReboot: boolean;
+  /** The guest has a memory balloon (virtio over PCI); absent: it has none. */
+  readonly balloon?: BalloonDefinition;
+}
+
+export interface BalloonDefinition {
+  /** The guest may take pages back when it runs out of memory. */
+  readonly deflateOnOom: boolean;
+  /** The guest tells which of its pages are free. */
+  readonly freePageReporting: boolean;
 }
 
 export interface StartOptions {

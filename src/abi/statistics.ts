@@ -3,7 +3,15 @@
  * publishes the counters of its derived state in the control page (`Control.counters`), because a reader must not know
  * the arena, and because they go on when another executor takes the guest over.
  */
-import { exitCounter, type ControlPage, type ExitCounter } from './control.ts';
+import { countFrames } from '../base/frame-entry.ts';
+import {
+  balloonDriver,
+  balloonStatistic,
+  exitCounter,
+  type BalloonDriverState,
+  type ControlPage,
+  type ExitCounter,
+} from './control.ts';
 
 /** Index into `Control.counters`. */
 export const guestCounter = {
@@ -153,5 +161,78 @@ export function readStatistics(control: ControlPage | undefined): Statistics {
         status: counter('statusExits'),
       },
     },
+  };
+}
+
+const pageBytes = 4096;
+
+/** A guest's memory now, in bytes. */
+export interface MemoryStatistics {
+  /** RAM that holds something: what the guest has touched and has not given up. */
+  readonly residentBytes: number;
+  /** Given up to the balloon, and free pages that the guest has reported and not used since. */
+  readonly balloonedBytes: number;
+  readonly reportedFreeBytes: number;
+  /** `none`: the guest has no balloon. Only a driver that is `ready` answers. */
+  readonly balloonDriver: BalloonDriverState;
+  /** What the balloon shall have. */
+  readonly balloonTargetBytes: number;
+  /** What the guest's driver said last of the guest's memory; undefined if it never did. */
+  readonly guest: GuestMemoryStatistics | undefined;
+}
+
+export interface GuestMemoryStatistics {
+  /** Guest time at which it was said. */
+  readonly uptimeSeconds: number;
+  readonly totalBytes: number;
+  readonly freeBytes: number;
+  /** What programs could get without swapping. */
+  readonly availableBytes: number;
+  readonly cachesBytes: number;
+  readonly majorFaults: number;
+  readonly minorFaults: number;
+}
+
+const noMemory: MemoryStatistics = {
+  residentBytes: 0,
+  balloonedBytes: 0,
+  reportedFreeBytes: 0,
+  balloonDriver: 'none',
+  balloonTargetBytes: 0,
+  guest: undefined,
+};
+
+/**
+ * Looks through the frame table: 70 µs for a guest of 256 MiB. Undefined: the guest has not run, all is 0.
+ */
+export function readMemoryStatistics(control: ControlPage | undefined): MemoryStatistics {
+  if (control === undefined) return noMemory;
+  const { fields } = control;
+  const pages = countFrames(control.frameTable);
+  return {
+    residentBytes: pages.resident * pageBytes,
+    balloonedBytes: pages.ballooned * pageBytes,
+    reportedFreeBytes: pages.reported * pageBytes,
+    balloonDriver: driverState(fields.balloonDriver),
+    balloonTargetBytes: fields.balloonTargetPages * pageBytes,
+    guest: fields.balloonStatisticsNs === 0 ? undefined : guestStatistics(control),
+  };
+}
+
+function driverState(value: number): BalloonDriverState {
+  const found = Object.entries(balloonDriver).find(([, number]) => number === value);
+  return (found?.[0] ?? 'none') as BalloonDriverState;
+}
+
+function guestStatistics({ fields }: ControlPage): GuestMemoryStatistics {
+  const value = (name: keyof typeof balloonStatistic): number => fields.balloonStatistics[balloonStatistic[name]] ?? 0;
+  return {
+    uptimeSeconds: fields.balloonStatisticsNs / 1e9,
+    totalBytes: value('total'),
+    freeBytes: value('free'),
+    availableBytes: value('available'),
+    cachesBytes: value('caches'),
+    majorFaults: value('majorFaults'),
+    minorFaults: value('minorFaults'),
   };
 }

@@ -3,11 +3,12 @@
  *
  *     tsx src/cli/boot-tests.ts [--guest ID] [--only TEST] [--points N] [--idle SECONDS] [--record]
  *
- * - script: boots to the ready line, runs a script whose output must be QEMU's, sleeps 10 s to a tenth of a second, and
- *   powers off;
+ * - script: boots to the ready line, runs a script whose output must be QEMU's, gives up memory to the balloon and takes it
+ *   back, as under QEMU too, sleeps 10 s to a tenth of a second, and powers off;
  * - idle: host CPU of this process with a guest idle at its prompt (default 20 s; 60 s is what the promise is about:
  *   --idle 60, or TABVISOR_IDLE_SECONDS);
- * - repeat: two runs under the virtual clock retire the same number of instructions up to the prompt;
+ * - repeat: two runs under the virtual clock, with a balloon that asks for memory, retire the same number of instructions
+ *   up to the prompt;
  * - revive: at N points of a boot (default 4; TABVISOR_KILL_POINTS) the guest is parked, its worker terminated without
  *   notice, and a new one goes on: console output and instruction count are those of the undisturbed run.
  *
@@ -17,7 +18,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { shared, startHeadless, type HeadlessMachine } from './headless.ts';
-import { guestScript, runCommand, runScript } from './testing/guest-script.ts';
+import { guestScript, runBalloonScript, runCommand, runScript } from './testing/guest-script.ts';
 import { QemuGuest } from './testing/qemu.ts';
 
 const images = new URL('../../.cache/guests/images/', import.meta.url);
@@ -27,6 +28,8 @@ type GuestId = keyof typeof guests;
 
 const bootTimeoutMs = 180_000;
 const ramBytes = 256 * 2 ** 20;
+/** What the balloon is asked for. */
+const balloonMiB = 64;
 const ready = /tabvisor: guest ready/;
 /** Typed before power-on, so that it is there at the same instruction in every run: what comes early is lost. */
 const typedAhead = 'poweroff -f\n'.repeat(4);
@@ -51,6 +54,8 @@ function power(id: GuestId, clock: 'real' | 'virtual'): Promise<HeadlessMachine>
     ramBytes,
     clock,
     noReboot: true,
+    balloon: { deflateOnOom: false, freePageReporting: true },
+    balloonMiB: clock === 'virtual' ? balloonMiB : 0,
   });
 }
 
@@ -63,6 +68,23 @@ async function hostLoad(wait: () => Promise<unknown>): Promise<number> {
   await wait();
   const { user, system } = process.cpuUsage(startUsage);
   return (user + system) / 1000 / (performance.now() - start);
+}
+
+/** The guest gives up memory and takes it back, and prints each time what it prints under QEMU. */
+async function testBalloon(machine: HeadlessMachine, expected: readonly string[]): Promise<void> {
+  const before = await machine.askForMemoryStatistics(bootTimeoutMs);
+  const outputs = await runBalloonScript(machine.console, bootTimeoutMs, async (mib) => {
+    machine.setBalloon(mib);
+    await machine.waitForBalloon(mib, bootTimeoutMs);
+    const { balloonedBytes, guest } = await machine.askForMemoryStatistics(bootTimeoutMs);
+    expect(balloonedBytes === mib * 2 ** 20, () => `${balloonedBytes} bytes are in a balloon of ${mib} MiB`);
+    const total = before.guest?.totalBytes ?? 0;
+    expect(guest?.totalBytes === total - mib * 2 ** 20, () => `of ${total} bytes the guest has ${guest?.totalBytes}`);
+  });
+  expect(
+    JSON.stringify(outputs) === JSON.stringify(expected),
+    () => `with the balloon it printed ${JSON.stringify(outputs)}, under QEMU ${JSON.stringify(expected)}`,
+  );
 }
 
 async function testScript(id: GuestId): Promise<string> {
@@ -81,6 +103,7 @@ async function testScript(id: GuestId): Promise<string> {
         () => `"${command}" printed ${show(outputs[i])}, under QEMU ${show(expected[i])}`,
       );
     });
+    await testBalloon(machine, expected.slice(guestScript.length));
     const from = machine.console.position;
     const slept = runCommand(machine.console, 'sleep 10', bootTimeoutMs);
     // Typing, and the shell that reads it, are not sleep.
@@ -238,7 +261,11 @@ async function record(): Promise<void> {
     });
     try {
       await guest.waitForText(/~# /, { timeoutMs: bootTimeoutMs });
-      outputs[id] = await runScript(guest, guestScript, bootTimeoutMs);
+      const balloon = (mib: number): Promise<void> => guest.setBalloon(mib);
+      outputs[id] = [
+        ...(await runScript(guest, guestScript, bootTimeoutMs)),
+        ...(await runBalloonScript(guest, bootTimeoutMs, balloon)),
+      ];
     } finally {
       guest.end();
     }

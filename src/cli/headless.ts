@@ -13,10 +13,17 @@
 import { readFileSync } from 'node:fs';
 import { Worker, type MessagePort } from 'node:worker_threads';
 import { ControlPage, requestBit } from '../abi/control.ts';
-import type { GuestDefinition, GuestRings, RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
+import type {
+  BalloonDefinition,
+  GuestDefinition,
+  GuestRings,
+  RegionResult,
+  StartOptions,
+  StartResult,
+} from '../abi/executor.ts';
 import { formTable } from '../cpu/jit/form-table.ts';
 import { readFormCounts, type FormCount } from '../cpu/jit/form-counts.ts';
-import { readStatistics, type Statistics } from '../abi/statistics.ts';
+import { readMemoryStatistics, readStatistics, type MemoryStatistics, type Statistics } from '../abi/statistics.ts';
 import type { ExecutorResult } from '../executor/executor.ts';
 import type { MachineExtras, SessionLimits } from '../executor/session.ts';
 import { memoryMap } from '../machine/memory-map.ts';
@@ -39,6 +46,10 @@ export interface HeadlessOptions extends MachineExtras {
   /** Default: real. */
   readonly clock?: GuestDefinition['clock'];
   readonly noReboot?: boolean;
+  /** A memory balloon; absent: the machine has none. */
+  readonly balloon?: BalloonDefinition | undefined;
+  /** What the balloon shall have from power-on. */
+  readonly balloonMiB?: number | undefined;
   /** Compiles for the machine, if anything does; absent: one of its own. */
   readonly translator?: HeadlessTranslator | undefined;
 }
@@ -50,7 +61,7 @@ export class StartFailure extends Error {
 
 export interface MachineStats extends Statistics {
   readonly millionInstructionsPerSecond: number;
-  readonly memory: { readonly ramBytes: number; readonly totalBytes: number };
+  readonly memory: { readonly ramBytes: number; readonly totalBytes: number } & MemoryStatistics;
   /** Where forms are counted ({@link MachineExtras.countForms}): since this executor took the guest over. */
   readonly forms?: readonly FormCount[];
 }
@@ -65,6 +76,10 @@ export function shared(bytes: Uint8Array): SharedArrayBuffer {
 /** Compiles the core that `npm run build:core` has made. */
 export async function loadCore(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(readFileSync(coreFile));
+}
+
+function pagesOf(mib: number): number {
+  return (mib * 2 ** 20) / 4096;
 }
 
 /** Lays out a machine and loads its kernel; it does not run yet. @throws StartFailure */
@@ -104,7 +119,8 @@ export class HeadlessMachine {
   async attach(fresh = false): Promise<void> {
     if (this.#executor !== undefined) throw new Error('the machine has an executor: kill it first');
     const { translator: _, ...own } = this.#options;
-    const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, ...extras } = own;
+    const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, balloon, ...more } = own;
+    const { balloonMiB = 0, ...extras } = more;
     const translator =
       (extras.tier ?? 'auto') === 'auto' ? this.#translator.connect(this.#memory, this.#module) : undefined;
     const executor = new NodeExecutor();
@@ -112,7 +128,7 @@ export class HeadlessMachine {
     const options: StartOptions = {
       memory: this.#memory,
       module: this.#module,
-      definition: { name: 'headless', ramBytes, commandLine, clock, noReboot },
+      definition: { name: 'headless', ramBytes, commandLine, clock, noReboot, ...(balloon && { balloon }) },
       kernel,
       ...(initrd === undefined ? {} : { initrd }),
       ...(translator === undefined ? {} : { translator }),
@@ -124,6 +140,7 @@ export class HeadlessMachine {
       throw new StartFailure(result.error.message);
     }
     this.#pump ??= this.#attachConsole(result.rings);
+    if (fresh) this.setBalloon(balloonMiB);
   }
 
   #attachConsole(rings: GuestRings): { detach: () => Promise<void> } {
@@ -166,6 +183,39 @@ export class HeadlessMachine {
     this.control.request(requestBit.powerButton);
   }
 
+  /** Wants so many MiB in the balloon. The guest answers when it pleases, if it has a balloon and a driver. */
+  setBalloon(mib: number): void {
+    this.control.setBalloonTarget(pagesOf(mib));
+  }
+
+  /** Resolves when the guest's driver says that so many MiB are in the balloon. @throws Error after `timeoutMs` */
+  async waitForBalloon(mib: number, timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (;;) {
+      const actual = this.control.load('balloonActualPages');
+      if (actual === pagesOf(mib)) return;
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`the balloon has ${actual} pages, not ${pagesOf(mib)}, after ${timeoutMs} ms`);
+      await this.control.changed('balloonActualPages', actual, left);
+    }
+  }
+
+  /** What the guest has, uses and gave up. */
+  get memoryStatistics(): MemoryStatistics {
+    return readMemoryStatistics(this.control);
+  }
+
+  /** The same, after the guest's driver has been asked for what it knows. @throws Error after `timeoutMs` */
+  async askForMemoryStatistics(timeoutMs: number): Promise<MemoryStatistics> {
+    const before = this.control.load('balloonStatisticsCount');
+    this.control.askForBalloonStatistics();
+    await this.control.changed('balloonStatisticsCount', before, timeoutMs);
+    if (this.control.load('balloonStatisticsCount') === before) {
+      throw new Error(`the guest's balloon driver has not answered after ${timeoutMs} ms`);
+    }
+    return this.memoryStatistics;
+  }
+
   async #settled(serial: number): Promise<void> {
     while (!this.control.acknowledged(serial)) {
       await this.control.changed('acknowledgeSerial', this.control.load('acknowledgeSerial'), 1000);
@@ -196,7 +246,7 @@ export class HeadlessMachine {
     return {
       ...statistics,
       millionInstructionsPerSecond: busySeconds === 0 ? 0 : instructions / busySeconds / 1e6,
-      memory: { ramBytes, totalBytes },
+      memory: { ramBytes, totalBytes, ...this.memoryStatistics },
       ...(this.#options.countForms ? { forms: forms() } : {}),
     };
   }

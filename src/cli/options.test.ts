@@ -60,8 +60,18 @@ describe('command line of the headless machine', () => {
   it('knows isa-debug-exit', () => {
     expect(parse('-device isa-debug-exit,iobase=0xf4,iosize=0x4').debugExitPort).toBe(0xf4);
     expect(parse('-device isa-debug-exit').debugExitPort).toBe(0x501);
-    expect(() => parse('-device e1000')).toThrow(/there is isa-debug-exit/);
+    expect(() => parse('-device e1000')).toThrow(/there are isa-debug-exit and/);
     expect(() => parse('-device isa-debug-exit,iobase=x')).toThrow(UsageError);
+  });
+
+  it('knows the balloon, with what QEMU leaves off turned off, and what it is to ask for', () => {
+    expect(parse('').balloon).toBeUndefined();
+    expect(parse('-device virtio-balloon-pci').balloon).toEqual({ deflateOnOom: false, freePageReporting: false });
+    const all = '-device virtio-balloon-pci,deflate-on-oom=on,free-page-reporting=on --balloon 64M';
+    expect(parse(all)).toMatchObject({ balloon: { deflateOnOom: true, freePageReporting: true }, balloonMiB: 64 });
+    expect(() => parse('-device virtio-balloon-pci,free-page-hint=on')).toThrow(/there are deflate-on-oom/);
+    expect(() => parse('--balloon 64M')).toThrow(/needs the device/);
+    expect(() => parse('-device virtio-balloon-pci -m 64 --balloon 64M')).toThrow(/only 64 MiB/);
   });
 
   it('knows serial targets', () => {

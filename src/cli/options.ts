@@ -3,6 +3,7 @@
  * own. What cannot be honoured is refused with a sentence that says why; nothing is silently ignored but options that
  * ask for the absence of what this machine does not have.
  */
+import type { BalloonDefinition } from '../abi/executor.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { tierCode } from '../cpu/status.ts';
 import { cpuModelNames, defaultCpuModel } from '../machine/cpu-model.ts';
@@ -17,6 +18,9 @@ export interface VmOptions {
   /** Virtual clock with 2^shift ns an instruction; absent: real time. */
   readonly icount: { readonly shift: number | undefined } | undefined;
   readonly debugExitPort: number | undefined;
+  readonly balloon: BalloonDefinition | undefined;
+  /** What the balloon shall have from power-on. */
+  readonly balloonMiB: number | undefined;
   readonly cpuModel: string;
   readonly tier: TierName;
   readonly until: RegExp | undefined;
@@ -48,6 +52,9 @@ export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
   -icount [shift=N]     virtual clock: 2^N ns an instruction; runs repeat exactly
   -device isa-debug-exit,iobase=0xf4,iosize=0x4
                         a write of v to the port ends the machine with exit code (v << 1) | 1
+  -device virtio-balloon-pci[,deflate-on-oom=on][,free-page-reporting=on]
+                        a memory balloon
+  --balloon SIZE        pages that the balloon asks for from power-on: 64, 64M, 1G
   --until REGEX         end with exit code 0 when the serial output matches
   --timeout SECONDS     end with exit code 124 after this time
   --stats FILE.json     write what was counted
@@ -82,6 +89,8 @@ interface Draft {
   noReboot: boolean;
   icount: VmOptions['icount'];
   debugExitPort: number | undefined;
+  balloon: BalloonDefinition | undefined;
+  balloonMiB: number | undefined;
   cpuModel: string;
   tier: TierName;
   until: RegExp | undefined;
@@ -110,7 +119,7 @@ const flags: Readonly<Record<string, (draft: Draft) => void>> = {
 
 const valued: Readonly<Record<string, Setter>> = {
   m: (draft, value) => {
-    draft.ramBytes = parseSize(value);
+    draft.ramBytes = parseSize(value, '-m');
   },
   kernel: (draft, value) => {
     draft.kernel = value;
@@ -125,7 +134,10 @@ const valued: Readonly<Record<string, Setter>> = {
     draft.serial = parseSerial(value);
   },
   device: (draft, value) => {
-    draft.debugExitPort = parseDevice(value);
+    addDevice(draft, value);
+  },
+  balloon: (draft, value) => {
+    draft.balloonMiB = parseSize(value, '--balloon') / mib;
   },
   smp: (_draft, value) => {
     if (!/^(cpus=)?1$/.test(value)) throw new UsageError(`-smp ${value}: this build has one processor, -smp 1`);
@@ -173,6 +185,8 @@ export function parseOptions(args: readonly string[]): VmOptions {
     noReboot: false,
     icount: undefined,
     debugExitPort: undefined,
+    balloon: undefined,
+    balloonMiB: undefined,
     cpuModel: defaultCpuModel,
     tier: 'auto',
     until: undefined,
@@ -188,7 +202,13 @@ export function parseOptions(args: readonly string[]): VmOptions {
   if (draft.countForms && draft.stats === undefined) {
     throw new UsageError('--count-forms needs --stats FILE.json, where the counts are written');
   }
+  if (draft.balloonMiB !== undefined) checkBalloon(draft, draft.balloonMiB);
   return { ...draft, kernel };
+}
+
+function checkBalloon({ balloon, ramBytes }: Draft, sizeMiB: number): void {
+  if (balloon === undefined) throw new UsageError('--balloon needs the device: -device virtio-balloon-pci');
+  if (sizeMiB * mib >= ramBytes) throw new UsageError(`--balloon: the guest has only ${ramBytes / mib} MiB (-m)`);
 }
 
 /** Takes the option at `at`; returns where the next one begins. */
@@ -223,11 +243,11 @@ function parseOne(draft: Draft, args: readonly string[], at: number): number {
   return at + (inline === undefined ? 2 : 1);
 }
 
-function parseSize(value: string): number {
+function parseSize(value: string, option: string): number {
   const match = /^(?:size=)?(\d+)([KMGkmg]?)$/.exec(value);
   const factor = { K: 1024, M: mib, G: 1024 * mib }[(match?.[2] || 'M').toUpperCase()];
   if (match?.[1] === undefined || factor === undefined) {
-    throw new UsageError(`-m ${value}: a size like 256, 256M or 1G is needed`);
+    throw new UsageError(`${option} ${value}: a size like 256, 256M or 1G is needed`);
   }
   return Number(match[1]) * factor;
 }
@@ -250,9 +270,27 @@ function parseShift(value: string): number | undefined {
   return shift;
 }
 
-function parseDevice(value: string): number {
+function addDevice(draft: Draft, value: string): void {
   const [name, ...properties] = value.split(',');
-  if (name !== 'isa-debug-exit') throw new UsageError(`-device ${name}: there is isa-debug-exit`);
+  if (name === 'isa-debug-exit') draft.debugExitPort = parseDebugExit(value, properties);
+  else if (name === 'virtio-balloon-pci') draft.balloon = parseBalloon(value, properties);
+  else throw new UsageError(`-device ${name}: there are isa-debug-exit and virtio-balloon-pci`);
+}
+
+/** What is not named is off, as in QEMU. */
+function parseBalloon(value: string, properties: readonly string[]): BalloonDefinition {
+  const on = new Set<string>();
+  for (const property of properties) {
+    const [, key = '', state] = /^(deflate-on-oom|free-page-reporting)=(on|off)$/.exec(property) ?? [];
+    if (state === undefined) {
+      throw new UsageError(`-device ${value}: there are deflate-on-oom=on|off and free-page-reporting=on|off`);
+    }
+    if (state === 'on') on.add(key);
+  }
+  return { deflateOnOom: on.has('deflate-on-oom'), freePageReporting: on.has('free-page-reporting') };
+}
+
+function parseDebugExit(value: string, properties: readonly string[]): number {
   let port = 0x501;
   for (const property of properties) {
     const [key, text = ''] = property.split('=');

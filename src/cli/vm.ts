@@ -112,6 +112,8 @@ async function main(args: readonly string[]): Promise<number> {
     ramBytes: options.ramBytes,
     clock: options.icount === undefined ? 'real' : 'virtual',
     noReboot: options.noReboot,
+    balloon: options.balloon,
+    balloonMiB: options.balloonMiB,
     cpuModel: options.cpuModel,
     tier: options.tier,
     countForms: options.countForms,

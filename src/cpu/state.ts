@@ -185,7 +185,7 @@ export const Vcpu = struct('Vcpu', 1, {
   arena: 'u32',
   /** End of the arena's record space. */
   arenaEnd: 'u32',
-  /** Table of frame addresses, u32 per 4 KiB of guest-physical space; 0: no RAM there, bit 0: read-only. */
+  /** Table of frames, u32 per 4 KiB of guest-physical space (`base/frame-entry.ts`). */
   frameTable: 'u32',
   frameCount: 'u32',
   /** Address of the first frame; (frame − framesBase) >> 12 indexes the code map. */

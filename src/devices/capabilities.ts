@@ -78,6 +78,22 @@ export interface GuestMemory {
   /** One byte, which makes no array. */
   readByte(gpa: number): number;
   writeByte(gpa: number, value: number): void;
+  /** True when all of the range is RAM. */
+  isRam(gpa: number, length: number): boolean;
+}
+
+/** Pages of RAM that a guest gives up and may ask for again; see `machine/given-pages.ts`. Pages are numbered from 0. */
+export interface GivenPages {
+  /** Pages of guest-physical space up to the end of RAM. */
+  readonly ramPages: number;
+  /** Empties a page, which reads as zero from then on. False: it was given up so before, or is no RAM of the guest's. */
+  giveUp(page: number, how: 'ballooned' | 'reported'): boolean;
+  /** The guest asks for a ballooned page again. False: it is not in the balloon. */
+  takeBack(page: number): boolean;
+  /** All ballooned pages are the guest's again. */
+  takeBackAll(): void;
+  /** To be called after pages were given up, before the guest runs on. */
+  settle(): void;
 }
 
 /** Where a serial port gets bytes from and puts them to. */

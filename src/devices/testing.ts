@@ -50,7 +50,15 @@ export class Bytes implements ByteSource, ByteSink {
 }
 
 export class FlatMemory implements GuestMemory {
-  readonly bytes = new Uint8Array(0x1000);
+  readonly bytes: Uint8Array;
+
+  constructor(sizeBytes = 0x1000) {
+    this.bytes = new Uint8Array(sizeBytes);
+  }
+
+  isRam(gpa: number, length: number): boolean {
+    return gpa + length <= this.bytes.length;
+  }
 
   read(gpa: number, length: number): Uint8Array {
     return this.bytes.slice(gpa, gpa + length);

@@ -14,6 +14,8 @@ export interface Core extends CompilerCore {
   run(cpu: number, slice: number): number;
   /** Bytes of a frame, at `host` in the guest's memory, are about to change from outside of the core. */
   invalidateHost(cpu: number, host: number, length: number): void;
+  /** Forgets translations; with `keepGlobal` 0, all of them. */
+  flushTlb(cpu: number, keepGlobal: number): void;
 }
 
 /** One exit in this many has its time taken; it counts for all of them. */
@@ -31,8 +33,15 @@ export function instantiateCore(memory: WebAssembly.Memory, module: WebAssembly.
   const machine = timedExits(pc, host);
   const instance = new WebAssembly.Instance(module, { env: { memory }, machine });
   const core = instance.exports as unknown as Core;
-  pc.dma.connect((at, length) => {
+  const invalidate = (at: number, length: number): void => {
     core.invalidateHost(pc.map.vcpu, at, length);
+  };
+  pc.dma.connect(invalidate);
+  pc.givenPages.connect({
+    invalidate,
+    framesChanged: () => {
+      core.flushTlb(pc.map.vcpu, 0);
+    },
   });
   return core;
 }

@@ -5,6 +5,8 @@ import type { StartOptions } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
 import { readStatistics } from '../abi/statistics.ts';
 import { Tenure } from '../abi/tenure.ts';
+import { countFrames } from '../base/frame-entry.ts';
+import { FrameTablePages } from '../machine/given-pages.ts';
 import { memoryMap } from '../machine/memory-map.ts';
 import { Session } from './session.ts';
 import * as guest from './testing/tiny-guest.ts';
@@ -66,6 +68,28 @@ describe('executor', () => {
     expect(machine.output).toBe('hello\n');
     expect(machine.control.state).toBe('debugExit');
     expect(machine.control.fields.exitCounts[5]).toBeGreaterThan(0);
+  });
+
+  it('marks pages that the guest touches; what it gives up reads as zero and counts no more', async () => {
+    const page = 0x400;
+    for (const givenUp of [false, true]) {
+      const machine = new Machine(guest.rememberingGuest(page * 4096));
+      const session = await machine.executor();
+      const { frameTable } = machine.control;
+      const untouched = countFrames(frameTable).resident;
+      expect(await session.runUntil({ parkAtRetired: 500 })).toEqual({ kind: 'parked' });
+      // Its code, which the loader had touched, and what it has stored to.
+      expect(countFrames(frameTable).resident).toBe(untouched + 1);
+      const pages = new FrameTablePages(machine.memory.buffer, map);
+      if (givenUp) {
+        expect(pages.giveUp(page, 'reported')).toBe(true);
+        expect(countFrames(frameTable)).toEqual({ resident: untouched, ballooned: 0, reported: 1 });
+      }
+      const next = await machine.executor(false);
+      const exitCode = givenUp ? 1 : 3;
+      expect(await next.runUntil({})).toEqual({ kind: 'ended', state: 'debugExit', exitCode });
+      expect(countFrames(frameTable)).toEqual({ resident: untouched + 1, ballooned: 0, reported: 0 });
+    }
   });
 
   it('returns at the instruction that prints what is waited for', async () => {

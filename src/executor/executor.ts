@@ -270,7 +270,7 @@ export class Executor {
     const left = parkAtRetired - this.retired;
     if (left <= 0) return this.#park();
     clock.synchronize();
-    this.#pc.pollConsole();
+    this.#pc.poll();
     if (this.#pc.waitsForConsole) return this.#waitForConsole(doorbell);
     this.#runDeadlines();
     this.control.setState('running');

@@ -1,6 +1,15 @@
-/** Lines about a guest for the developer, from the codes that the core logs (`cpu/core/machine.ts`). */
+/** Lines about a guest for the developer, from the codes that the core logs (`cpu/core/machine.ts`) and the machine log. */
 
-const code = { unknownOpcode: 1, unknownMsrRead: 2, unknownMsrWrite: 3, tripleFault: 4 } as const;
+import { failures } from '../devices/virtio/registers.ts';
+import { virtioLogCode } from '../machine/pc.ts';
+
+const code = {
+  unknownOpcode: 1,
+  unknownMsrRead: 2,
+  unknownMsrWrite: 3,
+  tripleFault: 4,
+  virtio: virtioLogCode,
+} as const;
 
 function hex(value: bigint): string {
   return `0x${BigInt.asUintN(64, value).toString(16)}`;
@@ -25,6 +34,8 @@ function textOf(kind: number, a: bigint, b: bigint): string {
       return `unknown MSR ${hex(a)} written with ${hex(b)}`;
     case code.tripleFault:
       return `triple fault: exception ${a} at ${hex(b)}`;
+    case code.virtio:
+      return `virtio device of type ${a} needs a reset, as its driver broke the rules: ${failures[Number(b)]}`;
     default:
       return `code ${kind}: ${hex(a)} ${hex(b)}`;
   }

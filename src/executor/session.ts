@@ -79,6 +79,7 @@ export function machineDefinition(
     seed: extras.seed ?? (virtual ? virtualSeed : host.randomSeed()),
     debugExitPort: extras.debugExitPort,
     noReboot: definition.noReboot,
+    balloon: definition.balloon,
   };
 }
 

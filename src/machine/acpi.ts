@@ -17,7 +17,7 @@ import {
   resources,
   scope,
 } from './aml.ts';
-import { type MemoryMap, physical } from './memory-map.ts';
+import { type MemoryMap, pciWindow, physical } from './memory-map.ts';
 
 /** Port of the ACPI registers, and the SCI's line. */
 export const acpiPortBase = 0x600;
@@ -190,7 +190,7 @@ function hostBridge(map: MemoryMap): number[] {
   const ports = (first: number, last: number): number[] => addressSpace(16, { type: 1, first, last, typeFlags: 3 });
   // Read-write memory, not cacheable.
   const memory = (first: number, last: number): number[] => addressSpace(32, { type: 0, first, last, typeFlags: 1 });
-  const window = Math.max(map.lowRamBytes, 0x80000000);
+  const window = pciWindow(map);
   return device(
     'PCI0',
     name('_HID', eisaId('PNP0A03')),
@@ -204,7 +204,7 @@ function hostBridge(map: MemoryMap): number[] {
         ports(0, 0xcf7),
         ports(0xd00, 0xffff),
         memory(physical.vgaHole, physical.vgaHoleEnd - 1),
-        memory(window, physical.pciEnd - 1),
+        memory(window.base, window.end - 1),
       ),
     ),
     routing(),

@@ -1,9 +1,10 @@
 /**
  * The way of devices and loaders to guest RAM: through the frame table, page by page. Every write tells the core that
- * code may have changed. Addresses without RAM read as ones and drop writes.
+ * code may have changed, and makes an empty page a resident one. Addresses without RAM read as ones and drop writes.
  */
+import { frameBit } from '../base/frame-entry.ts';
 import type { GuestMemory } from '../devices/capabilities.ts';
-import { type MemoryMap, pageBytes } from './memory-map.ts';
+import { type MemoryMap, pageBytes, ramRanges } from './memory-map.ts';
 
 /** The core's `invalidateHost`: bytes at `host` (in the guest's memory, within one frame) are about to change. */
 export type InvalidateCode = (host: number, length: number) => void;
@@ -11,11 +12,13 @@ export type InvalidateCode = (host: number, length: number) => void;
 export class Dma implements GuestMemory {
   readonly #bytes: Uint8Array;
   readonly #table: Uint32Array;
+  readonly #ranges: readonly { readonly base: number; readonly end: number }[];
   #invalidate: InvalidateCode | undefined;
 
   constructor(buffer: ArrayBufferLike, map: MemoryMap) {
     this.#bytes = new Uint8Array(buffer, 0, map.totalBytes);
     this.#table = new Uint32Array(buffer, map.frameTable, map.frameCount);
+    this.#ranges = ramRanges(map);
   }
 
   /** To be called by the executor when it has a core on this memory. */
@@ -57,11 +60,8 @@ export class Dma implements GuestMemory {
   }
 
   writeByte(gpa: number, value: number): void {
-    const entry = this.#table[Math.floor(gpa / pageBytes)] ?? 0;
-    if (entry === 0 || entry % 2 !== 0) return;
-    const host = entry - (entry % pageBytes) + (gpa % pageBytes);
-    this.#invalidate?.(host, 1);
-    this.#bytes[host] = value;
+    const host = this.#writable(gpa, 1, false);
+    if (host >= 0) this.#bytes[host] = value;
   }
 
   /** A loader's write, which also fills read-only memory. */
@@ -72,23 +72,26 @@ export class Dma implements GuestMemory {
   #store(gpa: number, bytes: Uint8Array, readOnlyToo: boolean): void {
     for (let done = 0; done < bytes.length;) {
       const at = gpa + done;
-      const inPage = at % pageBytes;
-      const count = Math.min(pageBytes - inPage, bytes.length - done);
-      const entry = this.#table[Math.floor(at / pageBytes)] ?? 0;
-      if (entry !== 0 && (readOnlyToo || entry % 2 === 0)) {
-        const host = entry - (entry % pageBytes) + inPage;
-        this.#invalidate?.(host, count);
-        this.#bytes.set(bytes.subarray(done, done + count), host);
-      }
+      const count = Math.min(pageBytes - (at % pageBytes), bytes.length - done);
+      const host = this.#writable(at, count, readOnlyToo);
+      if (host >= 0) this.#bytes.set(bytes.subarray(done, done + count), host);
       done += count;
     }
   }
 
-  /** True when all of the range is RAM. */
+  /** Where `count` bytes within a page are to be written; −1 where writes go nowhere. */
+  #writable(gpa: number, count: number, readOnlyToo: boolean): number {
+    const page = Math.floor(gpa / pageBytes);
+    const entry = this.#table[page] ?? 0;
+    if (entry === 0 || ((entry & frameBit.readOnly) !== 0 && !readOnlyToo)) return -1;
+    if ((entry & frameBit.empty) !== 0) this.#table[page] = entry & ~(frameBit.empty | frameBit.reported);
+    const host = entry - (entry % pageBytes) + (gpa % pageBytes);
+    this.#invalidate?.(host, count);
+    return host;
+  }
+
+  /** True when all of the range is RAM. Its cost does not depend on the length. */
   isRam(gpa: number, length: number): boolean {
-    for (let page = Math.floor(gpa / pageBytes); page * pageBytes < gpa + length; page++) {
-      if ((this.#table[page] ?? 0) === 0) return false;
-    }
-    return true;
+    return this.#ranges.some(({ base, end }) => gpa >= base && gpa + length <= end);
   }
 }

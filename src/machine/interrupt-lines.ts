@@ -11,6 +11,13 @@ import type { PicPair } from '../devices/pic-8259/device.ts';
 
 export const lineCount = 24;
 
+/** Inputs of the 8259s that PCI's lines go to, for systems that know no I/O APIC. */
+export const pciLegacyIrqs = [10, 11] as const;
+
+export function legacyIrq(gsi: number): number {
+  return pciLegacyIrqs[gsi & 1] ?? gsi;
+}
+
 export const InterruptLinesState = struct('InterruptLines', 1, {
   /** For each line, a bit for each source that asserts it. */
   sources: array('u32', 24),
@@ -51,7 +58,7 @@ export class InterruptLines {
   #drive(gsi: number, level: number): void {
     this.#ioApic.setPin(gsi === 0 ? 2 : gsi, level);
     if (gsi < 16) this.#pic.setLine(gsi, level);
-    else this.#pic.setLine(10 + (gsi & 1), this.#anyPci(gsi & 1) ? 1 : 0);
+    else this.#pic.setLine(legacyIrq(gsi), this.#anyPci(gsi & 1) ? 1 : 0);
   }
 
   #anyPci(parity: number): boolean {

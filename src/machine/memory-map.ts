@@ -6,6 +6,7 @@
  */
 import { controlAddress, controlBytes } from '../abi/control.ts';
 import { ringBytes } from '../abi/ring.ts';
+import { frameBit } from '../base/frame-entry.ts';
 import { Arena } from '../cpu/arena.ts';
 
 export const pageBytes = 0x1000;
@@ -21,6 +22,9 @@ export const physical = {
   megabyte: 0x100000,
   /** End of RAM below 4 GiB at most; PCI memory follows. */
   lowRamLimit: 0xc0000000,
+  pciBase: 0x80000000,
+  /** From here on the firmware gives addresses to the memory of PCI functions. */
+  pciAssigned: 0xfd000000,
   pciEnd: 0xfec00000,
   ioApic: 0xfec00000,
   localApic: 0xfee00000,
@@ -108,19 +112,36 @@ export function memoryMap(requestedRamBytes: number): MemoryMap {
   };
 }
 
-/** Fills the frame table: frame n of RAM backs page n below 4 GiB, the rest follows from 4 GiB on. */
+/**
+ * Fills the frame table of a memory that is all zero: frame n of RAM backs page n below 4 GiB, the rest follows from
+ * 4 GiB on.
+ */
 export function fillFrameTable(buffer: ArrayBufferLike, map: MemoryMap): void {
   const table = new Uint32Array(buffer, map.frameTable, map.frameCount);
   table.fill(0);
   const page = (gpa: number): number => gpa / pageBytes;
   for (let gpa = 0; gpa < map.lowRamBytes; gpa += pageBytes) {
     if (gpa >= physical.vgaHole && gpa < physical.vgaHoleEnd) continue;
-    const readOnly = gpa >= physical.firmware && gpa < physical.megabyte ? 1 : 0;
-    table[page(gpa)] = map.frames + gpa + readOnly;
+    const readOnly = gpa >= physical.firmware && gpa < physical.megabyte ? frameBit.readOnly : 0;
+    table[page(gpa)] = map.frames + gpa + frameBit.empty + readOnly;
   }
   for (let offset = 0; offset < map.highRamBytes; offset += pageBytes) {
-    table[page(physical.highRam + offset)] = map.frames + map.lowRamBytes + offset;
+    table[page(physical.highRam + offset)] = map.frames + map.lowRamBytes + offset + frameBit.empty;
   }
+}
+
+/** Where RAM lies, as {@link fillFrameTable} maps it. */
+export function ramRanges(map: MemoryMap): { readonly base: number; readonly end: number }[] {
+  return [
+    { base: 0, end: Math.min(physical.vgaHole, map.lowRamBytes) },
+    { base: physical.vgaHoleEnd, end: map.lowRamBytes },
+    { base: physical.highRam, end: physical.highRam + map.highRamBytes },
+  ];
+}
+
+/** PCI's memory below 4 GiB: what the host bridge passes on, and what the firmware's tables say. */
+export function pciWindow(map: MemoryMap): { readonly base: number; readonly end: number } {
+  return { base: Math.max(map.lowRamBytes, physical.pciBase), end: physical.pciEnd };
 }
 
 /** E820 types (ACPI 6.4 §15). */

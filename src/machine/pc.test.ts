@@ -122,7 +122,7 @@ describe('Pc', () => {
     pc.portWrite(0x3fa, 1, 0xc1);
     pc.portWrite(0x3f9, 1, 1);
     input.write(Uint8Array.of(10, 20, 30));
-    pc.pollConsole();
+    pc.poll();
     pc.clock.skipTo(pc.nextDeadlineNs());
     pc.runDeadlines();
     expect(pc.interruptAcknowledge()).toBe(0x40);
@@ -143,7 +143,7 @@ describe('Pc', () => {
     pc.portWrite(0x3f8, 1, 77);
     expect(pc.waitsForConsole).toBe(true);
     expect(output.read(10).length).toBe(10);
-    pc.pollConsole();
+    pc.poll();
     expect(pc.waitsForConsole).toBe(false);
     expect(output.read().at(-1)).toBe(77);
   });

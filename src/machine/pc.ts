@@ -14,7 +14,7 @@
  * to `nextDeadlineNs()`; after each access of the guest to a device, a look whether that is earlier now; and
  * `control.fields.powerRequest` when a device has ended the slice.
  */
-import { ControlPage, exitCounter, powerRequest } from '../abi/control.ts';
+import { balloonDriver, ControlPage, exitCounter, powerRequest } from '../abi/control.ts';
 import { ByteRing, initializeRing } from '../abi/ring.ts';
 import type { StructDeclaration } from '../base/struct.ts';
 import { Vcpu } from '../cpu/state.ts';
@@ -31,9 +31,11 @@ import { KvmClock } from '../devices/kvm-clock/device.ts';
 import { KvmClockState } from '../devices/kvm-clock/state.ts';
 import { LocalApic } from '../devices/local-apic/device.ts';
 import { LocalApicState } from '../devices/local-apic/state.ts';
-import { HeaderFunction, PciHost } from '../devices/pci-host/device.ts';
+import { PciFunction } from '../devices/pci-function/device.ts';
+import { PciConfig } from '../devices/pci-function/state.ts';
+import { PciHost } from '../devices/pci-host/device.ts';
 import { hostBridge, isaBridge } from '../devices/pci-host/registers.ts';
-import { PciFunctionState, PciHostState } from '../devices/pci-host/state.ts';
+import { PciHostState } from '../devices/pci-host/state.ts';
 import { PicPair } from '../devices/pic-8259/device.ts';
 import { Pic8259 } from '../devices/pic-8259/state.ts';
 import { Pit } from '../devices/pit-8254/device.ts';
@@ -44,13 +46,15 @@ import { SerialPort } from '../devices/serial-16550/device.ts';
 import { Serial16550 } from '../devices/serial-16550/state.ts';
 import { debugExit, SystemControl } from '../devices/system-control/device.ts';
 import { SystemControlState } from '../devices/system-control/state.ts';
-import { acpiPortBase, acpiTables, sciLine } from './acpi.ts';
+import { type BalloonOptions, balloonState, VirtioBalloon } from '../devices/virtio-balloon/device.ts';
+import { acpiPortBase, acpiTables, pciLine, sciLine } from './acpi.ts';
 import { MmioBus, PortBus } from './bus.ts';
 import { Clock, type ClockMode, ClockState } from './clock.ts';
 import { cpuid, cpuModel, type CpuModel } from './cpu-model.ts';
 import { Dma } from './dma.ts';
-import { InterruptLines, InterruptLinesState } from './interrupt-lines.ts';
-import { fillFrameTable, memoryMap, type MemoryMap, physical } from './memory-map.ts';
+import { FrameTablePages } from './given-pages.ts';
+import { InterruptLines, InterruptLinesState, legacyIrq, pciLegacyIrqs } from './interrupt-lines.ts';
+import { fillFrameTable, memoryMap, type MemoryMap, pciWindow, physical } from './memory-map.ts';
 import { resetVcpu, type VcpuAccess } from './vcpu-reset.ts';
 
 /** What a guest is; the same for every executor that runs it. */
@@ -67,6 +71,8 @@ export interface MachineDefinition {
   readonly debugExitPort?: number | undefined;
   /** A reset by the guest stops the machine. */
   readonly noReboot?: boolean | undefined;
+  /** A memory balloon (virtio); absent: no such device. */
+  readonly balloon?: BalloonOptions | undefined;
 }
 
 /** What the machine needs of the host it runs on. */
@@ -83,6 +89,8 @@ export function layOutGuest(buffer: ArrayBufferLike, definition: MachineDefiniti
   const control = new ControlPage(buffer);
   control.initialize();
   control.fields.noReboot = definition.noReboot ? 1 : 0;
+  control.fields.frameTable = map.frameTable;
+  control.fields.frameCount = map.frameCount;
   for (const ring of [map.consoleIn, map.consoleOut, map.log]) initializeRing(buffer, ring);
   fillFrameTable(buffer, map);
   attachVcpu(Vcpu.at(buffer, map.vcpu), map);
@@ -115,7 +123,8 @@ type Places = Readonly<
     | 'kvmClock'
     | 'pciHost'
     | 'hostBridge'
-    | 'isaBridge',
+    | 'isaBridge'
+    | 'balloon',
     number
   >
 >;
@@ -155,10 +164,17 @@ function place(map: MemoryMap): Places {
     systemControl: placement.take(SystemControlState),
     kvmClock: placement.take(KvmClockState),
     pciHost: placement.take(PciHostState),
-    hostBridge: placement.take(PciFunctionState),
-    isaBridge: placement.take(PciFunctionState),
+    hostBridge: placement.take(PciConfig),
+    isaBridge: placement.take(PciConfig),
+    balloon: placement.take(balloonState),
   };
 }
+
+/** Numbers of the PCI devices of bus 0. */
+const pciSlot = { hostBridge: 0, isaBridge: 1, balloon: 2 } as const;
+
+/** Code of a line in the log about a virtio driver: type of the device, and index into `failures`. */
+export const virtioLogCode = -2;
 
 export class Pc {
   readonly map: MemoryMap;
@@ -174,6 +190,8 @@ export class Pc {
   readonly pciHost: PciHost;
   readonly lines: InterruptLines;
   readonly acpiPm: AcpiPm;
+  readonly givenPages: FrameTablePages;
+  readonly #balloon: VirtioBalloon | undefined;
   readonly #rtc: Rtc;
   readonly #pic: PicPair;
   readonly #cpuModel: CpuModel;
@@ -199,6 +217,7 @@ export class Pc {
     attachVcpu(this.vcpu, map);
     this.clock = new Clock(buffer, at.clock, map.vcpu, () => host.nowNs());
     this.dma = new Dma(buffer, map);
+    this.givenPages = new FrameTablePages(buffer, map);
     const { clock, dma: memory } = this;
     const changed = (): void => {
       this.#updateInterruptRequest();
@@ -261,10 +280,12 @@ export class Pc {
       calendarSeconds: () => this.#rtc.calendarSeconds(),
     });
     this.pciHost = new PciHost(buffer, at.pciHost);
-    const bridge = new HeaderFunction(buffer, at.hostBridge, hostBridge);
-    const isa = new HeaderFunction(buffer, at.isaBridge, isaBridge);
-    this.pciHost.plug(0, 0, bridge);
-    this.pciHost.plug(1, 0, isa);
+    const bridge = new PciFunction(buffer, at.hostBridge, { identity: hostBridge, chipRegisters: true });
+    const isa = new PciFunction(buffer, at.isaBridge, { identity: isaBridge, chipRegisters: true });
+    this.pciHost.plug(pciSlot.hostBridge, 0, bridge);
+    this.pciHost.plug(pciSlot.isaBridge, 0, isa);
+    this.#balloon = this.#makeBalloon(buffer, at.balloon);
+    if (this.#balloon !== undefined) this.pciHost.plug(pciSlot.balloon, 0, this.#balloon.target);
 
     const { ports, mmio } = this;
     ports.add(this.#pic.master, { name: 'PIC master', base: 0x20, length: 2 });
@@ -289,6 +310,8 @@ export class Pc {
     }
     mmio.add(ioApic, { name: 'I/O APIC', base: physical.ioApic, length: 0x1000 });
     mmio.add(this.localApic, { name: 'local APIC', base: physical.localApic, length: 0x1000 });
+    const { base, end } = pciWindow(map);
+    mmio.add(this.pciHost.memoryFrom(base), { name: 'PCI memory', base, length: end - base });
 
     this.#timed = [this.localApic, pit, this.serial, this.#rtc, this.acpiPm];
     this.#resettable = [
@@ -306,8 +329,34 @@ export class Pc {
       this.pciHost,
       bridge,
       isa,
+      ...(this.#balloon === undefined ? [] : [this.#balloon]),
     ];
     this.#msrs = [this.localApic, kvmClock];
+  }
+
+  #makeBalloon(buffer: ArrayBufferLike, address: number): VirtioBalloon | undefined {
+    const options = this.definition.balloon;
+    if (options === undefined) return undefined;
+    const { fields } = this.control;
+    return new VirtioBalloon(buffer, address, options, {
+      memory: this.dma,
+      pages: this.givenPages,
+      interrupt: this.lines.connect(pciLine(pciSlot.balloon, 0)),
+      log: (type, failure) => this.#host.log?.(virtioLogCode, BigInt(type), BigInt(failure)),
+      targetPages: () => fields.balloonTargetPages,
+      statisticsRequest: () => fields.balloonStatisticsRequest,
+      driverIs: (driver) => {
+        fields.balloonDriver = balloonDriver[driver];
+        // What a driver has said goes with it.
+        if (driver === 'absent') fields.balloonStatisticsNs = 0;
+      },
+      actualIs: (pages) => {
+        this.control.setBalloonActual(pages);
+      },
+      statisticsAre: (values) => {
+        this.control.setBalloonStatistics(values, this.clock.nowNs());
+      },
+    });
   }
 
   // Power.
@@ -328,9 +377,16 @@ export class Pc {
     const [signature] = cpuid(this.#cpuModel, 1, 0);
     resetVcpu(this.vcpu, signature);
     for (const device of this.#resettable) device.reset();
+    this.#initializeFirmware();
+    this.control.fields.powerRequest = powerRequest.none;
+  }
+
+  /** What firmware leaves to an operating system: its tables, and PCI functions with addresses and lines. */
+  #initializeFirmware(): void {
     const tables = acpiTables(this.map);
     this.dma.load(tables.rsdp, tables.bytes);
-    this.control.fields.powerRequest = powerRequest.none;
+    for (const irq of pciLegacyIrqs) this.#pic.setLevelTriggered(irq);
+    this.#balloon?.assign(physical.pciAssigned, legacyIrq(pciLine(pciSlot.balloon, 0)));
   }
 
   #requestPower(request: number, exitCode: number): void {
@@ -372,9 +428,10 @@ export class Pc {
     }
   }
 
-  /** To be called when the doorbell rang: console input, or room for console output. */
-  pollConsole(): void {
+  /** To be called when the doorbell rang: console input, room for console output, another target of the balloon. */
+  poll(): void {
     this.serial.poll();
+    this.#balloon?.poll();
   }
 
   /**

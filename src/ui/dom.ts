@@ -94,3 +94,17 @@ export function button(
     h('span', { class: 'label' }, label),
   );
 }
+
+/** Closes a popover when the pointer or the keyboard goes elsewhere, or by Escape. */
+export function closeWhenLeft(details: HTMLDetailsElement): void {
+  const close = (event: Event) => {
+    if (details.open && event.target instanceof Node && !details.contains(event.target)) details.open = false;
+  };
+  document.addEventListener('pointerdown', close);
+  document.addEventListener('focusin', close);
+  details.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    details.open = false;
+    details.querySelector('summary')?.focus();
+  });
+}

@@ -1,6 +1,7 @@
 /** The pane of one guest: its name and state, what one can do with it, a notice where there is something to say, and
  * its console. */
 import { messageOf, sizeText, type Coordinator, type GuestStatus } from '../vmm/index.ts';
+import { balloonControl } from './balloon-control.ts';
 import { button, h, iconButton, setAttribute, setText } from './dom.ts';
 import { durationText, idleText, noticeOf, speedText, stateText, tiersText, type Notice } from './format.ts';
 import { editGuest } from './guests-view.ts';
@@ -62,6 +63,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   const badge = h('span', { class: 'badge' });
   const facts = h('span', { class: 'facts' });
   const banner = noticeBanner();
+  const balloon = balloonControl(vmm, id, complain);
   let shown: { speed: string | undefined; atMs: number } = { speed: undefined, atMs: 0 };
   const element = h(
     'section',
@@ -87,7 +89,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     ),
     banner.element,
     terminal.element,
-    h('footer', { class: 'pane-foot' }, facts, h('span', { class: 'hint' }, 'F6 leaves the console')),
+    h('footer', { class: 'pane-foot' }, facts, balloon.element, h('span', { class: 'hint' }, 'F6 leaves the console')),
   );
   element.addEventListener('focusin', options.onFocus);
   const unlisten = vmm.onConsole(id, (bytes) => terminal.write(bytes));
@@ -135,6 +137,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     const stats = vmm.stats(id);
     const speed = status.state === 'running' ? speedText(stats.millionInstructionsPerSecond) : undefined;
     const now = performance.now();
+    balloon.update(status.state === 'running');
     if (speed === idleText && shown.speed === idleText && now - shown.atMs < idleFactsMs) return;
     shown = { speed, atMs: now };
     const parts = speed === undefined ? [] : [speed];

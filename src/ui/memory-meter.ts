@@ -1,7 +1,6 @@
 /** The memory that guests take of what they may, and the setting of the limit. */
 import { parseMemoryMiB, sizeText, type Coordinator } from '../vmm/index.ts';
-import { h, setText } from './dom.ts';
-import { closeWhenLeft } from './popover.ts';
+import { closeWhenLeft, h, setText } from './dom.ts';
 
 const storageKey = 'tabvisor.memoryLimitMiB';
 const MiB = 2 ** 20;

@@ -1,7 +1,6 @@
 /** The switch between the two kinds of hypervisor, and how many processors are granted in bare-metal mode. */
 import { messageOf, type Coordinator, type ProcessorMode } from '../vmm/index.ts';
-import { h, setText } from './dom.ts';
-import { closeWhenLeft } from './popover.ts';
+import { closeWhenLeft, h, setText } from './dom.ts';
 
 const modes: readonly { readonly mode: ProcessorMode; readonly text: string }[] = [
   { mode: 'hosted', text: 'Hosted: browser and system schedule' },

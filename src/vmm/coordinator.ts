@@ -275,6 +275,22 @@ export class Coordinator {
     return this.#guest(id).region(addressOf(address));
   }
 
+  /**
+   * Wants `mib` MiB of the guest's RAM in its balloon: the guest gives up so much, and gets it back with a smaller number.
+   * The guest answers when it pleases, if it has a driver: `stats(id).memory` tells (`balloonDriver`, `balloonedBytes`).
+   * What it gives up leaves its resident memory, and is kept for it alone: the browser gets nothing back before the guest
+   * ends, as a WebAssembly memory never shrinks.
+   * @throws VmmError `badArgument`, `wrongState`
+   */
+  async setBalloon(id: string, mib: number): Promise<void> {
+    this.#guest(id).setBalloon(mib);
+  }
+
+  /** Asks the guest's balloon driver what memory the guest has and uses; the answer comes to `stats(id).memory.guest`. */
+  async askForMemoryStatistics(id: string): Promise<void> {
+    this.#guest(id).askForMemoryStatistics();
+  }
+
   /** The memory of all guests together. */
   get memory(): MemoryPoolUsage {
     return this.#pool.usage;

@@ -3,7 +3,8 @@
  */
 import { requestBit } from '../abi/control.ts';
 import type { GuestDefinition } from '../abi/executor.ts';
-import { readStatistics, type Statistics } from '../abi/statistics.ts';
+import { readMemoryStatistics, readStatistics, type MemoryStatistics, type Statistics } from '../abi/statistics.ts';
+import { guestBalloon, setBalloon } from './balloon.ts';
 import { fetchBootImages } from './boot-images.ts';
 import type { GuestSource } from './catalogue.ts';
 import { GuestConsole } from './console.ts';
@@ -34,8 +35,10 @@ export interface GuestStats extends Statistics {
   readonly compiledShare: number;
   /** Present size of the guest's memory, overhead included. */
   readonly memoryBytes: number;
-  /** RAM that the guest sees. */
+  /** RAM that the guest sees; reserved for it, whatever it touches. */
   readonly ramBytes: number;
+  /** What of its RAM holds something, and what it gave up. */
+  readonly memory: MemoryStatistics;
   /** Console bytes that nobody read. */
   readonly consoleLostBytes: number;
 }
@@ -143,6 +146,16 @@ export class Guest {
     await this.#requireLife().killExecutor();
   }
 
+  /** Wants so many MiB in the guest's balloon. @throws VmmError `wrongState`, `badArgument` */
+  setBalloon(sizeMiB: number): void {
+    setBalloon(this.#requireLife().control, this.#ramBytes, sizeMiB);
+  }
+
+  /** Asks the guest's driver what memory it has and uses: see {@link GuestStats.memory} for the answer. */
+  askForMemoryStatistics(): void {
+    this.#requireLife().control.askForBalloonStatistics();
+  }
+
   /** @throws VmmError `wrongState`, `noRegion` */
   async region(address: bigint): Promise<string> {
     const result = await this.#requireLife().region(address);
@@ -241,6 +254,7 @@ export class Guest {
         commandLine: source.commandLine,
         clock: source.clock ?? 'real',
         noReboot: false,
+        balloon: guestBalloon,
       };
       const { replaced } = this.#around;
       return new GuestLife({ lease, executor, createExecutor, replaced, definition, ...boot, console: this.console });
@@ -318,13 +332,14 @@ export class Guest {
       ...(running ? this.#rate : noRate),
       memoryBytes: life?.memoryBytes ?? 0,
       ramBytes: this.#ramBytes,
+      memory: readMemoryStatistics(life?.control),
       consoleLostBytes: this.console.lostBytes,
     };
   }
 
   #onEnded(life: GuestLife, ending: Ending): void {
     if (this.#life !== life) return;
-    this.#last = { ...this.#statsOf(life), ...noRate, memoryBytes: 0 };
+    this.#last = { ...this.#statsOf(life), ...noRate, memoryBytes: 0, memory: readMemoryStatistics(undefined) };
     this.#life = undefined;
     this.#starting = undefined;
     const status = statusOf(ending);

@@ -9,7 +9,6 @@ export {
 } from './catalogue.ts';
 export type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
 export { messageOf, sizeText, VmmError, type VmmErrorCode } from './errors.ts';
-export type { Statistics } from '../abi/statistics.ts';
 export type { StorageStatus } from './definition-keeper.ts';
 export {
   definitionDefaults,
@@ -23,6 +22,8 @@ export {
 export type { Definitions } from './definitions.ts';
 export type { CrashCause, GuestStatus, StopCause } from './guest-status.ts';
 export type { GuestStats } from './guest.ts';
+export type { MemoryStatistics, Statistics } from '../abi/statistics.ts';
+export { mostBalloonMiB } from './balloon.ts';
 export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
 export type { MemoryPoolUsage } from './memory-pool.ts';
 export {

@@ -40,6 +40,37 @@ export async function runScript(
   return outputs;
 }
 
+/** MiB that the balloon is asked for, one after the other; each time the guest says what it has now. */
+const balloonSteps = [64, 16, 0] as const;
+
+/** What the guest makes of its balloon, in differences: how much RAM it has at all depends on the machine. */
+const balloonScript: readonly string[] = [
+  'echo $((before - $(total))) kB less',
+  "awk '/^balloon_(in|de)flate/' /proc/vmstat",
+  '[ "$(md5sum < /tmp/kept)" = "$sum" ] && echo kept',
+];
+
+/** @param setBalloon resolves when the guest has given up so many MiB in all */
+export async function runBalloonScript(
+  console: ShellConsole,
+  timeoutMs: number,
+  setBalloon: (mib: number) => Promise<void>,
+): Promise<string[]> {
+  const outputs: string[] = [];
+  const run = async (command: string): Promise<void> => {
+    outputs.push(await runCommand(console, command, timeoutMs));
+  };
+  await run("total() { awk '/^MemTotal/ { print $2 }' /proc/meminfo; }; before=$(total)");
+  await run('head -c 20971520 /dev/urandom > /tmp/kept; sum=$(md5sum < /tmp/kept)');
+  await run('cd /sys/bus/virtio/devices/virtio0; cat device vendor status; cd');
+  for (const mib of balloonSteps) {
+    await setBalloon(mib);
+    for (const command of balloonScript) await run(command);
+  }
+  await run('rm /tmp/kept');
+  return outputs;
+}
+
 export async function runCommand(console: ShellConsole, command: string, timeoutMs: number): Promise<string> {
   const from = console.position;
   await console.type(`echo "@be"gin@; ${command}; echo "@en"d$?@\n`);

@@ -1,5 +1,9 @@
 /** The same guest under QEMU (TCG), to see what its script prints there. */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import type { ShellConsole } from './guest-script.ts';
 
 const programs = { amd64: 'qemu-system-x86_64', i386: 'qemu-system-i386' } as const;
@@ -11,8 +15,11 @@ export interface QemuOptions {
   readonly commandLine: string;
 }
 
+const ramMiB = 256;
+
 export class QemuGuest implements ShellConsole {
   readonly #child: ChildProcessWithoutNullStreams;
+  readonly #monitor = path.join(mkdtempSync(path.join(tmpdir(), 'tabvisor-qemu-')), 'monitor');
   #text = '';
   #changed: (() => void)[] = [];
   #exited = false;
@@ -20,7 +27,8 @@ export class QemuGuest implements ShellConsole {
   constructor(options: QemuOptions) {
     const { arch, kernel, initrd, commandLine } = options;
     this.#child = spawn(programs[arch], [
-      ...['-m', '256', '-accel', 'tcg', '-nographic', '-no-reboot', '-monitor', 'none', '-serial', 'stdio'],
+      ...['-m', `${ramMiB}`, '-accel', 'tcg', '-nographic', '-no-reboot', '-serial', 'stdio'],
+      ...['-monitor', `unix:${this.#monitor},server=on,wait=off`, '-device', 'virtio-balloon-pci'],
       ...['-kernel', kernel, '-initrd', initrd, '-append', commandLine],
     ]);
     this.#child.stdout.on('data', (chunk: Buffer) => {
@@ -60,11 +68,27 @@ export class QemuGuest implements ShellConsole {
     }
   }
 
+  /** Resolves when so many MiB are in the guest's balloon. */
+  setBalloon(mib: number): Promise<void> {
+    const kept = ramMiB - mib;
+    return new Promise((resolve, reject) => {
+      const monitor = connect(this.#monitor);
+      monitor.on('error', reject);
+      monitor.setEncoding('latin1').on('data', (text: string) => {
+        if (text.includes(`actual=${kept}\r`)) monitor.end(resolve);
+        // QEMU tells of no change: it is asked again each time that it has answered.
+        else if (text.includes('actual=')) setTimeout(() => monitor.write('info balloon\n'), 100);
+      });
+      monitor.write(`balloon ${kept}\ninfo balloon\n`);
+    });
+  }
+
   #wake(): void {
     for (const resolve of this.#changed.splice(0)) resolve();
   }
 
   end(): void {
     this.#child.kill();
+    rmSync(path.dirname(this.#monitor), { recursive: true, force: true });
   }
 }

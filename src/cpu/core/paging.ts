@@ -2,7 +2,7 @@
  * Physical memory and the tables that lead to it: frames, and page walks with their rights and their marks.
  * Sources: SDM vol. 3, chapter 4 (paging), §4.6 (access rights), §4.7 (page-fault error codes).
  */
-import { Arena, Vcpu } from '../../../build/core/layout';
+import { Arena, FrameBit, Vcpu } from '../../../build/core/layout';
 
 /** Access kinds, combined as bits. */
 // @ts-ignore: decorator
@@ -31,13 +31,19 @@ function paging(cpu: usize): bool {
   return (load<u64>(cpu, Vcpu.cr0) & 0x80000000) != 0;
 }
 
-/** Host address of a guest-physical address, 0 where there is no RAM. Bit 0 of the table says read-only. */
+/** The frame table's entry of a guest-physical address (`base/frame-entry.ts`), 0 where there is no RAM. */
 // @ts-ignore: decorator
 @inline
 export function frameEntry(cpu: usize, physical: u64): u32 {
   const page = physical >> 12;
   if (page >= <u64>load<u32>(cpu, Vcpu.frameCount)) return 0;
   return load<u32>(<usize>load<u32>(cpu, Vcpu.frameTable) + ((<usize>page) << 2));
+}
+
+/** An empty page is about to be used: it counts as resident again. */
+export function touchFrame(cpu: usize, physical: u64): void {
+  const place = <usize>load<u32>(cpu, Vcpu.frameTable) + ((<usize>(physical >> 12)) << 2);
+  store<u32>(place, load<u32>(place) & ~(FrameBit.empty | FrameBit.reported));
 }
 
 export function hostOfPhysical(cpu: usize, physical: u64): usize {

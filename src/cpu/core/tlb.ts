@@ -7,7 +7,7 @@
  * code, with the dirty bit set; neither for a page with a data breakpoint, so that its accesses come to the slow paths.
  * Source: SDM vol. 3 §4.10 (TLBs).
  */
-import { Arena, ArenaHeader, CodeMap, ModeKey, TlbEntry, Vcpu } from '../../../build/core/layout';
+import { Arena, ArenaHeader, CodeMap, FrameBit, ModeKey, TlbEntry, Vcpu } from '../../../build/core/layout';
 import { raisePageFault, watchedPage } from './events';
 import { MODE_USER } from './mode';
 import {
@@ -17,6 +17,7 @@ import {
   FETCH,
   frameEntry,
   SYSTEM,
+  touchFrame,
   walk,
   WALK_FAULT,
   WALK_GLOBAL,
@@ -251,10 +252,11 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
   const entry = frameEntry(cpu, physical);
   if (entry == 0) return 0;
   const page = <usize>(entry & ~0xfff);
-  if (access & WRITE && entry & 1) {
+  if (access & WRITE && entry & FrameBit.readOnly) {
     // Read-only memory: the write goes nowhere. A device access by its address ends the same way.
     return 0;
   }
+  if (entry & FrameBit.empty) touchFrame(cpu, physical);
   const set = system ? <usize>tlbSet(cpu, 0) : <usize>load<u32>(cpu, Vcpu.tlbFill);
   // Without SMAP, an implicit access at CPL 3 must not leave user pages in the supervisor set under AC rules; the
   // walk has judged the access itself, and set 0 is what supervisor code sees anyway.
@@ -262,7 +264,7 @@ function translateSlow(cpu: usize, linear: u64, access: u32): usize {
   if (access & FETCH) {
     fill(cpu, set, 2, linear, page, flags);
   } else if (!watchedPage(cpu, linear)) {
-    fill(cpu, set, 0, linear, page, walked & WALK_WRITABLE && !(entry & 1) ? flags | WRITES : flags);
+    fill(cpu, set, 0, linear, page, walked & WALK_WRITABLE && !(entry & FrameBit.readOnly) ? flags | WRITES : flags);
     if (walked & WALK_WRITABLE && access & WRITE && load<u64>(codeMap(cpu, page), CodeMap.granules) == 0) {
       fill(cpu, set, 1, linear, page, flags);
     }

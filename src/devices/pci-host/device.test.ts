@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { HeaderFunction, PciHost } from './device.ts';
+import { PciFunction } from '../pci-function/device.ts';
+import { PciHost } from './device.ts';
 import { hostBridge } from './registers.ts';
 
 describe('pci-host', () => {
   it('reads configuration space by mechanism #1; absent functions float', () => {
     const buffer = new SharedArrayBuffer(4096);
     const host = new PciHost(buffer, 0);
-    const bridge = new HeaderFunction(buffer, 64, hostBridge);
+    const bridge = new PciFunction(buffer, 64, { identity: hostBridge, chipRegisters: true });
     host.plug(0, 0, bridge);
     host.reset();
     bridge.reset();

@@ -40,6 +40,11 @@ export class PicPair implements Resettable {
     this.#changed();
   }
 
+  /** What firmware does for inputs that PCI functions share. */
+  setLevelTriggered(irq: number): void {
+    this.#or(this.#s.elcr, irq >> 3, 1 << (irq & 7));
+  }
+
   /** Input line 0…15 changes its level. */
   setLine(irq: number, level: number): void {
     this.#setInput(irq >> 3, irq & 7, level);

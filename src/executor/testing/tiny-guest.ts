@@ -35,6 +35,14 @@ export function spinningGuest(): Uint8Array {
   return image([0x43, 0xeb, 0xfd]);
 }
 
+/** Stores 1 at an address, counts down from 1000, and ends with what is there then. */
+export function rememberingGuest(address: number): Uint8Array {
+  // MOV dword [address], 1; MOV ECX, 1000; DEC ECX; JNZ; MOV AL, [address]; OUT.
+  const store = [0xc7, 0x05, ...u32(address), ...u32(1)];
+  const wait = [0xb9, ...u32(1000), 0x49, 0x75, 0xfd];
+  return image([...store, ...wait, 0xa0, ...u32(address), 0xe6, debugExitPort, ...stay]);
+}
+
 /** NOP, and UD2 with an empty IDT: exception, double fault, shutdown. */
 export function tripleFaultingGuest(): Uint8Array {
   return image([0x90, 0x0f, 0x0b]);

@@ -1,0 +1,31 @@
+/** The configuration space of a PCI function with a header of type 0, as PCI 3.0 §6.1 lays it out; nothing else. */
+import { array, struct } from '../../base/struct.ts';
+
+export const PciConfig = struct('PciConfig', 1, {
+  vendor: 'u16',
+  device: 'u16',
+  command: 'u16',
+  status: 'u16',
+  revision: 'u8',
+  programmingInterface: 'u8',
+  subclass: 'u8',
+  baseClass: 'u8',
+  cacheLineSize: 'u8',
+  latencyTimer: 'u8',
+  headerType: 'u8',
+  selfTest: 'u8',
+  bars: array('u32', 6),
+  cardbusPointer: 'u32',
+  subsystemVendor: 'u16',
+  subsystem: 'u16',
+  romBase: 'u32',
+  capabilities: 'u8',
+  reserved1: 'u8',
+  reserved2: 'u16',
+  reserved3: 'u32',
+  interruptLine: 'u8',
+  interruptPin: 'u8',
+  minimumGrant: 'u8',
+  maximumLatency: 'u8',
+  deviceSpecific: array('u8', 192),
+});
