@@ -30,7 +30,7 @@ import { extractDeb, filesBelow, findInPackage } from './deb.ts';
 import { packInitramfs, type GuestFile } from './image.ts';
 import { licencesOf } from './licences.ts';
 import type { GuestImage, ImageFile, PackageSource } from './manifest.ts';
-import { loadingOrder, type FoundModule } from './modules.ts';
+import { loadingOrder, neededFor, type FoundModule } from './modules.ts';
 import { PackageStore } from './packages.ts';
 import type { Architecture, Recipe } from './schema.ts';
 
@@ -120,10 +120,13 @@ export class GuestBuilder {
     }
     const builtin = builtinModules(kernelTree);
     const find = (names: readonly string[]) => findModules(kernel, names, builtin, path.join(work, 'modules'));
-    const modules = await loadingOrder(recipe.modules, find, report);
+    const order = await loadingOrder([...recipe.modules, ...recipe.lateModules], find, report);
+    const early = neededFor(recipe.modules, order);
+    const modules = order.slice(0, early);
+    const lateModules = order.slice(early);
 
     report('packing the initramfs');
-    const initrd = packInitramfs({ hostname: recipe.id, skeleton, packageFiles, extraFiles, modules });
+    const initrd = packInitramfs({ hostname: recipe.id, skeleton, packageFiles, extraFiles, modules, lateModules });
     return this.#write(recipe, stamp, {
       kernel: readKernel(kernelTree, kernel),
       initrd,

@@ -2,6 +2,7 @@
 import { gzipSync } from 'node:zlib';
 import { appletNames } from './busybox.ts';
 import { CpioWriter } from './cpio.ts';
+import type { KernelModule } from './modules.ts';
 
 /** A file with the path and the permissions that it has in the guest. */
 export interface GuestFile {
@@ -16,8 +17,9 @@ export interface InitramfsParts {
   readonly skeleton: readonly GuestFile[];
   readonly packageFiles: readonly GuestFile[];
   readonly extraFiles: readonly GuestFile[];
-  /** Kernel modules in loading order. */
-  readonly modules: readonly { readonly name: string; readonly data: Uint8Array }[];
+  /** Kernel modules in loading order, and those that are loaded behind the ready line. */
+  readonly modules: readonly KernelModule[];
+  readonly lateModules: readonly KernelModule[];
 }
 
 /** Nodes that serve until devtmpfs is mounted, and instead of it (devices.txt): path, permissions, major, minor. */
@@ -42,9 +44,12 @@ export function packInitramfs(parts: InitramfsParts): Uint8Array {
   for (const file of [...parts.skeleton, ...parts.packageFiles, ...parts.extraFiles]) {
     archive.file(file.path, file.mode, file.data);
   }
-  if (parts.modules.length > 0) {
-    archive.file('etc/modules', 0o644, Buffer.from(parts.modules.map((module) => `${module.name}\n`).join('')));
-    for (const module of parts.modules) archive.file(`lib/modules/${module.name}.ko`, 0o644, module.data);
+  for (const [list, modules] of [
+    ['etc/modules', parts.modules],
+    ['etc/modules-late', parts.lateModules],
+  ] as const) {
+    if (modules.length > 0) archive.file(list, 0o644, Buffer.from(modules.map(({ name }) => `${name}\n`).join('')));
+    for (const { name, data } of modules) archive.file(`lib/modules/${name}.ko`, 0o644, data);
   }
   const busybox = parts.packageFiles.find((file) => file.path === '/bin/busybox');
   for (const applet of busybox ? appletNames(busybox.data) : []) {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dependenciesOf, loadingOrder, type FoundModule } from './modules.ts';
+import { dependenciesOf, loadingOrder, neededFor, type FoundModule } from './modules.ts';
 
 const module = (depends: string): Uint8Array => Buffer.from(`ELF\0license=GPL\0depends=${depends}\0name=x\0`, 'latin1');
 
@@ -33,6 +33,16 @@ describe('modules', () => {
       ['virtio-pci', 'virtio_balloon'],
       ['virtio_ring', 'virtio', 'pci_core'],
     ]);
+  });
+
+  it('are divided into those that come first and those that can wait', async () => {
+    const order = await loadingOrder(['virtio_balloon', 'pci_core', 'virtio-pci'], find([]), () => {});
+    expect(order.slice(0, neededFor(['virtio-balloon', 'pci_core'], order)).map(({ name }) => name)).toEqual([
+      'virtio',
+      'virtio_ring',
+      'virtio_balloon',
+    ]);
+    expect(neededFor(['pci_core'], order)).toBe(0);
   });
 
   it('leave a warning where the kernel has none', async () => {

@@ -53,6 +53,12 @@ export async function loadingOrder(
   return [...order.values()];
 }
 
+/** How many modules of an order must be loaded for the first of the names that it was made from. */
+export function neededFor(names: readonly string[], order: readonly KernelModule[]): number {
+  const keys = names.map(moduleKey);
+  return order.findLastIndex(({ name }) => keys.includes(moduleKey(name))) + 1;
+}
+
 /** Module files use dashes or underscores; the kernel takes them for the same. */
 function moduleKey(name: string): string {
   return name.replaceAll('-', '_');

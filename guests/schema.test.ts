@@ -29,7 +29,14 @@ function problemsOf(json: unknown, source = 'demo.json'): readonly string[] {
 describe('parseRecipe', () => {
   it('fills in what a recipe leaves out', () => {
     const recipe = parseRecipe(MINIMAL, 'demo.json');
-    expect(recipe).toMatchObject({ id: 'demo', hidden: false, modules: [], files: [], prepare: undefined });
+    expect(recipe).toMatchObject({
+      id: 'demo',
+      hidden: false,
+      modules: [],
+      lateModules: [],
+      files: [],
+      prepare: undefined,
+    });
   });
 
   it('reads octal modes and puts the architecture into sources', () => {

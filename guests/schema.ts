@@ -34,6 +34,8 @@ export interface Recipe {
    * added; those built into the kernel are skipped.
    */
   readonly modules: readonly string[];
+  /** The same for modules that nobody waits for: the init loads them behind its ready line, beside the shell. */
+  readonly lateModules: readonly string[];
   /** Debian package → absolute paths of its files that the initramfs takes. */
   readonly packages: Readonly<Record<string, readonly string[]>>;
   /** A folder of the project, relative to its root, whose tree the initramfs begins with; it holds `/init`. */
@@ -125,6 +127,7 @@ const OPTIONAL: Readonly<Record<string, Check>> = {
   $schema: LINE,
   hidden: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
   modules: list(MODULE),
+  lateModules: list(MODULE),
   files: list(extraFile),
   prepare: text("a .ts file, relative to the project's root", /^(?!(.*\/)?\.\.(\/|$))[^/\s]\S*\.ts$/),
 };
@@ -138,6 +141,7 @@ interface RecipeFile {
   hidden?: boolean;
   kernelPackage: string;
   modules?: string[];
+  lateModules?: string[];
   packages: Record<string, string[]>;
   skeleton: string;
   files?: { path: string; mode: string; source: string }[];
@@ -188,6 +192,7 @@ export function parseRecipe(json: unknown, source: string): Recipe {
     hidden: file.hidden ?? false,
     kernelPackage: file.kernelPackage,
     modules: file.modules ?? [],
+    lateModules: file.lateModules ?? [],
     packages: file.packages,
     skeleton: file.skeleton,
     files,

@@ -211,8 +211,13 @@ export interface PublishedRegisters {
   readonly retired: number;
 }
 
-/** Both sides' view of the control page. It holds no state of its own: make as many as you like. */
+/** Both sides' view of the control page. It holds no state of the guest: make as many as you like. */
 export class ControlPage {
+  /**
+   * Called with each ring through this object: rings a bell that the executor shares with other guests (`host-page.ts`).
+   * `urgent`: a request.
+   */
+  alsoRings: ((urgent: boolean) => void) | undefined;
   /** Plain access to every field; words that the other side writes are read with {@link load}. */
   readonly fields: Struct<typeof Control.fields>;
   readonly #words: Int32Array;
@@ -259,7 +264,7 @@ export class ControlPage {
 
   #announce(): number {
     const serial = (Atomics.add(this.#words, index('requestSerial'), 1) + 1) | 0;
-    this.ring();
+    this.ring(true);
     return serial;
   }
 
@@ -316,9 +321,10 @@ export class ControlPage {
   // Either side.
 
   /** Wakes the executor if it sleeps, and makes it look at requests and rings if it is about to. */
-  ring(): void {
+  ring(urgent = false): void {
     Atomics.add(this.#words, index('doorbell'), 1);
     Atomics.notify(this.#words, index('doorbell'));
+    this.alsoRings?.(urgent);
   }
 
   // Executor's side.

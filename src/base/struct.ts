@@ -103,6 +103,78 @@ function accessor(fields: Fields, offsets: Record<string, number>, buffer: Array
   return Object.create(target) as object;
 }
 
+/**
+ * Accessors of `count` structs that lie one after the other from `address` on, in a memory that does not grow. They share
+ * their properties, so code that goes through many of them is compiled as for one.
+ */
+export function structRows<F extends Fields>(
+  declaration: StructDeclaration<F>,
+  buffer: ArrayBufferLike,
+  address: number,
+  count: number,
+): Struct<F>[] {
+  const prototype = {};
+  const arrays: [string, ArrayType, number][] = [];
+  for (const [field, type] of Object.entries(declaration.fields)) {
+    const offset = declaration.offsets[field] ?? 0;
+    if (typeof type === 'string') Object.defineProperty(prototype, field, rowAccessor(type, buffer, offset));
+    else arrays.push([field, type, offset]);
+  }
+  return Array.from({ length: count }, (_, n) => {
+    const $address = address + n * declaration.size;
+    const row = Object.assign(Object.create(prototype) as object, { $address });
+    for (const [field, { array: scalar, length }, offset] of arrays) {
+      Object.defineProperty(row, field, { value: viewOf(scalar, buffer, $address + offset, length) });
+    }
+    return row as Struct<F>;
+  });
+}
+
+interface Row {
+  readonly $address: number;
+}
+
+/** A property of all rows: finds its place by the row's address. As with {@link accessorOf}, a function for each type. */
+function rowAccessor(type: Scalar, buffer: ArrayBufferLike, offset: number): PropertyDescriptor {
+  const length = Math.floor(buffer.byteLength / scalarBytes[type]);
+  switch (type) {
+    case 'i32': {
+      const view = new Int32Array(buffer, 0, length);
+      return {
+        get(this: Row) {
+          return view[(this.$address + offset) >>> 2];
+        },
+        set(this: Row, value: number) {
+          view[(this.$address + offset) >>> 2] = value;
+        },
+      };
+    }
+    case 'f64': {
+      const view = new Float64Array(buffer, 0, length);
+      return {
+        get(this: Row) {
+          return view[(this.$address + offset) >>> 3];
+        },
+        set(this: Row, value: number) {
+          view[(this.$address + offset) >>> 3] = value;
+        },
+      };
+    }
+    default: {
+      const shift = Math.log2(scalarBytes[type]);
+      const view = viewOf(type, buffer, 0, length) as { [at: number]: number | bigint };
+      return {
+        get(this: Row) {
+          return view[(this.$address + offset) >>> shift];
+        },
+        set(this: Row, value: number | bigint) {
+          view[(this.$address + offset) >>> shift] = value;
+        },
+      };
+    }
+  }
+}
+
 interface Accessors {
   get: () => number | bigint;
   set: (value: never) => void;

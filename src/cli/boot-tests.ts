@@ -31,8 +31,11 @@ const ramBytes = 256 * 2 ** 20;
 /** What the balloon is asked for. */
 const balloonMiB = 64;
 const ready = /tabvisor: guest ready/;
-/** Typed before power-on, so that it is there at the same instruction in every run: what comes early is lost. */
-const typedAhead = 'poweroff -f\n'.repeat(4);
+/**
+ * Typed before power-on, so that it is there at the same instruction in every run: what comes early is lost. The guest ends
+ * when it has given the balloon what it asks for.
+ */
+const typedAhead = `until grep -q inflate.${balloonMiB * 256} /proc/vmstat; do sleep 1; done; poweroff -f\n`.repeat(4);
 
 class Failure extends Error {}
 

@@ -1,7 +1,8 @@
 /**
- * The executor: runs a guest on the core, slice by slice, until something outside wants otherwise.
+ * The executor of a guest: runs it on the core, turn by turn, for a driver that decides what comes between them:
+ * `hosted.ts` for a guest that has the thread to itself, `processor.ts` for guests that share it.
  *
- *     for each round: requests of the coordinator → what is due on the clock → a slice of instructions → why it ended
+ *     a turn: requests of the coordinator → what is due on the clock → a slice of instructions → why it ended
  *
  * A slice lasts a few milliseconds of host time at most, so that requests are honoured quickly, and never goes beyond
  * the next device deadline. When an exit within the slice changes what is due (a timer is programmed, the machine is
@@ -9,7 +10,7 @@
  * invisible to the guest: where slices end for the host's sake depends on the host's speed, but what happens between
  * two instructions depends on their count alone.
  *
- * The executor has no state that matters: all of the guest is in its memory at every return of {@link Executor.run},
+ * The executor has no state that matters: all of the guest is in its memory at every return of {@link Executor.turn},
  * and another executor may go on there. The same holds while it sleeps: it leaves the guest at rest (`abi/tenure.ts`).
  */
 import { Control, exitCounter, powerRequest, requestBit, type ControlPage } from '../abi/control.ts';
@@ -72,26 +73,31 @@ export interface RunLimits {
   readonly parkAtRetired?: number;
   /** Return right after the exit at which the console's output matches. */
   readonly watch?: OutputWatch | undefined;
+  /** A slice ends at the next exit once this word of shared memory is not what it was at the slice's start. */
+  readonly interruption?: { readonly words: Int32Array; readonly at: number } | undefined;
 }
 
 export type ExecutorResult = RunResult | { readonly kind: 'matched' };
 
-const goOn = Symbol('goOn');
-const replaced = { kind: 'replaced' } as const;
+/** The guest has more to do. */
+export const goOn = Symbol('goOn');
 
 /** Nothing is to be done until the doorbell differs from `doorbell`, at most for `timeoutMs`. */
-interface Sleep {
+export interface Sleep {
   readonly kind: 'sleep';
-  readonly while: 'halted' | 'paused';
+  readonly while: 'halted' | 'paused' | 'console';
   readonly doorbell: number;
   readonly timeoutMs: number;
+  /** It is likely to last: the engine's own tasks should run meanwhile, which collect garbage and give memory back. */
+  readonly long: boolean;
 }
 
-type Outcome = ExecutorResult | Sleep | typeof goOn;
+/** How a turn ended. */
+export type Turn = ExecutorResult | Sleep | typeof goOn;
 
 export class Executor {
   readonly #pc: Pc;
-  readonly #control: ControlPage;
+  readonly control: ControlPage;
   readonly #tenure: Tenure;
   readonly #core: Core;
   readonly #nowNs: () => number;
@@ -112,6 +118,7 @@ export class Executor {
   /** Guest time up to which the slice that runs was planned. */
   #plannedUntilNs = Infinity;
   #requestsSeen = 0;
+  #interruptionSeen = 0;
   #matched = false;
   /** Instructions that take about {@link sliceNs}. */
   #sliceLength = firstSlice;
@@ -121,7 +128,7 @@ export class Executor {
   constructor(options: ExecutorOptions) {
     const { pc, memory, module, nowNs, boot } = options;
     this.#pc = pc;
-    this.#control = pc.control;
+    this.control = pc.control;
     this.#tenure = new Tenure(memory.buffer);
     this.#nowNs = nowNs;
     this.#boot = boot;
@@ -180,47 +187,83 @@ export class Executor {
     return regionsAt(this.#compiler, this.#core.memory.buffer, address);
   }
 
-  /**
-   * Runs the guest until it ends, is parked or stopped, has mail, or meets a limit. Blocks the thread, but for moments in
-   * which compiled code comes in, and for the sleep of a guest that is quiet or paused: the engine's own tasks run then,
-   * which collect garbage and give memory back. The guest is at rest afterwards.
-   */
-  async run(limits: RunLimits = {}): Promise<ExecutorResult> {
-    if (!this.#tenure.enter()) throw new Error('the guest is in the midst of another executor, or was when that died');
+  /** A driver takes the guest on: what holds for the turns that follow. */
+  begin(limits: RunLimits): void {
     this.#limits = limits;
     this.#matched = false;
-    // Host time that passed while nobody ran the guest is not guest time.
+  }
+
+  /** Host time that has passed since the guest last ran is not guest time. */
+  resumeClock(): void {
     this.#pc.clock.resume();
-    for (;;) {
-      const outcome = this.#round();
-      if (outcome === goOn) {
-        const delivery = this.#compiler?.delivery();
-        if (delivery) await delivery;
-        continue;
-      }
-      if (outcome.kind === 'replaced') return outcome;
-      if (outcome.kind !== 'sleep') {
-        this.#publish();
-        this.#tenure.rest();
-        return outcome;
-      }
-      if (!(await this.#sleep(outcome))) return replaced;
+  }
+
+  /** Host time less guest time, under the real clock: another executor's clock goes on from there. */
+  get clockOffsetNs(): number {
+    return this.#pc.clock.hostOffsetNs;
+  }
+
+  /** Takes up a guest that is at rest. False: another executor has it, or died with it. */
+  enter(): boolean {
+    return this.#tenure.enter();
+  }
+
+  /** Leaves the guest at rest between two turns. After one that asks for sleep or ends the run it is already. */
+  rest(): void {
+    this.#tenure.rest();
+  }
+
+  /** Takes the guest up again. False: it was claimed meanwhile, and this executor must not touch it any more. */
+  wake(): boolean {
+    return this.#tenure.wake();
+  }
+
+  /** Another executor has run the guest meanwhile: what this one has derived is stale. */
+  takeOver(): void {
+    this.#attach();
+  }
+
+  /** Another executor runs the guest now: gives up what was derived, without touching the guest's memory. */
+  abandon(): void {
+    this.#compiler?.abandon();
+  }
+
+  continueClock(offsetNs: number): void {
+    this.#pc.clock.continueAt(offsetNs);
+  }
+
+  /** Before another executor may run the guest: what is only known here is published. */
+  yieldGuest(): void {
+    this.#publish();
+  }
+
+  /** Compiled code waits in the thread's event loop: resolves when it is there. */
+  delivery(): Promise<void> | undefined {
+    return this.#compiler?.delivery();
+  }
+
+  /** The driver has slept as a turn had asked for. */
+  slept(sleep: Sleep, tookNs: number): void {
+    if (sleep.while === 'paused') this.resumeClock();
+    else if (sleep.while === 'halted') this.control.fields.idleNs += tookNs;
+  }
+
+  /**
+   * One round: a few milliseconds of the guest at most, which block the thread.
+   * @param untilNs host time at which the slice should end, if it does not before
+   */
+  turn(untilNs = Infinity): Turn {
+    const turn = this.#round(untilNs);
+    if (turn !== goOn && turn.kind !== 'sleep') {
+      this.#publish();
+      this.#tenure.rest();
     }
+    return turn;
   }
 
-  /** The guest is at rest already. False: it was claimed meanwhile. */
-  async #sleep(sleep: Sleep): Promise<boolean> {
-    const start = this.#nowNs();
-    await this.#control.waitInEventLoop(sleep.doorbell, sleep.timeoutMs);
-    if (!this.#tenure.wake()) return false;
-    if (sleep.while === 'paused') this.#pc.clock.resume();
-    else this.#control.fields.idleNs += this.#nowNs() - start;
-    return true;
-  }
-
-  #round(): Outcome {
+  #round(untilNs: number): Turn {
     const { clock } = this.#pc;
-    const doorbell = this.#control.doorbellValue();
+    const doorbell = this.control.doorbellValue();
     const ordered = this.#serve(doorbell);
     if (ordered !== goOn) return ordered;
     const { parkAtRetired = Infinity } = this.#limits;
@@ -230,29 +273,30 @@ export class Executor {
     this.#pc.poll();
     if (this.#pc.waitsForConsole) return this.#waitForConsole(doorbell);
     this.#runDeadlines();
-    this.#control.setState('running');
-    const reason = this.#slice(left);
+    this.control.setState('running');
+    const reason = this.#slice(left, untilNs);
     return this.#act(reason, doorbell);
   }
 
   #runDeadlines(): void {
     const { clock } = this.#pc;
     if (this.#pc.nextDeadlineNs() > clock.nowNs()) return;
-    this.#control.count(exitCounter.deadline, 0);
+    this.control.count(exitCounter.deadline, 0);
     this.#pc.runDeadlines();
   }
 
   /** One slice; the reason why the core returned. */
-  #slice(left: number): number {
+  #slice(left: number, untilNs: number): number {
     const { clock, map } = this.#pc;
     const deadline = this.#pc.nextDeadlineNs();
-    let length = Math.min(this.#sliceLength, left);
+    let length = Math.min(this.#sliceLength, left, this.#lengthUntil(untilNs));
     if (deadline !== Infinity) {
       const until = clock.instructionsUntil(deadline);
       length = Math.min(length, clock.isVirtual ? until : Math.max(until, minRealSlice));
     }
     this.#plannedUntilNs = clock.isVirtual ? deadline : this.#realPlan(deadline);
-    this.#requestsSeen = this.#control.load('requestSerial');
+    this.#requestsSeen = this.control.load('requestSerial');
+    this.#interruptionSeen = this.#interruption;
     const before = this.retired;
     const start = this.#nowNs();
     const reason = this.#core.run(map.vcpu, length);
@@ -261,13 +305,24 @@ export class Executor {
     this.#idleSleep.ran(this.retired);
     // What an idle kernel does now and then would be hot in time; it is not worth a compilation.
     if (!this.#idleSleep.quiet) this.#compiler?.serve();
-    const { fields } = this.#control;
+    const { fields } = this.control;
     fields.busyNs += end - start;
     fields.retired = this.retired;
     this.#adapt(this.retired - before, end - start);
     if (end - this.#publishedAtNs > publishNs) this.#publish();
-    this.#control.count(reason, 0);
+    this.control.count(reason, 0);
     return reason;
+  }
+
+  /** Instructions that fit into the time until then, by the pace of the last slices. */
+  #lengthUntil(untilNs: number): number {
+    if (untilNs === Infinity) return Infinity;
+    return Math.max(Math.floor((this.#sliceLength * (untilNs - this.#nowNs())) / sliceNs), minRealSlice);
+  }
+
+  get #interruption(): number {
+    const { interruption } = this.#limits;
+    return interruption?.words[interruption.at] ?? 0;
   }
 
   /** Guest time before which a timer that is set within the slice ends it, under the real clock. */
@@ -298,6 +353,7 @@ export class Executor {
       power ||
       asked ||
       this.#matched ||
+      this.#interruption !== this.#interruptionSeen ||
       this.#pc.waitsForConsole ||
       this.#pc.nextDeadlineNs() < this.#plannedUntilNs
     ) {
@@ -306,8 +362,8 @@ export class Executor {
     }
   }
 
-  #act(reason: number, doorbell: number): Outcome {
-    if (this.#control.fields.powerRequest !== powerRequest.none) return this.#actOnPower();
+  #act(reason: number, doorbell: number): Turn {
+    if (this.control.fields.powerRequest !== powerRequest.none) return this.#actOnPower();
     if (reason === exitReason.shutdown) return this.#shutdown();
     if (this.#matched) return { kind: 'matched' };
     return reason === exitReason.halt ? this.#idle(doorbell) : goOn;
@@ -315,8 +371,8 @@ export class Executor {
 
   // Ends.
 
-  #actOnPower(): Outcome {
-    const { fields } = this.#control;
+  #actOnPower(): Turn {
+    const { fields } = this.control;
     const request = fields.powerRequest;
     fields.powerRequest = powerRequest.none;
     switch (request) {
@@ -331,8 +387,8 @@ export class Executor {
     }
   }
 
-  #shutdown(): Outcome {
-    if (this.#control.fields.noReboot !== 0) {
+  #shutdown(): Turn {
+    if (this.control.fields.noReboot !== 0) {
       return this.#end('crashed', 1, `Triple fault.\n${registerDump(this.#pc.vcpu)}`);
     }
     this.#reset();
@@ -341,21 +397,21 @@ export class Executor {
 
   #end(state: FinalState, exitCode: number, message?: string): ExecutorResult {
     this.#publish();
-    this.#control.fields.exitCode = exitCode;
-    this.#control.setState(state);
-    this.#control.acknowledge(0, this.#control.load('requestSerial'));
+    this.control.fields.exitCode = exitCode;
+    this.control.setState(state);
+    this.control.acknowledge(0, this.control.load('requestSerial'));
     return { kind: 'ended', state, exitCode, ...(message === undefined ? {} : { message }) };
   }
 
   #park(): ExecutorResult {
     this.#publish();
-    this.#control.setState('parked');
+    this.control.setState('parked');
     return { kind: 'parked' };
   }
 
   #reset(): void {
     this.#counters.publish();
-    this.#control.fields.resets++;
+    this.control.fields.resets++;
     this.#pc.reset();
     this.#boot();
     this.#attach();
@@ -364,35 +420,35 @@ export class Executor {
   // Requests of the coordinator.
 
   /** Acts on what is asked for. */
-  #serve(doorbell: number): Outcome {
-    const serial = this.#control.load('requestSerial');
-    const request = this.#control.load('request');
+  #serve(doorbell: number): Turn {
+    const serial = this.control.load('requestSerial');
+    const request = this.control.load('request');
     if ((request & requestBit.stop) !== 0) return this.#end('stopped', 0);
     this.#servePulses(request);
     if ((request & requestBit.park) !== 0) {
       const result = this.#park();
-      this.#control.acknowledge(requestBit.park, serial);
+      this.control.acknowledge(requestBit.park, serial);
       return result;
     }
-    if (this.#control.take(requestBit.mail) !== 0) {
-      this.#control.acknowledge(0, serial);
+    if (this.control.take(requestBit.mail) !== 0) {
+      this.control.acknowledge(0, serial);
       return { kind: 'mail' };
     }
     if ((request & requestBit.pause) !== 0) {
       this.#publish();
-      this.#control.setState('paused');
+      this.control.setState('paused');
       // Before anybody is told: a guest that is known to be paused survives its executor.
       this.#tenure.rest();
-      this.#control.acknowledge(requestBit.pause, serial);
-      return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity };
+      this.control.acknowledge(requestBit.pause, serial);
+      return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity, long: true };
     }
-    if (serial !== this.#control.load('acknowledgeSerial')) this.#control.acknowledge(0, serial);
+    if (serial !== this.control.load('acknowledgeSerial')) this.control.acknowledge(0, serial);
     return goOn;
   }
 
   #servePulses(request: number): void {
     if ((request & (requestBit.reset | requestBit.powerButton | requestBit.nmi)) === 0) return;
-    const pulses = this.#control.take(requestBit.reset | requestBit.powerButton | requestBit.nmi);
+    const pulses = this.control.take(requestBit.reset | requestBit.powerButton | requestBit.nmi);
     if ((pulses & requestBit.reset) !== 0) this.#reset();
     if ((pulses & requestBit.powerButton) !== 0) this.#pc.pressPowerButton();
     if ((pulses & requestBit.nmi) !== 0) this.#pc.raiseNmi();
@@ -401,7 +457,7 @@ export class Executor {
   // Waiting.
 
   /** The vCPU halts: until something is due, or somebody rings. */
-  #idle(doorbell: number): Outcome {
+  #idle(doorbell: number): Turn {
     const { clock } = this.#pc;
     const deadline = this.#pc.nextDeadlineNs();
     if (clock.isVirtual && deadline !== Infinity) {
@@ -411,7 +467,7 @@ export class Executor {
     const now = clock.synchronizedNs();
     const timeoutMs = (this.#idleSleep.until(deadline, now, this.#activity(doorbell)) - now) / 1e6;
     if (timeoutMs <= 0) return goOn;
-    this.#control.setState('halted');
+    this.control.setState('halted');
     const { quiet } = this.#idleSleep;
     // A kernel that ticks while it idles need not publish at each tick.
     const interval = quiet ? quietPublishNs : publishNs;
@@ -419,11 +475,7 @@ export class Executor {
     if (timeoutMs * 1e6 > interval || start - this.#publishedAtNs > interval) this.#publish();
     if (quiet) this.#tidy();
     this.#tenure.rest();
-    if (quiet) return { kind: 'sleep', while: 'halted', doorbell, timeoutMs };
-    this.#control.wait(doorbell, timeoutMs);
-    if (!this.#tenure.wake()) return replaced;
-    this.#control.fields.idleNs += this.#nowNs() - start;
-    return goOn;
+    return { kind: 'sleep', while: 'halted', doorbell, timeoutMs, long: quiet };
   }
 
   /** Compiling leaves garbage, which the engine by itself leaves lying for a while. */
@@ -442,17 +494,16 @@ export class Executor {
   }
 
   /** Virtual clock: the guest does not run while its console is full, so that it cannot notice. */
-  #waitForConsole(doorbell: number): Outcome {
+  #waitForConsole(doorbell: number): Sleep | typeof goOn {
     this.#output.expectSpace();
     if (this.#output.writable > 0) return goOn;
     this.#tenure.rest();
-    this.#control.wait(doorbell, Infinity);
-    return this.#tenure.wake() ? goOn : replaced;
+    return { kind: 'sleep', while: 'console', doorbell, timeoutMs: Infinity, long: false };
   }
 
   #publish(): void {
     this.#publishedAtNs = this.#nowNs();
-    publish(this.#control, this.#pc);
+    publish(this.control, this.#pc);
     this.#counters.publish();
   }
 }

@@ -5,6 +5,7 @@
 import type {
   ExecutorApi,
   GuestDefinition,
+  GuestRings,
   RegionResult,
   RunResult,
   StartError,
@@ -21,6 +22,7 @@ import { defaultCpuModel } from '../machine/cpu-model.ts';
 import { memoryMap, type MemoryMap } from '../machine/memory-map.ts';
 import { layOutGuest, Pc, type MachineDefinition } from '../machine/pc.ts';
 import { Executor, type ExecutorResult, type RunLimits } from './executor.ts';
+import { runHosted } from './hosted.ts';
 import { LogText } from './log-text.ts';
 import { OutputWatch } from './output-watch.ts';
 
@@ -79,6 +81,12 @@ export function machineDefinition(
     noReboot: definition.noReboot,
     balloon: definition.balloon,
   };
+}
+
+/** Where the rings of such a guest lie. */
+export function guestRings(definition: GuestDefinition): GuestRings {
+  const { consoleOut: consoleOutput, consoleIn: consoleInput, log } = memoryMap(definition.ramBytes);
+  return { consoleOutput, consoleInput, log };
 }
 
 export class Session implements ExecutorApi {
@@ -141,7 +149,13 @@ export class Session implements ExecutorApi {
     const { translator } = options;
     const settings = { tier, countForms, debugCompiled, translator, collectGarbage, log: say };
     this.#executor = new Executor({ memory, module, pc, nowNs, boot, ...settings });
-    return { ok: true, rings: { consoleOutput: map.consoleOut, consoleInput: map.consoleIn, log: map.log } };
+    return { ok: true, rings: guestRings(definition) };
+  }
+
+  /** The guest's executor, for a driver; {@link start} must have succeeded. */
+  get executor(): Executor {
+    if (this.#executor === undefined) throw new Error('start must have succeeded before the guest is run');
+    return this.#executor;
   }
 
   async run(): Promise<RunResult> {
@@ -155,7 +169,7 @@ export class Session implements ExecutorApi {
     return Promise.resolve(this.#executor.region(address));
   }
 
-  /** Runs until the guest ends, is asked to leave, or meets a limit; see {@link Executor.run}. */
+  /** Runs until the guest ends, is asked to leave, or meets a limit; see {@link runHosted}. */
   runUntil(limits: SessionLimits): Promise<ExecutorResult> {
     if (this.#executor === undefined || this.#memory === undefined || this.#map === undefined) {
       throw new Error('start must have succeeded before run');
@@ -165,7 +179,7 @@ export class Session implements ExecutorApi {
       until === undefined
         ? rest
         : { ...rest, watch: new OutputWatch(this.#memory.buffer, this.#map.consoleOut, until) };
-    return this.#executor.run(runLimits);
+    return runHosted(this.#executor, () => this.#host.nowNs(), runLimits);
   }
 }
 

@@ -166,6 +166,16 @@ export class Clock implements TscClock {
     this.#hostOffsetNs = this.#hostNowNs() - this.nowNs();
   }
 
+  /** Host time less guest time. */
+  get hostOffsetNs(): number {
+    return this.#hostOffsetNs;
+  }
+
+  /** Goes on from another executor's clock, whose {@link hostOffsetNs} this was: time did not stand still between. */
+  continueAt(hostOffsetNs: number): void {
+    this.#hostOffsetNs = hostOffsetNs;
+  }
+
   /** Virtual clock, vCPU halted: time moves to `ns`. */
   skipTo(ns: number): void {
     if (this.isVirtual && ns > this.nowNs()) this.#rebase(Math.ceil(ns));

@@ -4,6 +4,7 @@
  */
 import {
   messageOf,
+  settingsOfQuery,
   VmmError,
   type Coordinator,
   type GuestRequest,
@@ -16,6 +17,7 @@ import { button, h, icon } from './dom.ts';
 import { failedPane, guestPane, type Pane } from './guest-pane.ts';
 import { guestsView, type GuestsView } from './guests-view.ts';
 import { memoryMeter } from './memory-meter.ts';
+import { processorControl } from './processor-control.ts';
 import { tabStrip } from './tabs.ts';
 import { themeButton } from './theme.ts';
 
@@ -31,6 +33,7 @@ export class App {
   readonly #panes = new Map<string, Pane>();
   readonly #tabs;
   readonly #meter;
+  readonly #processors;
   readonly #home: HTMLElement;
   readonly #guests: GuestsView;
   readonly #catalogue: HTMLElement;
@@ -43,6 +46,7 @@ export class App {
   constructor(vmm: Coordinator) {
     this.#vmm = vmm;
     this.#meter = memoryMeter(vmm);
+    this.#processors = processorControl(vmm);
     this.#tabs = tabStrip({
       select: (id, focus) => this.#show(id, focus ? 'console' : 'tab'),
       close: (id) => void this.#close(id),
@@ -61,7 +65,14 @@ export class App {
       for (const pane of this.#panes.values()) pane.paint();
     });
     this.#home = h('main', { class: 'home' });
-    const tools = h('div', { class: 'tools' }, this.#meter.element, this.#layoutButton, theme);
+    const tools = h(
+      'div',
+      { class: 'tools' },
+      this.#processors.element,
+      this.#meter.element,
+      this.#layoutButton,
+      theme,
+    );
     this.element = h(
       'div',
       { class: 'app' },
@@ -91,6 +102,7 @@ export class App {
    */
   async open(query: string): Promise<void> {
     if (this.#vmm.obstacle !== undefined) return;
+    await this.#applySettings(query);
     const autostart = await this.#vmm.definitions.load();
     const ids = new URLSearchParams(query).get('autostart') === 'no' ? [] : autostart;
     // Defined one after the other, so that they stand in their order; started side by side.
@@ -99,6 +111,16 @@ export class App {
       if (id !== undefined) ids.push(id);
     }
     await Promise.all(ids.map((id) => this.#start(id)));
+  }
+
+  async #applySettings(query: string): Promise<void> {
+    const settings = settingsOfQuery(query);
+    if (settings === undefined) return;
+    try {
+      await this.#vmm.processors(settings);
+    } catch (error) {
+      this.#showFailure('Processors', messageOf(error));
+    }
   }
 
   get #alive(): number {
@@ -166,6 +188,7 @@ export class App {
     if (event.kind === 'guests' || event.kind === 'status') this.#syncPanes(event);
     if (event.kind !== 'memory' && event.kind !== 'log') this.#updateGuests();
     this.#meter.update();
+    this.#processors.update();
     this.#updateTabs();
   }
 

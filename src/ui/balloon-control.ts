@@ -5,8 +5,8 @@ import { closeWhenLeft, h, setText } from './dom.ts';
 const MiB = 2 ** 20;
 
 const explanation =
-  'What the guest gives up counts no longer as resident and is kept for this guest: the browser gets it back when the ' +
-  'guest ends, as memory of a page never shrinks.';
+  'What the guest gives up counts no longer as used, and is kept for this guest: as memory of a page never shrinks, the ' +
+  'browser gets nothing back before the guest ends.';
 
 export interface BalloonControl {
   readonly element: HTMLElement;

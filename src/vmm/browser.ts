@@ -10,8 +10,9 @@ import type {
   StartResult,
 } from '../abi/executor.ts';
 import type { SignalledPort } from '../base/port.ts';
+import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
-import type { ExecutorHandle, Host } from './host.ts';
+import type { ExecutorHandle, Host, ProcessorHandle } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
 import { vanished } from './worker-death.ts';
 
@@ -37,6 +38,8 @@ export function browserHost(options: BrowserHostOptions): Host {
       return module;
     },
     createExecutor: (name) => createExecutor(name, translator),
+    createProcessor: (name) => createProcessor(name, translator),
+    hardwareConcurrency: navigator.hardwareConcurrency,
     scrub: (memory) => scrubber().scrub(memory),
     definitions: indexedDbDefinitions(),
     now: () => performance.now(),
@@ -69,29 +72,25 @@ function createExecutor(purpose: string, translator: TranslatorWorker): Executor
   const ended = new AbortController();
   const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
+  // The first answer of the worker says that it holds its lock.
   let watchLock = (): void => {};
-  const died = new Promise<string>((resolve) => {
-    worker.addEventListener('error', (event) => {
-      event.preventDefault();
-      resolve(event.message || 'its script could not be loaded');
-    });
-    worker.addEventListener('messageerror', () => resolve('a message could not be read'));
-    // The first answer of the worker says that it holds its lock.
+  const gone = new Promise<string>((resolve) => {
     watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
   });
-  // A call whose worker is gone never returns by itself.
-  const orDeath = <T>(call: Promise<T>): Promise<T> =>
-    Promise.race([call, died.then((message) => Promise.reject(new Error(message)))]);
+  const died = Promise.race([deathOf(worker), gone]);
   return {
     api: {
       start: async (start: StartOptions) => {
         const end = translator.connect(start.memory, start.module);
-        const result = await orDeath<StartResult>(remote.start(transfer({ ...start, translator: end }, [end.port])));
+        const result = await orDeath<StartResult>(
+          remote.start(transfer({ ...start, translator: end }, [end.port])),
+          died,
+        );
         if (!ended.signal.aborted) watchLock();
         return result;
       },
-      run: () => orDeath<RunResult>(remote.run()),
-      region: (address) => orDeath<RegionResult>(remote.region(address)),
+      run: () => orDeath<RunResult>(remote.run(), died),
+      region: (address) => orDeath<RegionResult>(remote.region(address), died),
     },
     died,
     terminate: () => {
@@ -101,6 +100,44 @@ function createExecutor(purpose: string, translator: TranslatorWorker): Executor
       worker.terminate();
     },
   };
+}
+
+function createProcessor(name: string, translator: TranslatorWorker): ProcessorHandle {
+  const worker = new Worker(new URL('../executor/processor-worker.ts', import.meta.url), { type: 'module', name });
+  const remote: Remote<ProcessorApi> = wrap<ProcessorApi>(worker);
+  const died = deathOf(worker);
+  return {
+    api: {
+      join: (options: JoinOptions) => orDeath(remote.join(transfer(options, [options.events as MessagePort])), died),
+      add: (vcpu, start) => {
+        const end = translator.connect(start.memory, start.module);
+        return orDeath<StartResult>(remote.add(vcpu, transfer({ ...start, translator: end }, [end.port])), died);
+      },
+      remove: (vcpu) => orDeath(remote.remove(vcpu), died),
+      region: (vcpu, address) => orDeath<RegionResult>(remote.region(vcpu, address), died),
+      run: () => orDeath(remote.run(), died),
+    },
+    terminate: () => {
+      remote[releaseProxy]();
+      worker.terminate();
+    },
+  };
+}
+
+/** Resolves with what is known when the worker dies of itself. */
+function deathOf(worker: Worker): Promise<string> {
+  return new Promise((resolve) => {
+    worker.addEventListener('error', (event) => {
+      event.preventDefault();
+      resolve(event.message || 'its script could not be loaded');
+    });
+    worker.addEventListener('messageerror', () => resolve('a message could not be read'));
+  });
+}
+
+/** A call whose worker is gone never returns by itself. */
+function orDeath<T>(call: Promise<T>, died: Promise<string>): Promise<T> {
+  return Promise.race([call, died.then((message) => Promise.reject(new Error(message)))]);
 }
 
 /** One worker compiles for the guests of a page, made when it is first needed: what it has warmed up serves all. */

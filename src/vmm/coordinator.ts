@@ -28,6 +28,8 @@ import type { GuestStatus } from './guest-status.ts';
 import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
+import { Processors } from './processors/processors.ts';
+import type { ProcessorSettings, ProcessorsState, ScheduleEntry, Share } from './processors/share.ts';
 import { SharedImages } from './shared-images.ts';
 import {
   addressOf,
@@ -55,6 +57,8 @@ export type VmmEvent =
   | { readonly kind: 'guests' }
   | { readonly kind: 'status'; readonly id: string }
   | { readonly kind: 'memory' }
+  /** Mode, count or time slice of the processors has changed, or a guest's share of them. */
+  | { readonly kind: 'processors' }
   /** {@link Definitions.storage} has changed. */
   | { readonly kind: 'storage' }
   /** The guest's executor died of `message` while the guest was at rest, and another one goes on with it. */
@@ -73,6 +77,7 @@ export class Coordinator {
   readonly #host: Host;
   readonly #pool: MemoryPool;
   readonly #images = new SharedImages();
+  readonly #processors: Processors;
   readonly #guests = new Map<string, Guest>();
   readonly #listeners = new Set<(event: VmmEvent) => void>();
   #catalogue: Promise<readonly CatalogueEntry[]> | undefined;
@@ -80,6 +85,7 @@ export class Coordinator {
 
   constructor(host: Host, options: CoordinatorOptions) {
     this.#host = host;
+    this.#processors = new Processors(host, () => this.#emit({ kind: 'processors' }));
     this.definitions = new Definitions(host.definitions, {
       guests: () => this.#guests,
       guest: (id) => this.#guest(id),
@@ -196,6 +202,7 @@ export class Coordinator {
     await guest.remove();
     // Two may have asked for it.
     if (!this.#guests.delete(id)) return;
+    this.#processors.forget(id);
     this.#emit({ kind: 'guests' });
     await this.definitions.forget(id);
   }
@@ -294,6 +301,43 @@ export class Coordinator {
     this.#pool.setLimit(bytes);
   }
 
+  /**
+   * The processors: which kind of hypervisor runs the guests, how many processors are granted in bare-metal mode, the time
+   * slice; and what each had of whom. With a change, resolves when it is in effect; guests run on meanwhile.
+   * @example await tabvisor.processors({ mode: 'bare-metal', count: 2, timeSliceMs: 30 });
+   * @throws VmmError `badArgument`, `hostRefused`
+   */
+  async processors(change: Partial<ProcessorSettings> = {}): Promise<ProcessorsState> {
+    return Object.keys(change).length === 0 ? this.#processors.state : this.#processors.set(change);
+  }
+
+  /** The same as they are now, without a change. */
+  get processorsNow(): ProcessorsState {
+    return this.#processors.state;
+  }
+
+  /** What the guest is due of the processors in bare-metal mode. */
+  share(id: string): Share {
+    return this.#processors.share(this.#guest(id).id);
+  }
+
+  /**
+   * Changes what is named; counts from now on, and for later starts of the guest.
+   * @example tabvisor.setShare('linux-amd64', { weight: 512, cap: 50, affinity: { hard: [0] } });
+   * @throws VmmError `badArgument`
+   */
+  setShare(id: string, change: Partial<Share>): Share {
+    return this.#processors.setShare(this.#guest(id).id, change);
+  }
+
+  /**
+   * The scheduler's decisions in bare-metal mode, from number `from` on: who ran where, since when, why. The last 4,096 are
+   * kept. `next` is what to give as `from` for those that come after.
+   */
+  schedule(from = 0): { readonly entries: readonly ScheduleEntry[]; readonly next: number } {
+    return this.#processors.schedule(from);
+  }
+
   /** The console's bytes as they come, for a terminal; a listener that returns a promise slows the guest down. */
   onConsole(id: string, listener: OutputListener): () => void {
     return this.#guest(id).console.listen(listener);
@@ -323,6 +367,7 @@ export class Coordinator {
       pool: this.#pool,
       images: this.#images,
       core: () => this.#loadCore(),
+      createExecutor: () => this.#processors.seatFor(id, shareOf(guest.definition)),
       source: (of) => this.#sourceOf(of),
       fetch: fetchWithKept(this.#host.fetch, (file) => this.definitions.keptFile(id, file)),
       changed: () => this.#emit({ kind: 'status', id }),
@@ -361,4 +406,9 @@ export class Coordinator {
   #emit(event: VmmEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+/** What its definition says that a guest is due of the processors. */
+function shareOf({ weight, capPercent }: Definition): Partial<Share> {
+  return { weight, cap: capPercent };
 }

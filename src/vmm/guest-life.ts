@@ -69,6 +69,7 @@ export class GuestLife {
     this.#options = options;
     this.#executor = options.executor;
     this.control = new ControlPage(options.lease.memory.buffer);
+    options.executor.connect?.(this.control);
     this.#tenure = new Tenure(options.lease.memory.buffer);
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
@@ -199,6 +200,7 @@ export class GuestLife {
     try {
       const next = this.#options.createExecutor();
       this.#executor = next;
+      next.connect?.(this.control);
       const result = await this.#startExecutor(next, 'goOn');
       if (!result.ok) return `another one could not go on: ${result.error.message}`;
       this.#watch(next);

@@ -59,6 +59,8 @@ export interface GuestSurroundings {
   readonly pool: MemoryPool;
   readonly images: SharedImages;
   readonly core: () => Promise<WebAssembly.Module>;
+  /** Whatever kind of hypervisor runs the guest. */
+  readonly createExecutor: () => ExecutorHandle;
   /** Where what the definition names lies. */
   readonly source: (definition: Definition) => Promise<GuestSource>;
   readonly fetch: typeof fetch;
@@ -236,7 +238,7 @@ export class Guest {
   }
 
   async #makeLife(signal: AbortSignal): Promise<GuestLife> {
-    const { host, pool, images, core, fetch: fetcher } = this.#around;
+    const { host, pool, images, core, createExecutor, fetch: fetcher } = this.#around;
     if (host.obstacle !== undefined) throw new VmmError('notIsolated', host.obstacle);
     const { definition: defined } = this;
     const source = await this.#around.source(defined);
@@ -244,7 +246,6 @@ export class Guest {
     if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
     // Before anything is downloaded: a refusal should not take a minute to come.
     const lease = pool.acquire(source.memoryMiB * 2 ** 20);
-    const createExecutor = () => host.createExecutor(`guest ${this.id}`);
     let executor: ExecutorHandle | undefined;
     try {
       // It loads its script while the images come.

@@ -1,5 +1,7 @@
 /** What the coordinator needs of its surroundings. The page gives the browser's (`browser.ts`), tests their own. */
+import type { ControlPage } from '../abi/control.ts';
 import type { ExecutorApi } from '../abi/executor.ts';
+import type { ProcessorApi } from '../abi/processor.ts';
 import type { DefinitionStore } from './definition-store.ts';
 import type { MemoryPoolOptions } from './memory-pool.ts';
 
@@ -9,6 +11,14 @@ export interface ExecutorHandle {
   /** Resolves with what is known when the worker died of itself; never after {@link terminate}. */
   readonly died: Promise<string>;
   /** Ends the worker without notice. It may still run for a moment. Once is enough, twice does no harm. */
+  terminate(): void;
+  /** Is given the control page through which the coordinator rings, where it needs that. */
+  connect?(control: ControlPage): void;
+}
+
+/** A processor worker of bare-metal mode, from outside. A call of one that died rejects. */
+export interface ProcessorHandle {
+  readonly api: ProcessorApi;
   terminate(): void;
 }
 
@@ -22,6 +32,10 @@ export interface Host {
   /** Compiles `core.wasm`; asked for once. */
   readonly loadCore: () => Promise<WebAssembly.Module>;
   readonly createExecutor: (name: string) => ExecutorHandle;
+  /** Absent: no bare-metal mode here. */
+  readonly createProcessor?: (name: string) => ProcessorHandle;
+  /** Processors that the host has; absent: 1. */
+  readonly hardwareConcurrency?: number;
   readonly scrub: MemoryPoolOptions['scrub'];
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];

@@ -24,5 +24,16 @@ export type { CrashCause, GuestStatus, StopCause } from './guest-status.ts';
 export type { GuestStats } from './guest.ts';
 export type { MemoryStatistics, Statistics } from '../abi/statistics.ts';
 export { mostBalloonMiB } from './balloon.ts';
-export type { Host, ExecutorHandle } from './host.ts';
+export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
 export type { MemoryPoolUsage } from './memory-pool.ts';
+export {
+  settingsOfQuery,
+  type Affinity,
+  type ProcessorMode,
+  type ProcessorSettings,
+  type ProcessorsState,
+  type ProcessorTime,
+  type ProcessorUse,
+  type ScheduleEntry,
+  type Share,
+} from './processors/share.ts';

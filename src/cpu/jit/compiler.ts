@@ -227,6 +227,22 @@ export class Compiler {
     this.view.setUint32(this.header + ArenaHeader.offsets.hotJumps, hotJumps[tier], true);
   }
 
+  /**
+   * Another executor runs the guest: gives up all that was compiled, without a look at the arena, which is the other's.
+   * {@link reset} comes before this object is used again.
+   */
+  abandon(): void {
+    for (const { slot } of this.regions.values()) {
+      this.core.compiled.set(slot, null);
+      this.freeSlots.push(slot);
+    }
+    this.regions.clear();
+    this.pages.clear();
+    this.histories.clear();
+    this.requests.length = 0;
+    this.arrived.length = 0;
+  }
+
   /** Installs what has been translated, and orders what the core has asked for. Cheap when that is nothing. */
   serve(): void {
     if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();

@@ -1,0 +1,59 @@
+import { describe, expect, it } from 'vitest';
+import { HostPage, traceLength, vcpuState } from './host-page.ts';
+
+describe('host page', () => {
+  it('gives the lock to one at a time, and frees that of one who died', async () => {
+    const page = HostPage.create();
+    page.lock(3);
+    const waited = page.whenLocked(() => 'coordinator');
+    page.releaseLockOf(2);
+    expect(page.words[page.header.lock]).toBeDefined();
+    expect(page.header.lock).toBe(4);
+    page.releaseLockOf(3);
+    expect(await waited).toBe('coordinator');
+    expect(page.header.lock).toBe(0);
+  });
+
+  it('rings who ran the vCPU last if it idles, else another that idles', () => {
+    const page = HostPage.create();
+    for (const n of [0, 1]) {
+      page.use('executor', n);
+      page.setExecutorState(n, 'idle');
+    }
+    page.use('vcpu', 40);
+    const [vcpu] = page.vcpus.slice(40);
+    if (vcpu === undefined) throw new Error('no vCPU');
+    vcpu.executor = 1;
+    page.wake(40);
+    expect([page.load(0, 'bell'), page.load(1, 'bell')]).toEqual([0, 1]);
+    page.setExecutorState(1, 'busy');
+    page.wake(40, true);
+    expect([page.load(0, 'bell'), page.load(1, 'bell')]).toEqual([1, 1]);
+    expect(page.hasPending).toBe(true);
+    expect(page.takePending(0)).toBe(0);
+    expect(page.takePending(1)).toBe(1 << 8);
+    expect(page.takeUrgent(1)).toBe(1 << 8);
+    expect(page.hasPending).toBe(false);
+  });
+
+  it('holds a blocked vCPU only', () => {
+    const page = HostPage.create();
+    const [vcpu] = page.vcpus;
+    if (vcpu === undefined) throw new Error('no vCPU');
+    expect(page.hold(0)).toBe(false);
+    page.admit(0, 5);
+    expect(page.hold(0)).toBe(true);
+    page.release(0);
+    expect(vcpu.state).toBe(vcpuState.blocked);
+  });
+
+  it('leaves out of the trace what was overwritten', () => {
+    const page = HostPage.create();
+    const record = { ranNs: 0, executor: 0, vcpu: 0, before: -1, from: -1, reason: 'idle', boosted: false } as const;
+    for (let n = 0; n < traceLength + 10; n++) page.record({ ...record, atNs: n });
+    const { records, next } = page.trace();
+    expect(next).toBe(traceLength + 10);
+    expect(records.length).toBeGreaterThan(traceLength - 2);
+    expect(records.at(-1)).toEqual({ ...record, atNs: traceLength + 9 });
+  });
+});

@@ -1,0 +1,35 @@
+/** The browser's processor worker of bare-metal mode: {@link ProcessorApi} through Comlink. */
+import { expose } from 'comlink';
+import type { ProcessorApi } from '../abi/processor.ts';
+import { Processor } from './processor.ts';
+
+const seed = new BigUint64Array(1);
+
+function nextTask(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.addEventListener('message', () => {
+      port1.close();
+      resolve();
+    });
+    port1.start();
+    port2.postMessage(0);
+  });
+}
+
+const processor = new Processor({
+  performance,
+  calendarSeconds: () => Math.floor(Date.now() / 1000),
+  randomSeed: () => crypto.getRandomValues(seed)[0] ?? 0n,
+  nextTask,
+});
+
+// Comlink sees an object's own interface only where it is plain.
+const api: ProcessorApi = {
+  join: (options) => processor.join(options),
+  add: (vcpu, options) => processor.add(vcpu, options),
+  remove: (vcpu) => processor.remove(vcpu),
+  region: (vcpu, address) => processor.region(vcpu, address),
+  run: () => processor.run(),
+};
+expose(api);

@@ -1,0 +1,431 @@
+/**
+ * The credit scheduler of bare-metal mode: which vCPU runs on which executor (docs/adr/0015). Time and events in,
+ * decisions out; all its state is in the host page, and every executor has an object of this class on it. Whoever calls
+ * it holds the page's lock.
+ *
+ *     wake(vcpu), wakeDue       somebody rang, a deadline has come: it is runnable, boosted, and finds an executor
+ *     block(executor, deadline) the vCPU that runs there halts
+ *     tick(executor)            between two stretches of instructions: go on, or put the vCPU back
+ *     pick(executor)            who runs next
+ *
+ * Credit is what a vCPU was due less what it had. It is earned at the rate of the fair share while the vCPU is runnable,
+ * and burnt while it runs; {@link CreditScheduler.account} does both up to now, before anything changes.
+ */
+import {
+  executorState,
+  vcpuState,
+  type HostExecutorAccess,
+  type HostPage,
+  type HostVcpuAccess,
+  type ScheduleReason,
+} from '../../abi/host-page.ts';
+import { fairShares, type Claimant } from './fair-shares.ts';
+
+/** Of a time slice: how long a boost lasts. */
+const boostSlices = 1 / 3;
+/** Credit in time slices that a vCPU must be ahead of others to be moved. */
+const moveSlices = 5;
+/** The same for an executor that its soft affinity does not name. */
+const softSlices = 5;
+/** Credit and debt are forgotten beyond. */
+const creditLimitSlices = 10;
+/** A cap is kept over this time; one that was used up is used again when half of it is there. */
+const capPeriodNs = 100e6;
+/**
+ * How long a vCPU waits for its own executor, when that is about to be free, before another one that idles takes it: a move
+ * takes a millisecond or two, and cold code. Short waits add up; what is forgotten of them is a share of the time.
+ */
+const moveAfterNs = 4e6;
+const waitForgotten = 0.02;
+/** A deadline that comes within this time is due: waking up takes longer. */
+const dueSlackNs = 20e3;
+/** Nobody is picked for less: the decision would take as long. */
+const leastTurnNs = 100e3;
+
+/** The vCPU that an executor runs from now on, at most until `untilNs`. */
+export interface Pick {
+  readonly vcpu: number;
+  readonly untilNs: number;
+}
+
+export class CreditScheduler {
+  readonly #page: HostPage;
+  #knownVcpus: readonly HostVcpuAccess[] = [];
+  #knownExecutors: readonly HostExecutorAccess[] = [];
+
+  constructor(page: HostPage) {
+    this.#page = page;
+  }
+
+  get #sliceNs(): number {
+    return this.#page.header.timeSliceNs;
+  }
+
+  // Time. -----------------------------------------------------------------------------------------------------------
+
+  /** Earns and burns credit up to now. */
+  account(nowNs: number): void {
+    const { header } = this.#page;
+    const tookNs = nowNs - header.accountedNs;
+    if (header.sharesStale !== 0) this.#computeShares();
+    if (tookNs <= 0) return;
+    header.accountedNs = nowNs;
+    for (const vcpu of this.#vcpus) if (vcpu.state > vcpuState.held) this.#accountOne(vcpu, tookNs);
+  }
+
+  #accountOne(vcpu: HostVcpuAccess, tookNs: number): void {
+    const cap = vcpu.capPercent / 100;
+    const running = vcpu.state === vcpuState.running;
+    if (running) {
+      vcpu.runNs += tookNs;
+      vcpu.boostLeftNs = Math.max(vcpu.boostLeftNs - tookNs, 0);
+    }
+    if (running || vcpu.state === vcpuState.runnable) {
+      const limit = creditLimitSlices * this.#sliceNs;
+      const credit = vcpu.creditNs + tookNs * (vcpu.rate - (running ? 1 : 0));
+      vcpu.creditNs = Math.min(Math.max(credit, -limit), limit);
+    }
+    if (vcpu.state === vcpuState.runnable && vcpu.throttled === 0) {
+      vcpu.stealNs += tookNs;
+      vcpu.waitedNs += tookNs;
+    }
+    vcpu.waitedNs = Math.min(Math.max(vcpu.waitedNs - waitForgotten * tookNs, 0), 2 * moveAfterNs);
+    if (cap === 0) {
+      vcpu.throttled = 0;
+      return;
+    }
+    const most = cap * capPeriodNs;
+    vcpu.capLeftNs = Math.min(vcpu.capLeftNs + tookNs * (cap - (running ? 1 : 0)), most);
+    if (vcpu.capLeftNs <= 0) vcpu.throttled = 1;
+    else if (vcpu.capLeftNs >= most / 2) vcpu.throttled = 0;
+  }
+
+  /** Who is runnable has changed, or what it is due. */
+  #computeShares(): void {
+    const { header } = this.#page;
+    header.sharesStale = 0;
+    const active = this.#vcpus.filter(({ state }) => state === vcpuState.runnable || state === vcpuState.running);
+    const claimants = active.map((vcpu): Claimant => {
+      const limit = vcpu.capPercent === 0 ? 1 : vcpu.capPercent / 100;
+      return { weight: Math.max(vcpu.weight, 1), limit, mask: this.#maskOf(vcpu) };
+    });
+    const shares = fairShares(claimants, header.granted);
+    for (const [n, vcpu] of active.entries()) vcpu.rate = shares[n] ?? 0;
+  }
+
+  /** Executors that may run it. */
+  #maskOf(vcpu: HostVcpuAccess): number {
+    const { granted } = this.#page.header;
+    return (vcpu.hardMask & granted) !== 0 ? vcpu.hardMask & granted : granted;
+  }
+
+  #mayRun(vcpu: HostVcpuAccess, executor: number): boolean {
+    return ((this.#maskOf(vcpu) >>> executor) & 1) !== 0;
+  }
+
+  #isGranted(executor: number): boolean {
+    return executor >= 0 && ((this.#page.header.granted >>> executor) & 1) !== 0;
+  }
+
+  // Waking. ---------------------------------------------------------------------------------------------------------
+
+  /** Takes note of everybody who was woken and of every deadline that has come. */
+  wakeAll(nowNs: number): void {
+    this.account(nowNs);
+    for (const half of [0, 1] as const) {
+      const pending = this.#page.takePending(half);
+      if (pending === 0) continue;
+      const urgent = this.#page.takeUrgent(half);
+      for (let bits = pending; bits !== 0; bits &= bits - 1) {
+        const bit = bits & -bits;
+        this.#ring(32 * half + 31 - Math.clz32(bit), (urgent & bit) !== 0, nowNs);
+      }
+    }
+    if (this.#page.header.nextEventNs > nowNs + dueSlackNs) return;
+    for (let n = 0; n < this.#page.header.vcpuEnd; n++) {
+      const vcpu = this.#vcpu(n);
+      if (vcpu.state === vcpuState.blocked && vcpu.deadlineNs <= nowNs + dueSlackNs) this.#wake(n, nowNs);
+    }
+    this.#findNextEvent();
+  }
+
+  /** Its doorbell rang. */
+  #ring(n: number, urgent: boolean, nowNs: number): void {
+    const vcpu = this.#vcpu(n);
+    this.#wake(n, nowNs);
+    if (!urgent || vcpu.state !== vcpuState.runnable) return;
+    vcpu.boostLeftNs = boostSlices * this.#sliceNs;
+    vcpu.capLeftNs = Math.max(vcpu.capLeftNs, leastTurnNs);
+    vcpu.throttled = 0;
+    this.#place(vcpu);
+  }
+
+  #wake(n: number, nowNs: number): void {
+    const vcpu = this.#vcpu(n);
+    if (vcpu.state !== vcpuState.blocked) return;
+    this.#payBack(vcpu, nowNs - vcpu.sinceNs);
+    // While it was paused its time stood still.
+    if (vcpu.clockKnown !== 0) vcpu.sleptNs += nowNs - vcpu.sinceNs;
+    const boostNs = boostSlices * this.#sliceNs;
+    vcpu.boostLeftNs = vcpu.creditNs > -boostNs ? boostNs : 0;
+    this.#become(vcpu, 'runnable', nowNs);
+    this.#place(vcpu);
+  }
+
+  /** Who sleeps pays a debt back with the share that it does not use, and saves no more than a slice of credit. */
+  #payBack(vcpu: HostVcpuAccess, asleepNs: number): void {
+    if (vcpu.creditNs >= 0) {
+      vcpu.creditNs = Math.min(vcpu.creditNs, this.#sliceNs);
+      return;
+    }
+    const limit = vcpu.capPercent === 0 ? 1 : vcpu.capPercent / 100;
+    const claimants: Claimant[] = [{ weight: vcpu.weight, limit, mask: this.#maskOf(vcpu) }];
+    for (const other of this.#vcpus) {
+      const active = other.state === vcpuState.runnable || other.state === vcpuState.running;
+      if (active) claimants.push({ weight: other.weight, limit: 1, mask: this.#maskOf(other) });
+    }
+    const [rate = 0] = fairShares(claimants, this.#page.header.granted);
+    vcpu.creditNs = Math.min(vcpu.creditNs + rate * asleepNs, 0);
+  }
+
+  /** Finds an executor for one that became runnable: one that idles is rung, or one that runs is told to pick anew. */
+  #place(vcpu: HostVcpuAccess): void {
+    if (vcpu.throttled !== 0 || this.#homeIsNear(vcpu)) return;
+    const idle = this.#bestExecutor(
+      vcpu,
+      (executor) => executor.state === executorState.idle,
+      () => 0,
+    );
+    if (idle >= 0) {
+      // Who was rung is not idle for the next one that is placed.
+      this.#executor(idle).state = executorState.busy;
+      this.#page.ring(idle);
+      return;
+    }
+    if (vcpu.boostLeftNs <= 0) return;
+    const victim = this.#bestExecutor(
+      vcpu,
+      ({ state, current, preempt }) =>
+        state === executorState.busy && preempt === 0 && current >= 0 && this.#vcpu(current).boostLeftNs <= 0,
+      ({ current }) => this.#vcpu(current).creditNs,
+    );
+    if (victim < 0) return;
+    this.#executor(victim).preempt = 1;
+    this.#page.nudge();
+  }
+
+  /** Its own executor is about to wake up, or runs somebody who was boosted and will be done in a moment. */
+  #homeIsNear(vcpu: HostVcpuAccess): boolean {
+    if (!this.#isGranted(vcpu.executor) || !this.#mayRun(vcpu, vcpu.executor)) return false;
+    if (vcpu.waitedNs >= moveAfterNs) return false;
+    const { state, current } = this.#executor(vcpu.executor);
+    if (state !== executorState.busy) return false;
+    return current < 0 || this.#vcpu(current).boostLeftNs > 0;
+  }
+
+  /** Of the executors that may run it and fulfil `suits`: the last one, one that it prefers, the one of least `cost`; or −1. */
+  #bestExecutor(
+    vcpu: HostVcpuAccess,
+    suits: (executor: HostExecutorAccess) => boolean,
+    cost: (executor: HostExecutorAccess) => number,
+  ): number {
+    let best = -1;
+    let bestRank = Infinity;
+    for (let n = 0; n < this.#page.header.executorEnd; n++) {
+      const executor = this.#executor(n);
+      if (!this.#mayRun(vcpu, n) || !suits(executor)) continue;
+      const preferred = ((vcpu.softMask >>> n) & 1) !== 0;
+      const rank = (n === vcpu.executor ? 0 : 1e12) + (preferred ? 0 : 2e12) + cost(executor);
+      if (rank >= bestRank) continue;
+      best = n;
+      bestRank = rank;
+    }
+    return best;
+  }
+
+  // Running. --------------------------------------------------------------------------------------------------------
+
+  /** The vCPU that `executor` runs halts, until `deadlineNs` at the latest. */
+  block(executor: number, deadlineNs: number, nowNs: number): void {
+    this.account(nowNs);
+    const vcpu = this.#currentOf(executor);
+    if (vcpu === undefined) return;
+    vcpu.deadlineNs = deadlineNs;
+    this.#become(vcpu, 'blocked', nowNs);
+  }
+
+  /** It is over, or goes elsewhere: nobody runs it any more. */
+  leave(executor: number, nowNs: number): void {
+    this.account(nowNs);
+    const vcpu = this.#currentOf(executor);
+    if (vcpu !== undefined) this.#become(vcpu, 'held', nowNs);
+  }
+
+  /** Why `executor` is to pick anew, if it is: its slice is over, or somebody preempts. To be called after {@link wakeAll}. */
+  isOver(executor: number, nowNs: number): ScheduleReason | undefined {
+    const own = this.#executor(executor);
+    const vcpu = this.#currentOf(executor);
+    if (vcpu === undefined) return 'left';
+    if (!this.#mayRun(vcpu, executor)) return 'left';
+    if (vcpu.throttled !== 0) return 'cap';
+    if (own.preempt !== 0) return 'preempt';
+    return nowNs >= own.sliceEndNs ? 'slice' : undefined;
+  }
+
+  /** The next vCPU for `executor`; undefined: none, and it idles. What it ran until now goes back if it is runnable. */
+  pick(executor: number, reason: ScheduleReason, nowNs: number): Pick | undefined {
+    this.account(nowNs);
+    const own = this.#executor(executor);
+    const before = own.current;
+    const running = this.#currentOf(executor);
+    // Who goes on has not waited.
+    if (running !== undefined) running.state = vcpuState.runnable;
+    own.preempt = 0;
+    const next = this.#best(executor);
+    if (running !== undefined && next !== before) this.#become(running, 'runnable', nowNs);
+    if (next !== before) this.#note(executor, next, reason, nowNs);
+    own.current = next;
+    own.state = next < 0 ? executorState.idle : executorState.busy;
+    if (next < 0) {
+      this.#findNextEvent();
+      return undefined;
+    }
+    const vcpu = this.#vcpu(next);
+    if (next === before && running !== undefined) vcpu.state = vcpuState.running;
+    else this.#start(vcpu, executor, nowNs);
+    own.sliceEndNs = nowNs + this.#turnNs(vcpu);
+    this.#ringIdle();
+    this.#findNextEvent();
+    return { vcpu: next, untilNs: own.sliceEndNs };
+  }
+
+  #start(vcpu: HostVcpuAccess, executor: number, nowNs: number): void {
+    if (vcpu.executor !== executor) {
+      if (vcpu.executor >= 0) vcpu.moves++;
+      vcpu.executor = executor;
+      vcpu.tenure = (vcpu.tenure + 1) | 0;
+      vcpu.waitedNs = 0;
+    }
+    vcpu.switches++;
+    this.#become(vcpu, 'running', nowNs);
+  }
+
+  #turnNs(vcpu: HostVcpuAccess): number {
+    const boosted = vcpu.boostLeftNs > 0 ? vcpu.boostLeftNs : Infinity;
+    const capped = vcpu.capPercent === 0 ? Infinity : vcpu.capLeftNs / (1 - vcpu.capPercent / 100);
+    return Math.max(Math.min(this.#sliceNs, boosted, capped), leastTurnNs);
+  }
+
+  #note(executor: number, vcpu: number, reason: ScheduleReason, nowNs: number): void {
+    const own = this.#executor(executor);
+    const from = vcpu < 0 ? -1 : this.#vcpu(vcpu).executor;
+    const boosted = vcpu >= 0 && this.#vcpu(vcpu).boostLeftNs > 0;
+    const ranNs = nowNs - own.sinceNs;
+    this.#page.record({ atNs: nowNs, ranNs, executor, vcpu, before: own.current, from, reason, boosted });
+    if (own.current >= 0) own.busyNs += ranNs;
+    else own.idleNs += ranNs;
+    own.sinceNs = nowNs;
+    own.switches++;
+  }
+
+  /** Boosted ones first, then by credit; staying where one ran last is worth some. */
+  #best(executor: number): number {
+    let best = -1;
+    let bestRank = -Infinity;
+    for (let n = 0; n < this.#page.header.vcpuEnd; n++) {
+      const vcpu = this.#vcpu(n);
+      if (vcpu.state !== vcpuState.runnable || vcpu.throttled !== 0 || !this.#mayRun(vcpu, executor)) continue;
+      if (vcpu.executor !== executor && this.#homeIsNear(vcpu)) continue;
+      const rank = this.#rank(vcpu, executor);
+      if (rank <= bestRank) continue;
+      best = n;
+      bestRank = rank;
+    }
+    return best;
+  }
+
+  #rank(vcpu: HostVcpuAccess, executor: number): number {
+    let rank = vcpu.creditNs;
+    if (vcpu.executor !== executor && this.#isGranted(vcpu.executor)) {
+      // Its own executor has been told to take it, or will.
+      if (vcpu.boostLeftNs > 0 && this.#executor(vcpu.executor).preempt !== 0) return -1e12;
+      rank -= moveSlices * this.#sliceNs;
+    }
+    if (((vcpu.softMask >>> executor) & 1) === 0) rank -= softSlices * this.#sliceNs;
+    return vcpu.boostLeftNs > 0 ? rank + 1e12 : rank;
+  }
+
+  /** Whoever still waits while an executor idles: that one looks. */
+  #ringIdle(): void {
+    if (!this.#executors.some(({ state }) => state === executorState.idle)) return;
+    for (const vcpu of this.#vcpus) {
+      if (vcpu.state === vcpuState.runnable) this.#place(vcpu);
+    }
+  }
+
+  /** When something is due without anybody ringing. */
+  #findNextEvent(): void {
+    let next = Infinity;
+    for (const vcpu of this.#vcpus) next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
+    this.#page.header.nextEventNs = next;
+  }
+
+  /**
+   * Until when an idle executor sleeps: of the vCPUs that ran elsewhere, that executor takes care, if it is still there.
+   */
+  idleUntilNs(executor: number): number {
+    let next = Infinity;
+    for (const vcpu of this.#vcpus) {
+      const elsewhere = vcpu.executor !== executor && this.#isGranted(vcpu.executor);
+      if (elsewhere && vcpu.state === vcpuState.blocked) continue;
+      next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
+    }
+    return next;
+  }
+
+  #become(vcpu: HostVcpuAccess, state: 'runnable' | 'running' | 'blocked' | 'held', nowNs: number): void {
+    const active = (value: number): boolean => value === vcpuState.runnable || value === vcpuState.running;
+    if (active(vcpu.state) !== active(vcpuState[state])) this.#page.header.sharesStale = 1;
+    vcpu.state = vcpuState[state];
+    vcpu.sinceNs = nowNs;
+  }
+
+  #currentOf(executor: number): HostVcpuAccess | undefined {
+    const { current } = this.#executor(executor);
+    const vcpu = current < 0 ? undefined : this.#vcpu(current);
+    return vcpu?.state === vcpuState.running && vcpu.executor === executor ? vcpu : undefined;
+  }
+
+  /** Places that have been in use. */
+  get #vcpus(): readonly HostVcpuAccess[] {
+    const { vcpuEnd } = this.#page.header;
+    if (this.#knownVcpus.length !== vcpuEnd) this.#knownVcpus = this.#page.vcpus.slice(0, vcpuEnd);
+    return this.#knownVcpus;
+  }
+
+  get #executors(): readonly HostExecutorAccess[] {
+    const { executorEnd } = this.#page.header;
+    if (this.#knownExecutors.length !== executorEnd) this.#knownExecutors = this.#page.executors.slice(0, executorEnd);
+    return this.#knownExecutors;
+  }
+
+  #vcpu(n: number): HostVcpuAccess {
+    return this.#page.vcpus[n] as HostVcpuAccess;
+  }
+
+  #executor(n: number): HostExecutorAccess {
+    return this.#page.executors[n] as HostExecutorAccess;
+  }
+}
+
+/** When a vCPU wants to be looked at though nobody rings. */
+function eventOf(vcpu: HostVcpuAccess, nowNs: number): number {
+  if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
+  if (vcpu.state !== vcpuState.runnable) return Infinity;
+  if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
+    const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
+    return leftNs > 0 ? nowNs + leftNs + dueSlackNs : Infinity;
+  }
+  const cap = vcpu.capPercent / 100;
+  return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
+}
