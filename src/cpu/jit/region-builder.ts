@@ -231,8 +231,12 @@ export class RegionBuilder extends FlagBuilder {
       commit();
       return;
     }
+    const setsFlags = (this.facts.flagsWritten & this.live) !== 0;
     this.put(when).if('none', true);
-    this.arm(commit);
+    this.arm(() => {
+      commit();
+      if (setsFlags) this.toMemory();
+    });
     code.else();
     this.arm(() => {
       x87.writeBack(before);
@@ -245,7 +249,7 @@ export class RegionBuilder extends FlagBuilder {
       x87.reload();
     });
     code.end();
-    if (this.facts.flagsWritten & this.live) this.flags = 'memory';
+    if (setsFlags) this.flags = 'memory';
   }
 
   /** Writes what may not run. */
