@@ -45,6 +45,9 @@ const killGraceMs = 250;
 /** How long an executor may take to acknowledge a request before that is an error. It should take under 50 ms. */
 const acknowledgeLimitMs = 5000;
 
+/** Replacements in a row that may die before they have taken the guest up: one may be killed early, but none works. */
+const fruitlessLimit = 4;
+
 const delay = (milliseconds: number) =>
   new Promise<void>((resolve) => {
     setTimeout(resolve, milliseconds);
@@ -60,6 +63,8 @@ export class GuestLife {
   #abandoned = new AbortController();
   /** An executor was replaced: its worker may still be there for a moment, asleep in the memory. */
   #replaced = false;
+  /** Replacements in a row that have died before they had taken the guest up. */
+  #fruitless = 0;
   #resolveEnded: (ending: Ending) => void = () => {};
   #pump: { detach: () => Promise<void> } | undefined;
   #over = false;
@@ -186,10 +191,11 @@ export class GuestLife {
     else this.#options.replaced(message);
   }
 
-  /** False where the guest cannot go on, or where a replacement died before it had done anything: so would the next. */
+  /** False where the guest cannot go on, or where replacements die before they have done anything: so would the next. */
   #claim(): boolean {
-    if (this.#replaced && !this.#tenure.enteredSinceClaim) return false;
-    return this.#tenure.claim();
+    const fruitless = this.#replaced && !this.#tenure.enteredSinceClaim;
+    this.#fruitless = fruitless ? this.#fruitless + 1 : 0;
+    return this.#fruitless < fruitlessLimit && this.#tenure.claim();
   }
 
   /** What went wrong, or undefined. */

@@ -97,7 +97,7 @@ describe('the death of an executor', () => {
     expect(vmm.memory).toMatchObject({ memories: 0, keptBytes: 0 });
   });
 
-  it('is the end where no other executor can be had, or where it dies at once', async () => {
+  it('is the end where no other executor can be had, or where one after the other dies at once', async () => {
     let made = 0;
     const { vmm } = fixture({
       createExecutor: () => {
@@ -129,7 +129,7 @@ describe('the death of an executor', () => {
     await doomed.vmm.killExecutor(other);
     expect(await doomed.vmm.waitForState(other, ['crashed'])).toEqual({
       state: 'crashed',
-      cause: { kind: 'executorOutOfMemory', message: 'RangeError: Out of memory (1)' },
+      cause: { kind: 'executorOutOfMemory', message: 'RangeError: Out of memory (4)' },
     });
   });
 
