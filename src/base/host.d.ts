@@ -33,3 +33,15 @@ declare function setTimeout(callback: () => void, milliseconds?: number): unknow
 declare function clearTimeout(timer: unknown): void;
 declare function queueMicrotask(callback: () => void): void;
 declare function structuredClone<T>(value: T): T;
+
+/** Two ports, each of which receives what the other one posts, in a task of the event loop. */
+declare class MessageChannel {
+  readonly port1: MessageChannelPort;
+  readonly port2: MessageChannelPort;
+}
+interface MessageChannelPort {
+  addEventListener(type: 'message', listener: () => void): void;
+  start(): void;
+  close(): void;
+  postMessage(message: unknown): void;
+}

@@ -1,21 +1,10 @@
 /** The browser's processor worker of bare-metal mode: {@link ProcessorApi} through Comlink. */
 import { expose } from 'comlink';
 import type { ProcessorApi } from '../abi/processor.ts';
+import { nextTask } from '../base/next-task.ts';
 import { Processor } from './processor.ts';
 
 const seed = new BigUint64Array(1);
-
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.addEventListener('message', () => {
-      port1.close();
-      resolve();
-    });
-    port1.start();
-    port2.postMessage(0);
-  });
-}
 
 const processor = new Processor({
   performance,

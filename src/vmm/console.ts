@@ -9,6 +9,7 @@
 import type { ControlPage } from '../abi/control.ts';
 import { ByteRing } from '../abi/ring.ts';
 import type { GuestRings } from '../abi/executor.ts';
+import { nextTask } from '../base/next-task.ts';
 import { VmmError } from './errors.ts';
 
 /** Shows bytes; may return a promise that resolves when they are digested. */
@@ -43,19 +44,6 @@ interface Waiter {
   from: number;
   readonly resolve: (match: TextMatch) => void;
   readonly reject: (error: VmmError) => void;
-}
-
-/** Resolves in a later task of the event loop, unthrottled in hidden pages. */
-function nextTask(): Promise<void> {
-  return new Promise((resolve) => {
-    const { port1, port2 } = new MessageChannel();
-    port1.addEventListener('message', () => {
-      port1.close();
-      resolve();
-    });
-    port1.start();
-    port2.postMessage(0);
-  });
 }
 
 export class GuestConsole {
