@@ -22,14 +22,14 @@ function sharesOver(vmm: Vmm, milliseconds: number): Promise<Record<string, numb
 
 test('two guests share one processor by weight, and an echo does not wait', async ({ vmm }) => {
   await vmm.open(`?guest=${amd64}&guest=${i386}&mode=bare-metal&processors=1`);
-  await vmm.booted(amd64);
-  await vmm.booted(i386);
+  await vmm.bootedQuietly(amd64);
+  await vmm.bootedQuietly(i386);
   expect(await vmm.run(amd64, 'uname -m')).toBe('x86_64');
   await vmm.page.evaluate((id) => window.tabvisor.setShare(id, { weight: 768 }), amd64);
   // A third guest stays idle at its prompt.
   const idle = `${amd64}-2`;
   await vmm.page.evaluate(async (id) => window.tabvisor.start(await window.tabvisor.create(id)), amd64);
-  await vmm.booted(idle);
+  await vmm.bootedQuietly(idle);
   for (const id of [amd64, i386]) await vmm.type(id, `${busyLoop}\n`);
   await vmm.page.waitForTimeout(1000);
   const shares = await sharesOver(vmm, 10_000);
@@ -62,8 +62,8 @@ test('two guests share one processor by weight, and an echo does not wait', asyn
 
 test('the kind of hypervisor changes while guests run', async ({ vmm }) => {
   await vmm.open(`?guest=${amd64}&guest=${i386}`);
-  await vmm.booted(amd64);
-  await vmm.booted(i386);
+  await vmm.bootedQuietly(amd64);
+  await vmm.bootedQuietly(i386);
   // It counts, and tells at the end: nothing is lost on the way.
   await vmm.type(i386, 'n=0; while [ $n -lt 40000 ]; do n=$((n+1)); done; echo counted $n\n');
   for (const [mode, count] of [
@@ -93,8 +93,8 @@ test('the kind of hypervisor changes while guests run', async ({ vmm }) => {
 
 test('guests on processors end, begin anew and survive the death of an idle processor', async ({ vmm }) => {
   await vmm.open(`?guest=${i386}&guest=${amd64}&mode=bare-metal&processors=2`);
-  await vmm.booted(i386);
-  await vmm.booted(amd64);
+  await vmm.bootedQuietly(i386);
+  await vmm.bootedQuietly(amd64);
   // Both are idle at their prompts: a processor that dies now holds nobody.
   for (const worker of vmm.page.workers()) {
     const name = await worker.evaluate(() => self.name);
@@ -120,7 +120,7 @@ test('guests on processors end, begin anew and survive the death of an idle proc
   await vmm.state(i386, 'stopped');
   expect(await vmm.run(amd64, 'uname -m')).toBe('x86_64');
   await vmm.page.evaluate((id) => window.tabvisor.start(id), i386);
-  await vmm.booted(i386);
+  await vmm.bootedQuietly(i386);
   await vmm.type(amd64, 'echo c > /proc/sysrq-trigger\n');
   await vmm.page.evaluate((id) => window.tabvisor.kill(id), amd64);
   expect(await vmm.run(i386, 'uname -m')).toBe('i686');
