@@ -40,6 +40,19 @@ export class Tenure {
     return (Atomics.load(this.#words, 0) & 1) === 0;
   }
 
+  // Either side's.
+
+  /**
+   * Takes a guest at rest from whoever left it so; it stays at rest. False: an executor is, or was when it died, in its
+   * midst.
+   */
+  claim(): boolean {
+    const value = Atomics.load(this.#words, 0);
+    if ((value & 1) !== 0 || !this.#replace(value, value + 2)) return false;
+    this.#left = (value + 2) | 0;
+    return true;
+  }
+
   // Executor's side.
 
   /** Takes a guest that is at rest. False: another executor has it, or died with it. */
@@ -60,15 +73,7 @@ export class Tenure {
 
   // Coordinator's side.
 
-  /** Takes a guest at rest from the executor that left it so. False: an executor is, or was when it died, in its midst. */
-  claim(): boolean {
-    const value = Atomics.load(this.#words, 0);
-    if ((value & 1) !== 0 || !this.#replace(value, value + 2)) return false;
-    this.#left = (value + 2) | 0;
-    return true;
-  }
-
-  /** An executor has taken up the guest since {@link claim}. */
+  /** An executor has taken up the guest since {@link claim}, or claimed it itself. */
   get enteredSinceClaim(): boolean {
     return Atomics.load(this.#words, 0) !== this.#left;
   }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ControlPage, requestBit } from '../abi/control.ts';
 import type { StartOptions } from '../abi/executor.ts';
 import { ByteRing } from '../abi/ring.ts';
@@ -218,6 +218,24 @@ describe('executor', () => {
     machine.control.release(requestBit.pause);
     expect(await first).toEqual({ kind: 'replaced' });
     expect(await second).toMatchObject({ state: 'debugExit', exitCode: 11 });
+  });
+
+  it('leaves a guest that it finds paused at rest until there is something to do', async () => {
+    const machine = new Machine(guest.tickingGuest(3, 'spin'), { clock: 'virtual' });
+    machine.control.request(requestBit.pause);
+    const first = (await machine.executor()).runUntil({});
+    expect(new Tenure(machine.memory.buffer).claim()).toBe(true);
+    const wakes = vi.spyOn(Tenure.prototype, 'wake');
+    const next = (await machine.executor(false)).runUntil({});
+    expect(wakes).not.toHaveBeenCalled();
+    wakes.mockRestore();
+    // The next one dies, too.
+    expect(new Tenure(machine.memory.buffer).claim()).toBe(true);
+    const last = (await machine.executor(false)).runUntil({});
+    machine.control.release(requestBit.pause);
+    expect(await first).toEqual({ kind: 'replaced' });
+    expect(await next).toEqual({ kind: 'replaced' });
+    expect(await last).toMatchObject({ state: 'debugExit', exitCode: 11 });
   });
 
   it('goes on in time after the executor of a quiet guest was replaced', async () => {

@@ -203,6 +203,20 @@ export class Executor {
     return this.#pc.clock.hostOffsetNs;
   }
 
+  /** Makes a guest that is at rest this executor's own, for {@link wake}. False: another executor is in its midst. */
+  claim(): boolean {
+    return this.#tenure.claim();
+  }
+
+  /** The guest was left paused, and nothing else is asked for. Reads only what a guest at rest shows to all. */
+  lastingPause(): Sleep | undefined {
+    const { control } = this;
+    const doorbell = control.doorbellValue();
+    const paused = control.state === 'paused' && control.load('request') === requestBit.pause;
+    if (!paused || control.load('requestSerial') !== control.load('acknowledgeSerial')) return undefined;
+    return pauseUntil(doorbell);
+  }
+
   /** Takes up a guest that is at rest. False: another executor has it, or died with it. */
   enter(): boolean {
     return this.#tenure.enter();
@@ -440,7 +454,7 @@ export class Executor {
       // Before anybody is told: a guest that is known to be paused survives its executor.
       this.#tenure.rest();
       this.control.acknowledge(requestBit.pause, serial);
-      return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity, long: true };
+      return pauseUntil(doorbell);
     }
     if (serial !== this.control.load('acknowledgeSerial')) this.control.acknowledge(0, serial);
     return goOn;
@@ -506,4 +520,8 @@ export class Executor {
     publish(this.control, this.#pc);
     this.#counters.publish();
   }
+}
+
+function pauseUntil(doorbell: number): Sleep {
+  return { kind: 'sleep', while: 'paused', doorbell, timeoutMs: Infinity, long: true };
 }

@@ -11,8 +11,14 @@ import { goOn, type Executor, type ExecutorResult, type RunLimits, type Sleep } 
  * @param nowNs monotonic host time in nanoseconds
  */
 export async function runHosted(executor: Executor, nowNs: () => number, limits: RunLimits): Promise<ExecutorResult> {
-  if (!executor.enter()) throw new Error('the guest is in the midst of another executor, or was when that died');
+  if (!executor.claim()) throw new Error('the guest is in the midst of another executor, or was when that died');
   executor.begin(limits);
+  // A guest that its last executor left paused is not touched before there is something to do: should this thread die
+  // meanwhile, yet another one goes on.
+  for (let pause = executor.lastingPause(); pause !== undefined; pause = executor.lastingPause()) {
+    await sleep(executor, pause);
+  }
+  if (!executor.wake()) return { kind: 'replaced' };
   // Host time that passed while nobody ran the guest is not guest time.
   executor.resumeClock();
   for (;;) {
