@@ -46,6 +46,7 @@ const coreFunctions = {
   /** (cpu, record, rip): a computed jump leaves compiled code. */
   noteJump: [['i32', 'i32', 'i64'], []],
   secondPageHolds: [['i32', 'i32'], ['i32']],
+  fetchesFrom: [['i32', 'i64', 'i32'], ['i32']],
   /** (cpu, record) → status: the instruction by its form's function. Flags may be held. */
   runForm: [['i32', 'i32'], ['i32']],
 } as const satisfies Record<string, Signature>;

@@ -27,6 +27,7 @@ export const compiledFunctions = [
   'noteJump',
   'runForm',
   'secondPageHolds',
+  'fetchesFrom',
 ] as const;
 export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
 

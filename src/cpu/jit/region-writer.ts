@@ -6,6 +6,7 @@
 import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { allFlags } from './facts.ts';
+import type { Node } from './expressions.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
 import type { Exit } from './frame.ts';
@@ -14,9 +15,11 @@ import { loopPages } from './loop-pages.ts';
 import type { InvariantChecks } from './invariants.ts';
 import { splitJoins } from './joins.ts';
 import type { CompiledCalls, Flags } from './flag-builder.ts';
+import { isDirectCall } from './inline.ts';
+import type { Mapping } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
-import { entryInstruction, isComputedJump, successorsOf } from './region.ts';
+import type { BasicBlock, CodePlace, ForeignPage, Instruction, JumpTarget, RegionPlan } from './region.ts';
+import { callOutOf, entryInstruction, isComputedJump, looksAtBudget, successorsOf } from './region.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { registerFlow } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
@@ -71,6 +74,8 @@ export class RegionWriter {
   private readonly inherited = new Map<number, Flags>();
   private readonly inheritedX87 = new Map<number, StackState | undefined>();
   private readonly checks: InvariantChecks | undefined;
+  /** Of the block that is written; absent: the region's own. */
+  private page: ForeignPage | undefined;
 
   /** With `checks` the code checks itself at each block. */
   constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
@@ -118,9 +123,10 @@ export class RegionWriter {
     const add = (code: Exit['code'], dirty: RegisterSet): void => {
       found.set(`${code} ${dirty}`, { code, dirty });
     };
-    for (const { number, isEntry, instructions, standsFor } of this.plan.blocks) {
+    for (const block of this.plan.blocks) {
+      const { number, instructions, standsFor } = block;
       const atStart = registers.dirtyAtStart[number] ?? 0;
-      if (isEntry) add(compiledExit.short, atStart);
+      if (looksAtBudget(block)) add(compiledExit.short, atStart);
       if (standsFor?.secondPage) add(compiledExit.go, atStart);
       instructions.forEach((i, k) => {
         const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
@@ -207,9 +213,8 @@ export class RegionWriter {
     const { blocks } = this.plan;
     const block = blocks[number];
     if (!block?.isEntry || block.predecessors.length !== 1) return false;
-    const [before = number] = block.predecessors;
-    const call = blocks[before]?.instructions.at(-1);
-    return call !== undefined && !call.apart && call.facts.transfer === 'call';
+    const before = blocks[block.predecessors[0] ?? number];
+    return before !== undefined && callOutOf(before) !== undefined;
   }
 
   /** Registers that are to be loaded before the entry. */
@@ -235,7 +240,8 @@ export class RegionWriter {
 
   private block(block: BasicBlock): void {
     const { code, frame, builder } = this;
-    const { number, instructions } = block;
+    const { number, instructions, goesOn } = block;
+    this.page = block.page;
     this.marks.push({ at: code.bytes.length, block, label: this.labels.get(number) });
     const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
     builder.startBlock(block, this.registers.instructions[number] ?? [], flags, this.inheritedX87.get(number));
@@ -245,12 +251,21 @@ export class RegionWriter {
       this.choice(number, block.targets);
       return;
     }
+    if (goesOn) {
+      const { dirtyAtStart, neededAtStart } = this.registers;
+      const behind = this.ripOf(goesOn.returnsTo);
+      builder.callOn(builder.ripOf(goesOn.offset), behind, dirtyAtStart[number] ?? 0);
+      builder.behindCall(neededAtStart[block.next ?? 0] ?? 0);
+      this.leaveUnlessMapped(goesOn.returnsTo.page);
+      this.goto(block.next, 0);
+      return;
+    }
     const first = entryInstruction(block);
     if (!first) return;
     if (first.secondPage !== 0) {
       builder.checkSecondPage(first, this.registers.instructions[number]?.[0]?.dirty ?? 0, 0);
     }
-    if (block.isEntry) {
+    if (looksAtBudget(block)) {
       this.pushBudgetTooShort(number);
       code.ifUnlikely();
       builder.exitShort(first.record, this.registers.dirtyAtStart[number] ?? 0);
@@ -326,6 +341,10 @@ export class RegionWriter {
         this.goto(block.taken, after + Number(last.immediate));
         return;
       case 'jump':
+        if (block.returnsTo && block.next !== undefined) {
+          this.returnFromCopy(block.next, block.returnsTo, outcome.target);
+          return;
+        }
         if (!isComputedJump(last)) {
           builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
           return;
@@ -340,7 +359,11 @@ export class RegionWriter {
         builder.jumpOut(outcome.target);
         return;
       case 'call':
-        builder.callOut(outcome.target, block.next !== undefined && this.isBehindCall(block.next), block.thunk);
+        if (block.taken !== undefined) {
+          if (this.enterCopy(block.taken, block.next, last, outcome.target)) return;
+        }
+        builder.callOut(outcome.target, block.next !== undefined && this.isBehindCall(block.next));
+        this.leaveUnlessMapped(block.page);
         // The call has stored everything, and nothing was loaded for what follows outside.
         if (block.next === undefined) builder.exitTo(builder.ripOf(after), false, 0);
         else this.goto(block.next, after);
@@ -357,10 +380,68 @@ export class RegionWriter {
     }
   }
 
+  // Copies of functions (`inline.ts`). --------------------------------------------------------------------------------
+
+  /** RIP of a place, i64, while control is in the block's page. */
+  private ripOf({ offset, page }: CodePlace): Node {
+    return this.builder.ripOf(BigInt(offset) + (page?.distance ?? 0n) - (this.page?.distance ?? 0n));
+  }
+
+  private isHere(page: ForeignPage | undefined): boolean {
+    return page?.distance === this.page?.distance;
+  }
+
+  /** Whether a page has to be looked at before control goes there: not the region's own, nor the one where control is. */
+  private isUncertain(page: ForeignPage | undefined): page is ForeignPage {
+    return page !== undefined && !this.isHere(page);
+  }
+
+  /**
+   * At a call: to the copy of what is called. False: what is written behind runs where the call leads elsewhere, and goes
+   * on at `behind`, as a call does.
+   */
+  private enterCopy(copy: number, behind: number | undefined, call: Instruction, target: Node): boolean {
+    const { builder, plan } = this;
+    const block = plan.blocks[copy];
+    const first = block && entryInstruction(block);
+    if (!first) throw new Error(`block ${copy} is no copy of a function`);
+    if (behind === undefined) {
+      this.goto(copy, first.offset);
+      return true;
+    }
+    if (this.inherits(copy)) builder.copyWatched();
+    const { offset } = first;
+    const expected = isDirectCall(call) ? undefined : this.ripOf({ offset, page: block.page });
+    builder.ifLeadsTo(target, expected, this.mapping(block.page), () => {
+      this.goto(copy, offset);
+    });
+    return false;
+  }
+
+  /** At the RET of a copy: behind the call, or wherever the guest would have it. */
+  private returnFromCopy(next: number, to: CodePlace, target: Node): void {
+    const { builder } = this;
+    if (this.inherits(next)) builder.copyWatched();
+    builder.ifLeadsTo(target, this.ripOf(to), this.mapping(to.page), () => {
+      this.goto(next, to.offset);
+    });
+    builder.exitTo(target, true);
+  }
+
+  /** What has to be looked at before control goes to a page. */
+  private mapping(page: ForeignPage | undefined): Mapping | undefined {
+    return this.isUncertain(page) ? { rip: this.ripOf({ offset: 0, page }), frame: page.page } : undefined;
+  }
+
+  /** Other code ran, and has returned to that page, but may have changed its mapping. */
+  private leaveUnlessMapped(page: ForeignPage | undefined): void {
+    if (page) this.builder.leaveUnlessMapped({ rip: this.ripOf({ offset: 0, page }), frame: page.page });
+  }
+
   /** A block that is entered from one place alone knows where its flags are. */
   private inherits(number: number | undefined): boolean {
     const block = number === undefined ? undefined : this.plan.blocks[number];
-    return block !== undefined && !block.isEntry && block.predecessors.length === 1;
+    return block !== undefined && !looksAtBudget(block) && block.predecessors.length === 1;
   }
 
   /** To a block of the region, or out of it to an offset of the page. */
@@ -380,6 +461,8 @@ export class RegionWriter {
       if (this.live.atStart[number]) builder.putFlagsInLocals();
     }
     if (target.secondary) code.i32(this.labels.get(number) ?? 0).set(labelParameter);
+    const page = this.plan.blocks[number]?.page;
+    if (!this.isHere(page)) builder.moveRipBase((page?.distance ?? 0n) - (this.page?.distance ?? 0n));
     code.br(target.level);
   }
 }
@@ -411,7 +494,7 @@ function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
     for (const to of successorsOf(block)) {
       const follower = blocks[to];
       // What the choice would refuse for want of budget must not enter by it.
-      if (!follower || follower.isEntry || (follower.targets && !block.standsFor)) continue;
+      if (!follower || looksAtBudget(follower) || (follower.targets && !block.standsFor)) continue;
       beyond = Math.max(beyond, need(follower));
     }
     return (needs[block.number] = block.instructions.length + beyond);
