@@ -10,17 +10,7 @@ import type { FunctionSource } from './inline.ts';
 import { component, entriesOf, flowOf, layOut } from './lay-out.ts';
 import type { ComputedJump, Flow } from './lay-out.ts';
 import { isComputedJump } from './region.ts';
-import type {
-  CodePlace,
-  Decoded,
-  Extent,
-  ForeignPage,
-  FormTable,
-  Instruction,
-  PlanLimits,
-  RegionPlan,
-  Role,
-} from './region.ts';
+import type { CodePlace, Decoded, Extent, FormTable, Instruction, PlanLimits, RegionPlan, Role } from './region.ts';
 import { tlbOf } from './tlb-set.ts';
 
 /** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
@@ -201,7 +191,7 @@ export class DecodedCode {
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
     const extent = { page, modeKey, ripBase, members, entries, chosen };
-    return this.layOut(extent, (call, at) => this.calleeOf(call, extent, at), limits.recordsEnd);
+    return this.layOut(extent, (call) => this.calleeOf(call, extent), limits.recordsEnd);
   }
 
   /** The plan of a region that was made before. */
@@ -245,13 +235,11 @@ export class DecodedCode {
   private calleeOf(
     call: Instruction,
     { page, modeKey: mode, ripBase }: Pick<Extent, 'page' | 'modeKey' | 'ripBase'>,
-    at: ForeignPage | undefined,
   ): CodePlace | undefined {
     const narrow = isLong(mode) ? 64 : 32;
-    const here = ripBase + (at?.distance ?? 0n);
     let rip: bigint | undefined;
     if (isDirectCall(call)) {
-      rip = BigInt.asUintN(narrow, here + BigInt(call.offset + call.length) + call.immediate);
+      rip = BigInt.asUintN(narrow, ripBase + BigInt(call.offset + call.length) + call.immediate);
     } else {
       // The link has the lower half.
       const low = this.u32(call.record + o.link);
@@ -264,7 +252,6 @@ export class DecodedCode {
     const offset = Number(rip & 0xfffn);
     const distance = BigInt.asIntN(narrow, rip - BigInt(offset) - ripBase);
     if (distance === 0n) return { offset, page: undefined };
-    if (distance === at?.distance) return { offset, page: at };
     const frame = this.frameOf(rip, mode);
     return frame === undefined || frame === page ? undefined : { offset, page: { page: frame, distance } };
   }

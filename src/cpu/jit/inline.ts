@@ -1,30 +1,28 @@
 /**
  * Short functions are copied to where they are called: a call and its return take some hundred machine instructions, most
- * of which are stores and loads of registers, the look-up of what is called, and the frame of a function.
+ * of which are stores and loads of registers, the look-up of what is called, and the frame of a function. What is copied
+ * calls nothing itself and has no loops, beside which a call would be little.
  *
  * A copy is made of blocks as any others are, with the same records. The call pushes its return address and goes on in
  * the copy; RET goes on behind the call if the address that it pops is that one. What may prove wrong is looked at: where
  * an indirect call leads, and whether the page of the function is still mapped to the frame that it was decoded from. Then
  * the call is made as any other. Where the copied function goes on in code that had not run when it was copied, the rest
- * is called (`BasicBlock.goesOn`).
- *
- * Pages: mappings change only while other code runs, so a page that is not the region's own is looked at when a copy in it
- * is entered or returned to, and behind each call of other code.
+ * is called (`BasicBlock.goesOn`). Mappings change only while other code runs, so a page is looked at when a copy in it is
+ * entered, and never left in its midst.
  */
 import { layOut } from './lay-out.ts';
 import type { Flows } from './lay-out.ts';
-import { successorsOf } from './region.ts';
+import { callOutOf, successorsOf } from './region.ts';
 import type { BasicBlock, CodePlace, Decoded, ForeignPage, Granules, Instruction } from './region.ts';
 
-/** Instructions of a function that is copied, calls within calls, and instructions of all copies of a region. */
-const longestFunction = 24;
-const deepest = 3;
-const mostCopied = 300;
+/** Instructions of a function that is copied, and of all copies of a region. */
+const longestFunction = 16;
+const mostCopied = 200;
 
 /** Where functions are found. */
 export interface FunctionSource {
-  /** What a call in that page leads to, as far as is known. */
-  calleeOf(call: Instruction, at: ForeignPage | undefined): CodePlace | undefined;
+  /** What a call of the region leads to, as far as is known. */
+  calleeOf(call: Instruction): CodePlace | undefined;
   /** The decoded code of a page; what it gives is good until it is asked for the next one. */
   codeOf(page: ForeignPage | undefined): { readonly decoded: Decoded; readonly flows: Flows };
 }
@@ -62,7 +60,6 @@ export function inlineCalls(blocks: readonly BasicBlock[], source: FunctionSourc
 
 class Inliner {
   private readonly drafts: Draft[];
-  private readonly depths: number[];
   private readonly source: FunctionSource;
   private readonly bodies = new Map<string, Body | undefined>();
   private readonly calls = new Map<number, CodePlace>();
@@ -72,13 +69,11 @@ class Inliner {
 
   constructor(blocks: readonly BasicBlock[], source: FunctionSource) {
     this.drafts = blocks.map((b) => ({ ...b }));
-    this.depths = blocks.map(() => 0);
     this.source = source;
   }
 
   run(): void {
-    // What is copied is looked at, too.
-    for (let n = 0; n < this.drafts.length; n++) this.tryCall(n);
+    for (const draft of [...this.drafts]) this.tryCall(draft);
     const predecessors: number[][] = this.drafts.map(() => []);
     for (const draft of this.drafts) {
       for (const to of new Set(successorsOf(draft))) predecessors[to]?.push(draft.number);
@@ -91,12 +86,10 @@ class Inliner {
     return { blocks, count, granules, foreign, calls };
   }
 
-  private tryCall(number: number): void {
-    const draft = this.drafts[number];
-    const call = draft?.instructions.at(-1);
-    if (!draft || !call || call.apart || call.facts.transfer !== 'call' || draft.next === undefined) return;
-    if (call.secondPage !== 0 || (this.depths[number] ?? 0) >= deepest) return;
-    const place = this.source.calleeOf(call, draft.page);
+  private tryCall(draft: Draft): void {
+    const call = callOutOf(draft);
+    if (!call || call.secondPage !== 0 || draft.next === undefined) return;
+    const place = this.source.calleeOf(call);
     const body = place && this.bodyAt(place);
     if (!body || this.count + body.count > mostCopied) return;
     this.calls.set(call.record, place);
@@ -129,23 +122,19 @@ class Inliner {
   /** Appends a copy of the body for the call at the end of `caller`. */
   private copy(caller: Draft, call: Instruction, place: CodePlace, body: Body): void {
     const base = this.drafts.length;
-    const behind = caller.next ?? 0;
-    const returnsTo: CodePlace = { offset: call.offset + call.length, page: caller.page };
-    const copies = body.blocks.map((b): Draft => ({
-      ...b,
-      number: base + b.number,
-      page: place.page,
-      isEntry: false,
-      taken: b.taken === undefined ? undefined : base + b.taken,
-      next: b.next === undefined ? undefined : base + b.next,
-    }));
-    for (const c of copies) this.append(c, caller);
+    const behind = { block: caller.next ?? 0, offset: call.offset + call.length };
+    const moved = (n: number | undefined): number | undefined => (n === undefined ? undefined : base + n);
+    const copies = body.blocks.map((b): Draft => {
+      const number = base + b.number;
+      return { ...b, number, page: place.page, isEntry: false, taken: moved(b.taken), next: moved(b.next) };
+    });
+    this.drafts.push(...copies);
     /** A way out of the copy, to code that had not run: it is called, and returns behind the call that was copied. */
     const goOn = (offset: number): number => {
       const number = this.drafts.length;
-      const block = { number, instructions: [], taken: undefined, predecessors: [], isEntry: false };
-      this.append({ ...block, page: place.page, next: behind, goesOn: { offset, returnsTo } }, caller);
-      this.lookAtBudget(behind);
+      const goesOn = { offset, returnsTo: behind.offset };
+      const ways = { taken: undefined, next: behind.block, predecessors: [] };
+      this.drafts.push({ number, instructions: [], page: place.page, isEntry: false, goesOn, ...ways });
       return number;
     };
     for (const c of copies) {
@@ -154,33 +143,15 @@ class Inliner {
       const after = last.offset + last.length;
       const transfer = last.apart ? 'none' : last.facts.transfer;
       if (transfer === 'jump') {
-        c.next = behind;
-        c.returnsTo = returnsTo;
+        c.next = behind.block;
+        c.returnsTo = behind.offset;
         continue;
       }
-      if (transfer === 'conditional' || transfer === 'branch') {
-        c.taken ??= goOn(after + Number(last.immediate));
-        // A loop.
-        if ((this.drafts[c.taken]?.instructions[0]?.offset ?? after) < after) this.lookAtBudget(c.taken);
-      }
-      if (transfer === 'branch') continue;
-      c.next ??= goOn(after);
-      if (transfer === 'call') this.lookAtBudget(c.next);
+      if (transfer !== 'none') c.taken ??= goOn(after + Number(last.immediate));
+      if (transfer !== 'branch') c.next ??= goOn(after);
     }
     caller.taken = copies.find((c) => c.instructions[0]?.offset === place.offset)?.number;
-    const certain = isDirectCall(call) && (!place.page || place.page.distance === caller.page?.distance);
-    if (certain) caller.next = undefined;
-    else this.lookAtBudget(behind);
-  }
-
-  private append(block: Draft, caller: Draft): void {
-    this.drafts.push(block);
-    this.depths.push((this.depths[caller.number] ?? 0) + 1);
-  }
-
-  private lookAtBudget(number: number): void {
-    const draft = this.drafts[number];
-    if (draft) draft.checksBudget = true;
+    if (isDirectCall(call) && place.page === undefined) caller.next = undefined;
   }
 }
 
@@ -192,14 +163,16 @@ function membersOf(start: number, decoded: Decoded, flows: Flows, foreign: boole
     const i = decoded.get(offset);
     const flow = flows[offset];
     if (!i || !flow || members.size > longestFunction || i.secondPage !== 0) return undefined;
+    const { next, taken } = flow;
     // What is done by its form's function may change the mapping of the page.
-    if (i.apart && (flow.ends || foreign)) return undefined;
+    if (i.apart ? flow.ends || foreign : i.facts.transfer === 'call') return undefined;
     if (!i.apart && i.facts.transfer === 'jump') {
       if (i.form.mnemonic !== 'RET') return undefined;
       returns = true;
     }
-    if (flow.next !== undefined) members.add(flow.next);
-    if (flow.taken !== undefined) members.add(flow.taken);
+    if (taken !== undefined && taken <= offset) return undefined;
+    if (next !== undefined) members.add(next);
+    if (taken !== undefined) members.add(taken);
   }
   return returns ? members : undefined;
 }

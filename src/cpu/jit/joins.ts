@@ -3,7 +3,7 @@
  * that reads flags which it has not set gets a copy behind each block that leads to it; each copy knows its flags.
  */
 import type { BasicBlock, RegionPlan } from './region.ts';
-import { looksAtBudget, successorsOf } from './region.ts';
+import { successorsOf } from './region.ts';
 
 /** Longest block that is copied, and to how many places at most. */
 const longestCopied = 4;
@@ -32,7 +32,7 @@ function readsFlagsOfBefore({ instructions }: BasicBlock): boolean {
 }
 
 function mayBeCopied(block: BasicBlock): boolean {
-  if (looksAtBudget(block) || block.targets || block.instructions.length > longestCopied) return false;
+  if (block.isEntry || block.targets || block.instructions.length > longestCopied) return false;
   return readsFlagsOfBefore(block);
 }
 

@@ -1,7 +1,7 @@
 /** Which arithmetic flags are needed where: backwards over the blocks of a region. */
 import { allFlags } from './facts.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
-import { looksAtBudget, successorsOf } from './region.ts';
+import { successorsOf } from './region.ts';
 
 export interface FlagLiveness {
   /** For each block and instruction: flags that somebody may want after it. */
@@ -29,7 +29,7 @@ function leavesRegion(block: BasicBlock): boolean {
 /** Flags wanted before a block: `read`, and those of `kept` that are wanted behind it. */
 function summary(block: BasicBlock): { readonly read: number; readonly kept: number } {
   // It may leave for want of budget before its first instruction.
-  if (looksAtBudget(block)) return { read: allFlags, kept: 0 };
+  if (block.isEntry) return { read: allFlags, kept: 0 };
   let read = 0;
   let all = allFlags;
   for (let n = block.instructions.length - 1; n >= 0; n--) {

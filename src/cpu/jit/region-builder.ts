@@ -709,16 +709,6 @@ export class RegionBuilder extends FlagBuilder {
     code.end();
   }
 
-  /** Leaves for the RIP of the vCPU, as what other code has returned with, unless the page is mapped so. */
-  leaveUnlessMapped(mapping: Mapping): void {
-    const { code } = this;
-    code.block();
-    code.block();
-    this.toUnlessMapped(mapping, code.depth);
-    code.br(code.depth - 1).end();
-    code.i32(compiledExit.go).return().end();
-  }
-
   /** To a level of nesting, unless code is fetched from that frame at that RIP. */
   private toUnlessMapped({ rip, frame }: Mapping, level: number): void {
     const { code } = this;

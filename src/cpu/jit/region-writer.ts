@@ -16,10 +16,9 @@ import type { InvariantChecks } from './invariants.ts';
 import { splitJoins } from './joins.ts';
 import type { CompiledCalls, Flags } from './flag-builder.ts';
 import { isDirectCall } from './inline.ts';
-import type { Mapping } from './region-builder.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, CodePlace, ForeignPage, Instruction, JumpTarget, RegionPlan } from './region.ts';
-import { callOutOf, entryInstruction, isComputedJump, looksAtBudget, successorsOf } from './region.ts';
+import type { BasicBlock, ForeignPage, Instruction, JumpTarget, RegionPlan } from './region.ts';
+import { callOutOf, entryInstruction, isComputedJump, successorsOf } from './region.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { registerFlow } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
@@ -126,7 +125,7 @@ export class RegionWriter {
     for (const block of this.plan.blocks) {
       const { number, instructions, standsFor } = block;
       const atStart = registers.dirtyAtStart[number] ?? 0;
-      if (looksAtBudget(block)) add(compiledExit.short, atStart);
+      if (block.isEntry) add(compiledExit.short, atStart);
       if (standsFor?.secondPage) add(compiledExit.go, atStart);
       instructions.forEach((i, k) => {
         const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
@@ -253,11 +252,9 @@ export class RegionWriter {
     }
     if (goesOn) {
       const { dirtyAtStart, neededAtStart } = this.registers;
-      const behind = this.ripOf(goesOn.returnsTo);
-      builder.callOn(builder.ripOf(goesOn.offset), behind, dirtyAtStart[number] ?? 0);
+      builder.callOn(builder.ripOf(goesOn.offset), this.ripOf(goesOn.returnsTo), dirtyAtStart[number] ?? 0);
       builder.behindCall(neededAtStart[block.next ?? 0] ?? 0);
-      this.leaveUnlessMapped(goesOn.returnsTo.page);
-      this.goto(block.next, 0);
+      this.goto(block.next, goesOn.returnsTo);
       return;
     }
     const first = entryInstruction(block);
@@ -265,7 +262,7 @@ export class RegionWriter {
     if (first.secondPage !== 0) {
       builder.checkSecondPage(first, this.registers.instructions[number]?.[0]?.dirty ?? 0, 0);
     }
-    if (looksAtBudget(block)) {
+    if (block.isEntry) {
       this.pushBudgetTooShort(number);
       code.ifUnlikely();
       builder.exitShort(first.record, this.registers.dirtyAtStart[number] ?? 0);
@@ -341,7 +338,7 @@ export class RegionWriter {
         this.goto(block.taken, after + Number(last.immediate));
         return;
       case 'jump':
-        if (block.returnsTo && block.next !== undefined) {
+        if (block.returnsTo !== undefined) {
           this.returnFromCopy(block.next, block.returnsTo, outcome.target);
           return;
         }
@@ -363,7 +360,6 @@ export class RegionWriter {
           if (this.enterCopy(block.taken, block.next, last, outcome.target)) return;
         }
         builder.callOut(outcome.target, block.next !== undefined && this.isBehindCall(block.next));
-        this.leaveUnlessMapped(block.page);
         // The call has stored everything, and nothing was loaded for what follows outside.
         if (block.next === undefined) builder.exitTo(builder.ripOf(after), false, 0);
         else this.goto(block.next, after);
@@ -382,18 +378,9 @@ export class RegionWriter {
 
   // Copies of functions (`inline.ts`). --------------------------------------------------------------------------------
 
-  /** RIP of a place, i64, while control is in the block's page. */
-  private ripOf({ offset, page }: CodePlace): Node {
+  /** RIP of an offset in a page, the region's own where it is absent, i64. */
+  private ripOf(offset: number, page?: ForeignPage): Node {
     return this.builder.ripOf(BigInt(offset) + (page?.distance ?? 0n) - (this.page?.distance ?? 0n));
-  }
-
-  private isHere(page: ForeignPage | undefined): boolean {
-    return page?.distance === this.page?.distance;
-  }
-
-  /** Whether a page has to be looked at before control goes there: not the region's own, nor the one where control is. */
-  private isUncertain(page: ForeignPage | undefined): page is ForeignPage {
-    return page !== undefined && !this.isHere(page);
   }
 
   /**
@@ -405,43 +392,34 @@ export class RegionWriter {
     const block = plan.blocks[copy];
     const first = block && entryInstruction(block);
     if (!first) throw new Error(`block ${copy} is no copy of a function`);
+    const { offset } = first;
     if (behind === undefined) {
-      this.goto(copy, first.offset);
+      this.goto(copy, offset);
       return true;
     }
     if (this.inherits(copy)) builder.copyWatched();
-    const { offset } = first;
-    const expected = isDirectCall(call) ? undefined : this.ripOf({ offset, page: block.page });
-    builder.ifLeadsTo(target, expected, this.mapping(block.page), () => {
+    const { page } = block;
+    const expected = isDirectCall(call) ? undefined : this.ripOf(offset, page);
+    builder.ifLeadsTo(target, expected, page && { rip: this.ripOf(0, page), frame: page.page }, () => {
       this.goto(copy, offset);
     });
     return false;
   }
 
   /** At the RET of a copy: behind the call, or wherever the guest would have it. */
-  private returnFromCopy(next: number, to: CodePlace, target: Node): void {
+  private returnFromCopy(next: number | undefined, offset: number, target: Node): void {
     const { builder } = this;
     if (this.inherits(next)) builder.copyWatched();
-    builder.ifLeadsTo(target, this.ripOf(to), this.mapping(to.page), () => {
-      this.goto(next, to.offset);
+    builder.ifLeadsTo(target, this.ripOf(offset), undefined, () => {
+      this.goto(next, offset);
     });
     builder.exitTo(target, true);
-  }
-
-  /** What has to be looked at before control goes to a page. */
-  private mapping(page: ForeignPage | undefined): Mapping | undefined {
-    return this.isUncertain(page) ? { rip: this.ripOf({ offset: 0, page }), frame: page.page } : undefined;
-  }
-
-  /** Other code ran, and has returned to that page, but may have changed its mapping. */
-  private leaveUnlessMapped(page: ForeignPage | undefined): void {
-    if (page) this.builder.leaveUnlessMapped({ rip: this.ripOf({ offset: 0, page }), frame: page.page });
   }
 
   /** A block that is entered from one place alone knows where its flags are. */
   private inherits(number: number | undefined): boolean {
     const block = number === undefined ? undefined : this.plan.blocks[number];
-    return block !== undefined && !looksAtBudget(block) && block.predecessors.length === 1;
+    return block !== undefined && !block.isEntry && block.predecessors.length === 1;
   }
 
   /** To a block of the region, or out of it to an offset of the page. */
@@ -462,7 +440,8 @@ export class RegionWriter {
     }
     if (target.secondary) code.i32(this.labels.get(number) ?? 0).set(labelParameter);
     const page = this.plan.blocks[number]?.page;
-    if (!this.isHere(page)) builder.moveRipBase((page?.distance ?? 0n) - (this.page?.distance ?? 0n));
+    const distance = (page?.distance ?? 0n) - (this.page?.distance ?? 0n);
+    if (distance !== 0n) builder.moveRipBase(distance);
     code.br(target.level);
   }
 }
@@ -494,7 +473,7 @@ function budgetNeeds(blocks: readonly BasicBlock[]): readonly number[] {
     for (const to of successorsOf(block)) {
       const follower = blocks[to];
       // What the choice would refuse for want of budget must not enter by it.
-      if (!follower || looksAtBudget(follower) || (follower.targets && !block.standsFor)) continue;
+      if (!follower || follower.isEntry || (follower.targets && !block.standsFor)) continue;
       beyond = Math.max(beyond, need(follower));
     }
     return (needs[block.number] = block.instructions.length + beyond);

@@ -58,10 +58,10 @@ export interface BasicBlock {
   readonly next: number | undefined;
   /** Where its instructions lie; absent: in the region's own page. */
   readonly page?: ForeignPage | undefined;
-  /** It ends with the RET of a copy, which is expected to lead here, to `next`. */
-  readonly returnsTo?: CodePlace;
+  /** It ends with the RET of a copy, which is expected to lead to this offset in the region's page, and to `next`. */
+  readonly returnsTo?: number;
   /** A block without instructions: the function that was copied goes on at `offset` outside of the region, and returns. */
-  readonly goesOn?: { readonly offset: number; readonly returnsTo: CodePlace };
+  readonly goesOn?: { readonly offset: number; readonly returnsTo: number };
   /** A block without instructions that leads to others by the offset in the page that a computed jump has found. */
   readonly targets?: readonly JumpTarget[];
   /** An entry without instructions: it stands for this one, and leads to it as a computed jump would. */
@@ -69,8 +69,6 @@ export interface BasicBlock {
   /** Blocks of the region that come here. */
   readonly predecessors: readonly number[];
   readonly isEntry: boolean;
-  /** No entry, but the budget may have been used up before. */
-  readonly checksBudget?: boolean;
 }
 
 export interface JumpTarget {
@@ -85,11 +83,6 @@ export function successorsOf(block: BasicBlock): number[] {
   const { taken, next } = block;
   if (taken === undefined) return next === undefined ? [] : [next];
   return next === undefined ? [taken] : [taken, next];
-}
-
-/** It is gone on with only if the budget covers the way to the next block that looks. */
-export function looksAtBudget(block: BasicBlock): boolean {
-  return block.isEntry || block.checksBudget === true;
 }
 
 /** The call at the end of a block, if it is one that always leaves the region. */

@@ -9,7 +9,7 @@
 import { Vcpu } from '../state.ts';
 import type { RegisterUse } from './facts.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
-import { callOutOf, looksAtBudget, successorsOf } from './region.ts';
+import { callOutOf, successorsOf } from './region.ts';
 
 /** Registers as bits: general ones from bit 0, vector registers from bit 16. */
 export type RegisterSet = number;
@@ -142,7 +142,7 @@ function findNeeded(
       set = (set & ~draft.writes) | draft.reads | (i.facts.mayLeave ? draft.dirty : 0);
     }
     // It leaves before its first instruction when the budget does not reach.
-    return looksAtBudget(block) ? set | (dirtyAtStart[number] ?? 0) : set;
+    return block.isEntry ? set | (dirtyAtStart[number] ?? 0) : set;
   };
   // What a block needs itself, and what it lets through.
   const own = blocks.map((b) => run(b, 0));
