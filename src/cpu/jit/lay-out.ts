@@ -1,6 +1,6 @@
 /** Which instructions a region has, and how they make its blocks. */
 import { isComputedJump, successorsOf } from './region.ts';
-import type { BasicBlock, Decoded, Granules, Instruction, JumpTarget, Members, RegionPlan, Role } from './region.ts';
+import type { BasicBlock, Decoded, Instruction, JumpTarget, Members, RegionPlan, Role } from './region.ts';
 
 const pageBytes = 0x1000;
 

@@ -23,7 +23,7 @@ import { modeKey } from '../mode-key.ts';
 import { Record as InstructionRecord, recordFlags, strayed } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledAccess, compiledExit } from '../status.ts';
-import type { Code, FunctionReference } from '../../wasm/encoder.ts';
+import type { FunctionReference } from '../../wasm/encoder.ts';
 import type { Access, PageNeeds } from './accesses.ts';
 import { Accesses } from './accesses.ts';
 import type { Node } from './expressions.ts';
