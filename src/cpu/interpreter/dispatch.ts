@@ -64,8 +64,8 @@ export function settle(code: Code, core: DispatchCalls): void {
 
 /**
  * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which becomes the compiled code there,
- * or what stands for it (`bridge.ts`), also where the jump cache does not know it, or gives `go` where calls are nested
- * too deep; and runForm(cpu, record) → status, an instruction by its form's function. countedRunForm stands for runForm
+ * or what stands for it (`bridge.ts`), also where the jump cache does not know it, or gives `unwind` where calls are
+ * nested too deep; and runForm(cpu, record) → status, an instruction by its form's function. countedRunForm stands for runForm
  * where forms are counted.
  */
 export function writeCompiledSupport(
@@ -110,7 +110,7 @@ export function writeCompiledSupport(
     // The bridge looks there.
     code.get(cpu).i32(0).get(depth).i32(Arena.noCode).returnCallIndirect(like, table);
     code.end();
-    code.i32(compiledExit.go);
+    code.i32(compiledExit.unwind);
   }
 
   const form = m.function('runForm', ['i32', 'i32'], ['i32']);

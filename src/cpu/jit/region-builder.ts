@@ -247,7 +247,7 @@ export class RegionBuilder extends FlagBuilder {
       this.runForm();
       x87.putDiffers();
       code.ifUnlikely();
-      this.leaveBehind(compiledExit.go);
+      this.leaveBehind(compiledExit.unwind);
       code.end();
       x87.reload();
     });
@@ -558,7 +558,7 @@ export class RegionBuilder extends FlagBuilder {
     code.i32(this.cpu);
     this.put(this.ripOf(offset)).memory('i64.store', Vcpu.offsets.rip);
     code.i32(this.cpu).i32(budget).memory('i32.store', Vcpu.offsets.exitBudget);
-    this.leave(compiledExit.go, dirty);
+    this.leave(compiledExit.unwind, dirty);
     this.nodes.closeArm();
     code.end().end();
   }
@@ -671,7 +671,7 @@ export class RegionBuilder extends FlagBuilder {
     this.behindCall(bare ? undefined : this.registers.needed);
   }
 
-  /** Runs compiled code at a RIP, and comes back from there with the RIP `behind`. */
+  /** Runs compiled code at a RIP until control comes back with the RIP `behind`. */
   callOn(target: Node, behind: Node, dirty: RegisterSet): void {
     const { frame, code } = this;
     this.x87.writeBack();
@@ -679,12 +679,15 @@ export class RegionBuilder extends FlagBuilder {
     this.nodes.hold(target);
     frame.store(dirty);
     code.i32(this.cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
+    const rip = this.nodes.allocate('i64');
+    this.put(target).set(rip).loop();
+    const again = code.depth;
     code.i32(this.cpu).get(depthParameter).i32(1).op('i32.add');
-    this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
+    code.get(rip).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
     code.get(frame.exitCode).return().end();
-    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip);
-    this.put(behind).op('i64.ne').ifUnlikely();
-    code.i32(compiledExit.go).return().end();
+    // Whatever comes back from elsewhere goes on there, and this function waits for its own callee.
+    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip).tee(rip);
+    this.put(behind).op('i64.ne').brIf(again, true).end();
   }
 
   /** Other code has run: registers are loaded, unless what comes then loads what it needs. */

@@ -126,11 +126,11 @@ export class RegionWriter {
       const { number, instructions, standsFor } = block;
       const atStart = registers.dirtyAtStart[number] ?? 0;
       if (block.isEntry) add(compiledExit.short, atStart);
-      if (standsFor?.secondPage) add(compiledExit.go, atStart);
+      if (standsFor?.secondPage) add(compiledExit.unwind, atStart);
       instructions.forEach((i, k) => {
         const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
         if (!i.apart && i.facts.mayLeave) add(compiledExit.apart, dirty);
-        if (i.secondPage !== 0) add(compiledExit.go, dirty);
+        if (i.secondPage !== 0) add(compiledExit.unwind, dirty);
       });
     }
     return [...found.values()].flatMap((exit) => [true, false].map((flags) => ({ ...exit, flags })));
