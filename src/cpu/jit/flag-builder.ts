@@ -24,6 +24,7 @@ export const compiledFunctions = [
   'settleFlags',
   'heldCarry',
   'callCompiled',
+  'returnedElsewhere',
   'noteJump',
   'runForm',
   'secondPageHolds',

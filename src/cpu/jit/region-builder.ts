@@ -23,7 +23,7 @@ import { modeKey } from '../mode-key.ts';
 import { Record as InstructionRecord, recordFlags, strayed } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledAccess, compiledExit } from '../status.ts';
-import type { FunctionReference } from '../../wasm/encoder.ts';
+import type { Code, FunctionReference } from '../../wasm/encoder.ts';
 import type { Access, PageNeeds } from './accesses.ts';
 import { Accesses } from './accesses.ts';
 import type { Node } from './expressions.ts';
@@ -679,15 +679,19 @@ export class RegionBuilder extends FlagBuilder {
     this.nodes.hold(target);
     frame.store(dirty);
     code.i32(this.cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    const rip = this.nodes.allocate('i64');
-    this.put(target).set(rip).loop();
-    const again = code.depth;
-    code.i32(this.cpu).get(depthParameter).i32(1).op('i32.add');
-    code.get(rip).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
-    code.get(frame.exitCode).return().end();
-    // Whatever comes back from elsewhere goes on there, and this function waits for its own callee.
-    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip).tee(rip);
-    this.put(behind).op('i64.ne').brIf(again, true).end();
+    const returnIfLeft = (): void => {
+      code.tee(frame.exitCode).ifUnlikely().get(frame.exitCode).return().end();
+    };
+    const pushDepth = (): Code => code.i32(this.cpu).get(depthParameter).i32(1).op('i32.add');
+    pushDepth();
+    this.put(target).call(this.calls.callCompiled);
+    returnIfLeft();
+    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip);
+    this.put(behind).op('i64.ne').ifUnlikely();
+    pushDepth();
+    this.put(behind).call(this.calls.returnedElsewhere);
+    returnIfLeft();
+    code.end();
   }
 
   /** Other code has run: registers are loaded, unless what comes then loads what it needs. */
