@@ -64,7 +64,7 @@ export const CodeMap = struct('CodeMap', 1, { granules: 'u64', blocks: 'u32', re
  * Code compiled from a frame: one function of the executor's table. It dies when one of its granules is written; its
  * entries then lead to the interpreter's records, and it is put on the list of the dead, for its slot to be freed.
  */
-export const Region = struct('Region', 1, {
+export const Region = struct('Region', 2, {
   /** Bits of the 64-byte granules that it was compiled from. */
   granules: 'u64',
   /** Host address of the frame. */
@@ -78,6 +78,9 @@ export const Region = struct('Region', 1, {
   /** Entries that there is room for, and whether it can be entered. */
   entryRoom: 'u32',
   live: 'u32',
+  /** 0, or the region of another frame that was compiled from these granules, too, and dies with them. */
+  owner: 'u32',
+  spare: 'u32',
 });
 
 /**

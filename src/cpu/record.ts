@@ -28,8 +28,8 @@ export const Record = struct('Record', 1, {
   /** Displacement of the memory operand (RIP-relative: already includes the offset in page and the length). */
   displacement: 'i32',
   /**
-   * Relative branches: address of the record of the target in the same page, or 0 while not linked, or 1: never. Others:
-   * 0, or 1 once a memory access has strayed from the page that its block knew (`jit/known-pages.ts`).
+   * Relative branches: address of the record of the target in the same page, or 0 while not linked, or 1: never. Indirect
+   * calls: the lower half of the RIP that they led to when they were last interpreted, or 0. Others: 0, or 1 once a memory access has strayed from the page that its block knew (`jit/known-pages.ts`).
    */
   link: 'u32',
   /** Immediate, extended to 64 bits as the instruction says; relative branches: the displacement; x87: the opcode. */

@@ -31,13 +31,13 @@ export const exitReason = {
  * of the form's function that `Vcpu.record` names, which the code has called itself, as `status` + code.
  */
 export const compiledExit = {
-  /** Go on at Vcpu.rip. */
+  /** Go on at Vcpu.rip: a function of the guest has returned, or control has come there otherwise. */
   go: 0,
   /** The instruction of Vcpu.record, counted already, is for its form's function. */
   apart: 1,
   /** Go on at Vcpu.record in the interpreter: the budget may end before the compiled code could stop. */
   short: 2,
-  /** As go, and callers return, too: code or its mapping has changed. */
+  /** As go, but not from within a caller: code or its mapping has changed, or the interpreter is to go on. */
   unwind: 3,
   /** Within a function only: as go, by what is compiled there, if anything is. */
   follow: 4,

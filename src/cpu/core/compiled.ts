@@ -77,10 +77,18 @@ export function addRegion(cpu: usize, page: usize, slot: u32, low: u32, high: u3
   store<u32>(region, 0, Region.entryCount);
   store<u32>(region, entryRoom, Region.entryRoom);
   store<u32>(region, 1, Region.live);
+  store<u32>(region, 0, Region.owner);
   const map = codeMap(cpu, page);
   store<u32>(region, load<u32>(map, CodeMap.regions), Region.next);
   store<u32>(map, <u32>region, CodeMap.regions);
   return region;
+}
+
+/** `region` dies, too, when one of these granules of another frame is written. 0 when the arena is full. */
+export function addWatch(cpu: usize, page: usize, low: u32, high: u32, region: usize): usize {
+  const watch = addRegion(cpu, page, 0, low, high, 0);
+  if (watch != 0) store<u32>(watch, <u32>region, Region.owner);
+  return watch;
 }
 
 /**
@@ -123,8 +131,9 @@ function entryOf(region: usize, record: usize): usize {
 /** What a link or a place in the jump cache should hold instead of `to`; 0: that. */
 // @ts-ignore: decorator
 @inline
-function redirected(region: usize, end: usize, to: usize, publish: bool): usize {
-  if (to < 2) return 0;
+function redirected(cpu: usize, region: usize, end: usize, to: usize, publish: bool): usize {
+  // 0, 1, or where an indirect call has led.
+  if (to < <usize>load<u32>(cpu, Vcpu.arena) || to >= <usize>load<u32>(cpu, Vcpu.arenaEnd)) return 0;
   if (publish) {
     if (!((<u32>load<u8>(to, Record.flags)) & RecordFlags.entered)) return 0;
     return entryOf(region, to);
@@ -141,7 +150,7 @@ function redirect(cpu: usize, region: usize, publish: bool): void {
     const first = ((<usize>load<u32>(block, Block.host)) & ~0xfff) == page;
     let at = block + Block.SIZE;
     for (let left = load<u32>(block, Block.count); left != 0; left--, at += Record.SIZE) {
-      const to = redirected(region, end, <usize>load<u32>(at, Record.link), publish);
+      const to = redirected(cpu, region, end, <usize>load<u32>(at, Record.link), publish);
       if (to != 0) store<u32>(at, <u32>to, Record.link);
     }
     block = <usize>load<u32>(block + (first ? Block.nextInPage : Block.nextInSecondPage));
@@ -150,7 +159,7 @@ function redirect(cpu: usize, region: usize, publish: bool): void {
   let jump = <usize>load<u32>(cpu, Vcpu.arena) + Arena.jumpCache;
   for (let left: usize = Arena.jumpEntries; left != 0; left--, jump += JumpEntry.SIZE) {
     if (!((granules >> ((load<u64>(jump, JumpEntry.rip) >> 6) & 63)) & 1)) continue;
-    const to = redirected(region, end, <usize>load<u32>(jump, JumpEntry.record), publish);
+    const to = redirected(cpu, region, end, <usize>load<u32>(jump, JumpEntry.record), publish);
     if (to != 0) setJumpTarget(jump, to);
   }
 }
@@ -180,6 +189,12 @@ function retire(cpu: usize, entry: usize): void {
 
 function kill(cpu: usize, region: usize): void {
   const header = arenaHeader(cpu);
+  const owner = <usize>load<u32>(region, Region.owner);
+  if (owner != 0) {
+    // Its memory is not used again before all of the arena is.
+    if (load<u32>(owner, Region.live)) removeRegion(cpu, owner);
+    return;
+  }
   store<u32>(region, 0, Region.live);
   let entry = region + Region.SIZE;
   for (let left = load<u32>(region, Region.entryCount); left != 0; left--, entry += Entry.SIZE) {
@@ -380,6 +395,16 @@ export function secondPageHolds(cpu: usize, record: usize): u32 {
   store<u32>(cpu, 0, Vcpu.exceptionPending);
   killCrossing(cpu, <usize>load<u32>(block, Block.host));
   return 0;
+}
+
+/** Whether code at the linear address, the first of its page, is fetched from the frame at `host`. */
+export function fetchesFrom(cpu: usize, address: u64, host: u32): u32 {
+  const found = translate(cpu, linearOf(cpu, address), FETCH);
+  if (found == 0) {
+    store<u32>(cpu, 0, Vcpu.trouble);
+    store<u32>(cpu, 0, Vcpu.exceptionPending);
+  }
+  return <u32>found == host ? 1 : 0;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -5,7 +5,9 @@ export { flushBlocks, invalidateHost, linkTo, lookup, relink } from './blocks';
 export {
   addEntry,
   addRegion,
+  addWatch,
   compiledRead,
+  fetchesFrom,
   noteJump,
   secondPageHolds,
   compiledWrite,

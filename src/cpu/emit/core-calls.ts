@@ -43,9 +43,11 @@ const coreFunctions = {
   heldCarry: [['i32', 'i32', 'i64', 'i64', 'i32'], ['i32']],
   /** (cpu, depth, rip) → compiledExit: what is compiled there, if anything is; Vcpu.rip is set first. Depth: of calls. */
   callCompiled: [['i32', 'i32', 'i64'], ['i32']],
+  returnedElsewhere: [['i32', 'i32', 'i64'], ['i32']],
   /** (cpu, record, rip): a computed jump leaves compiled code. */
   noteJump: [['i32', 'i32', 'i64'], []],
   secondPageHolds: [['i32', 'i32'], ['i32']],
+  fetchesFrom: [['i32', 'i64', 'i32'], ['i32']],
   /** (cpu, record) → status: the instruction by its form's function. Flags may be held. */
   runForm: [['i32', 'i32'], ['i32']],
 } as const satisfies Record<string, Signature>;

@@ -56,7 +56,7 @@ export function writeBridge(
   code.op('i32.or');
   u32('untilSample');
   code.tee(left).op('i32.eqz').op('i32.or').if();
-  exit(compiledExit.go);
+  exit(compiledExit.unwind);
   code.end();
   settle(code, core);
   code.get(cpu).memory('i32.load', Vcpu.offsets.budget).set(budget);
@@ -77,7 +77,7 @@ export function writeBridge(
   code.get(record).op('i32.eqz').brIf(code.depth);
   code.get(left).get(budget).get(left).get(budget).op('i32.lt_u').op('select').tee(used).op('i32.eqz').if();
   storeRip();
-  exit(compiledExit.go);
+  exit(compiledExit.unwind);
   code.end();
   code.get(cpu).get(record).get(used).call(inner).set(result);
   code.get(cpu).memory('i32.load', Vcpu.offsets.record).set(record);
@@ -100,7 +100,7 @@ export function writeBridge(
   code.if().get(budget).i32(1).op('i32.add').set(budget);
   storeBudget();
   storeRip();
-  exit(compiledExit.go);
+  exit(compiledExit.unwind);
   code.end();
   code.end();
   // Look-ups. One that the budget does not cover is left: its fault would belong to the next instruction.
@@ -108,7 +108,7 @@ export function writeBridge(
   code.if();
   storeRip();
   code.end().get(budget).op('i32.eqz').if();
-  exit(compiledExit.go);
+  exit(compiledExit.unwind);
   code.end();
   u32('arenaFlushes');
   code.set(used);

@@ -495,9 +495,14 @@ export class InterpreterBuilder extends FormBuilder {
   }
 
   protected transfer(target: Value): void {
-    const { loop } = this.frame;
+    const { loop, record } = this.frame;
     if (loop) {
-      this.put(target).set(loop.target).br(loop.go);
+      this.put(target).set(loop.target);
+      // The compiler would like to know where the call leads.
+      if (this.form.mnemonic === 'CALL') {
+        this.code.get(record).get(loop.target).op('i32.wrap_i64').memory('i32.store', Record.offsets.link);
+      }
+      this.code.br(loop.go);
     } else {
       this.storeField('i64.store', Vcpu.offsets.rip, target);
       this.code.i32(status.jump).return();

@@ -63,10 +63,14 @@ export function settle(code: Code, core: DispatchCalls): void {
 }
 
 /**
- * What compiled code needs besides the core: callCompiled(cpu, depth, rip) → exit, which becomes the compiled code there,
- * or what stands for it (`bridge.ts`), also where the jump cache does not know it, or gives `go` where calls are nested
- * too deep; and runForm(cpu, record) → status, an instruction by its form's function. countedRunForm stands for runForm
- * where forms are counted.
+ * What compiled code needs besides the core.
+ * - callCompiled(cpu, depth, rip) → exit becomes the compiled code there, or what stands for it (`bridge.ts`), also where the
+ *   jump cache does not know it; it gives `unwind` where calls are nested too deep.
+ * - returnedElsewhere(cpu, depth, behind) → exit: what was called has returned, but not to `behind`, as where the bridge has
+ *   interpreted a call. Goes on there, once, and gives `go` if that returns to `behind`; otherwise `unwind`, as where the
+ *   guest has changed its stack.
+ * - runForm(cpu, record) → status: an instruction by its form's function. countedRunForm stands for it where forms are
+ *   counted.
  */
 export function writeCompiledSupport(
   m: ModuleBuilder,
@@ -110,8 +114,20 @@ export function writeCompiledSupport(
     // The bridge looks there.
     code.get(cpu).i32(0).get(depth).i32(Arena.noCode).returnCallIndirect(like, table);
     code.end();
-    code.i32(compiledExit.go);
+    code.i32(compiledExit.unwind);
   }
+
+  const elsewhere = m.function('returnedElsewhere', ['i32', 'i32', 'i64'], ['i32']);
+  {
+    const { code } = elsewhere;
+    const result = elsewhere.local('i32');
+    const rip = (): Code => code.get(cpu).memory('i64.load', Vcpu.offsets.rip);
+    code.get(cpu).get(1);
+    rip().call(call).tee(result).if();
+    code.get(result).return().end();
+    rip().get(2).op('i64.ne').if('i32').i32(compiledExit.unwind).else().i32(compiledExit.go).end();
+  }
+  m.exportFunction('returnedElsewhere', elsewhere);
 
   const form = m.function('runForm', ['i32', 'i32'], ['i32']);
   const [first] = functions;

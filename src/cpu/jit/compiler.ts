@@ -8,9 +8,10 @@ import { Record as InstructionRecord, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { tierCode } from '../status.ts';
 import { decodeAhead } from './decode-ahead.ts';
+import type { DecodedCode } from './decoded-code.ts';
 import { violationMessage } from './invariants.ts';
 import { hasOffset, isSubset, type OffsetSet } from './offset-set.ts';
-import type { DecodedCode, FormTable } from './region.ts';
+import type { CodePlace, FormTable, Granules } from './region.ts';
 import { LocalTranslation, type TranslationLink } from './translation-link.ts';
 import {
   recordSum,
@@ -30,6 +31,8 @@ export interface CompilerCore {
   readonly compiled: WebAssembly.Table;
   readonly noCode: (...parameters: number[]) => number;
   addRegion(cpu: number, page: number, slot: number, low: number, high: number, entryRoom: number): number;
+  /** The region dies, too, when one of these granules of another frame is written. 0: there is no room. */
+  addWatch(cpu: number, page: number, low: number, high: number, region: number): number;
   addEntry(cpu: number, region: number, record: number, modeKey: number, label: number): void;
   publish(cpu: number, region: number): void;
   removeRegion(cpu: number, region: number): void;
@@ -91,6 +94,8 @@ export interface LiveRegion {
   readonly chosen: readonly number[];
   /** RIP of the page where it was asked for. */
   readonly ripBase: bigint;
+  /** Functions that were copied for the calls with these records. */
+  readonly inlined: ReadonlyMap<number, CodePlace>;
   readonly module: LiveModule;
 }
 
@@ -428,7 +433,7 @@ export class Compiler {
 
   private install(translated: TranslatedRegion, run: () => number, module: LiveModule): boolean {
     const { core, cpu } = this;
-    const { page, modeKey, offsets, ripBase, chosen } = translated;
+    const { page, modeKey, offsets, ripBase, chosen, inlined } = translated;
     for (const old of [...(this.pages.get(page) ?? [])]) {
       if (old.modeKey === modeKey && isSubset(old.offsets, offsets)) core.removeRegion(cpu, old.address);
     }
@@ -437,14 +442,17 @@ export class Compiler {
     const slot = this.freeSlots.pop() ?? this.usedSlots++;
     const [low, high] = translated.granules;
     const address = core.addRegion(cpu, page, slot, low, high, translated.entries.length) >>> 0;
-    if (address === 0) {
+    const watch = ([frame, [l, h]]: readonly [number, Granules]): boolean =>
+      core.addWatch(cpu, frame, l, h, address) !== 0;
+    if (address === 0 || ![...translated.foreign].every(watch)) {
       this.freeSlots.push(slot);
       core.flushBlocks(cpu);
       return false;
     }
     core.compiled.set(slot, run);
     const entries = translated.entries.flatMap((e) => (e.chosenOnly ? [] : [e.offset]));
-    const region: LiveRegion = { address, slot, page, modeKey, offsets, entries, chosen, ripBase, module };
+    const made = { address, slot, page, modeKey, offsets, entries, chosen, ripBase, inlined };
+    const region: LiveRegion = { ...made, module };
     this.regions.set(address, region);
     const list = this.pages.get(page) ?? new Set();
     this.pages.set(page, list.add(region));

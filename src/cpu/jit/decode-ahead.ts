@@ -6,8 +6,9 @@ import { pseudoForm } from '../isa/compile.ts';
 import { modeKey as modeBits } from '../mode-key.ts';
 import { Record } from '../record.ts';
 import { Vcpu } from '../state.ts';
-import type { DecodedCode, Instruction, PlanLimits } from './region.ts';
-import { flowOf } from './region.ts';
+import type { DecodedCode } from './decoded-code.ts';
+import { flowOf } from './lay-out.ts';
+import type { Instruction, PlanLimits } from './region.ts';
 
 interface Decoder {
   readonly memory: WebAssembly.Memory;

@@ -24,9 +24,11 @@ export const compiledFunctions = [
   'settleFlags',
   'heldCarry',
   'callCompiled',
+  'returnedElsewhere',
   'noteJump',
   'runForm',
   'secondPageHolds',
+  'fetchesFrom',
 ] as const;
 export type CompiledCalls = Calls<(typeof compiledFunctions)[number]>;
 

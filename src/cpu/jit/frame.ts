@@ -1,19 +1,19 @@
 /** The locals of a region's function: the guest's registers that it uses, and what it keeps beside them. */
-import { Arena } from '../arena.ts';
-import { isLong, modeKey } from '../mode-key.ts';
+import { isLong } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import { compiledExit } from '../status.ts';
 import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { touchedRegisters } from './register-flow.ts';
 import type { RegionPlan } from './region.ts';
+import { tlbOf } from './tlb-set.ts';
 
 /** The first one is the vCPU's address, which compiled code knows. */
 export const labelParameter = 1;
 /** How many compiled functions are active above. */
 export const depthParameter = 2;
 
-const exitCodes = [compiledExit.go, compiledExit.short, compiledExit.apart] as const;
+const exitCodes = [compiledExit.unwind, compiledExit.short, compiledExit.apart] as const;
 
 /** How a region is left for the interpreter, which goes on at `Vcpu.record`. */
 export interface Exit {
@@ -26,15 +26,6 @@ export interface Exit {
 
 function keyOf({ code, dirty, flags }: Exit): string {
   return `${code} ${dirty.toString(16)} ${flags ? 'flags' : ''}`;
-}
-
-/**
- * The TLB set that its accesses look at, as `updateTlbSet` of the core chooses it by the mode key. While EFLAGS.AC lets
- * the supervisor at user pages it has a set of its own, which has these, too; here they are left to the core.
- */
-export function tlbOf({ modeKey: key, arena }: RegionPlan): number {
-  const set = key & modeKey.alignmentCheck ? Arena.tlbSets : key & modeKey.user ? 1 : 0;
-  return arena + Arena.tlb + set * Arena.tlbSetBytes;
 }
 
 export class RegionFrame {

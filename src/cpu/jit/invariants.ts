@@ -79,7 +79,7 @@ export class InvariantChecks {
     refuse(number.record);
     this.checkFlagKind(frame);
     refuse(number.flagKind);
-    if (plan.modeKey & modeKey.codeFlat) this.checkPage(frame, plan, refuse);
+    if (plan.modeKey & modeKey.codeFlat) this.checkPage(frame, block.page?.page ?? plan.page, refuse);
   }
 
   /** A kind is 0, or a rule with a size: of 8 bytes in 64-bit code alone. */
@@ -97,7 +97,7 @@ export class InvariantChecks {
   }
 
   /** What the TLB knows of the page that runs, if anything. */
-  private checkPage(frame: RegionFrame, plan: RegionPlan, refuse: (violation: number) => void): void {
+  private checkPage(frame: RegionFrame, page: number, refuse: (violation: number) => void): void {
     const { code } = frame.f;
     const fetch = frame.tlb + 2 * Arena.tlbArrayBytes;
     const entry = (): void => {
@@ -121,7 +121,7 @@ export class InvariantChecks {
       .get(frame.ripBase)
       .op('i32.wrap_i64')
       .op('i32.add');
-    code.i32(plan.page).op('i32.ne');
+    code.i32(page | 0).op('i32.ne');
     refuse(number.page);
     code.end();
   }

@@ -20,12 +20,12 @@ import { decodeInstructions } from '../../wasm/decoder.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
 import { readModule } from '../../wasm/module-reader.ts';
 import { printFunction } from '../../wasm/printer.ts';
-import { tlbOf } from './frame.ts';
 import { compiledFunctions } from './flag-builder.ts';
 import type { Mark } from './region-writer.ts';
 import { RegionWriter } from './region-writer.ts';
-import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
+import type { BasicBlock, ForeignPage, Instruction, RegionPlan } from './region.ts';
 import { helpersOf } from './region.ts';
+import { tlbOf } from './tlb-set.ts';
 
 export interface ListingSource {
   /** The guest's memory. */
@@ -68,7 +68,7 @@ export function listRegion(plan: RegionPlan, source: ListingSource): string {
   const comments = writer.marks.map((mark) => ({
     offset: mark.at,
     text: mark.instruction
-      ? `${instructionText(mark.instruction, plan, source).padEnd(instructionColumn)}[${counts.get(mark) ?? 0}]`
+      ? `${instructionText(mark.instruction, mark.block.page, plan, source).padEnd(instructionColumn)}[${counts.get(mark) ?? 0}]`
       : blockText(mark.block, mark.label),
   }));
   const named = writer.frame.names();
@@ -113,28 +113,34 @@ function countBetween(marks: readonly Mark[], tail: number, code: Uint8Array): R
   return counts;
 }
 
-function addressOf(offset: number, { ripBase }: ListingSource): string {
-  return (ripBase + BigInt(offset)).toString(16);
-}
-
 /** Its address and notation. */
-export function instructionText(i: Instruction, plan: RegionPlan, source: ListingSource): string {
-  const at = plan.page + i.offset;
+export function instructionText(
+  i: Instruction,
+  page: ForeignPage | undefined,
+  plan: RegionPlan,
+  source: ListingSource,
+): string {
+  const at = (page?.page ?? plan.page) + i.offset;
   const mode = ([16, 32, 64] as const)[plan.modeKey & modeKey.code] ?? 64;
-  const { text } = source.disassemble(source.bytes.slice(at, at + i.length), mode, source.ripBase + BigInt(i.offset));
-  return `${addressOf(i.offset, source)}  ${text}${i.apart ? "  (by its form's function)" : ''}`;
+  const rip = source.ripBase + (page?.distance ?? 0n) + BigInt(i.offset);
+  const { text } = source.disassemble(source.bytes.slice(at, at + i.length), mode, rip);
+  return `${rip.toString(16)}  ${text}${i.apart ? "  (by its form's function)" : ''}`;
 }
 
 function blockText(block: BasicBlock, label: number | undefined): string {
-  const { number, predecessors, isEntry } = block;
+  const { number, predecessors, isEntry, goesOn } = block;
   const from = predecessors.length > 0 ? `, from ${predecessors.join(' ')}` : '';
-  return `block ${number}${isEntry ? `, entry by label ${label}` : ''}${from}`;
+  const on = goesOn ? `, on at ${goesOn.offset.toString(16)}` : '';
+  return `block ${number}${isEntry ? `, entry by label ${label}` : ''}${from}${on}`;
 }
 
 function constantNames(plan: RegionPlan): (value: number) => string | undefined {
   const names = new Map<number, string>([[plan.cpu, cpuName]]);
-  for (const { instructions } of plan.blocks) {
-    for (const i of instructions) names.set(i.record | 0, `record.${i.offset.toString(16).padStart(3, '0')}`);
+  for (const { instructions, page } of plan.blocks) {
+    const of = page
+      ? `${page.distance < 0n ? '-' : '+'}${(page.distance < 0n ? -page.distance : page.distance).toString(16)}.`
+      : '';
+    for (const i of instructions) names.set(i.record | 0, `record.${of}${i.offset.toString(16).padStart(3, '0')}`);
   }
   return (value) => names.get(value | 0);
 }

@@ -22,12 +22,13 @@ function leavesRegion(block: BasicBlock): boolean {
   if (!last || last.apart) return true;
   if (last.facts.transfer === 'conditional') return block.taken === undefined || block.next === undefined;
   if (last.facts.transfer === 'branch') return block.taken === undefined;
+  if (last.facts.transfer === 'call' && block.taken !== undefined) return block.next !== undefined;
   return last.facts.transfer !== 'none' || block.next === undefined;
 }
 
 /** Flags wanted before a block: `read`, and those of `kept` that are wanted behind it. */
 function summary(block: BasicBlock): { readonly read: number; readonly kept: number } {
-  // A head of a loop or an entry may leave for want of budget before its first instruction.
+  // It may leave for want of budget before its first instruction.
   if (block.isEntry) return { read: allFlags, kept: 0 };
   let read = 0;
   let all = allFlags;

@@ -16,8 +16,7 @@ import type {
   Value,
 } from '../isa/builder.ts';
 import type { Form, FormOperand } from '../isa/compile.ts';
-import { Arena, Entry, JumpEntry, noCode, TlbEntry } from '../arena.ts';
-import { findJump } from '../emit/jump-cache.ts';
+import { Arena, TlbEntry } from '../arena.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
 import { wasmType } from '../emit/operations.ts';
 import { modeKey } from '../mode-key.ts';
@@ -47,8 +46,12 @@ export type Outcome =
   | { readonly kind: 'conditional'; readonly condition: Node }
   | { readonly kind: 'jump' | 'call'; readonly target: Node };
 
-/** MOV r32,[ESP]; RET. */
-const thunkInstructions = 2;
+/** A page and the frame that it should be fetched from. */
+export interface Mapping {
+  readonly rip: Node;
+  readonly frame: number;
+}
+
 const { zero: zeroSlot, ripBase: ripBaseSlot, gpr: gprStart } = Vcpu.offsets;
 
 export class RegionBuilder extends FlagBuilder {
@@ -244,7 +247,7 @@ export class RegionBuilder extends FlagBuilder {
       this.runForm();
       x87.putDiffers();
       code.ifUnlikely();
-      this.leaveBehind(compiledExit.go);
+      this.leaveBehind(compiledExit.unwind);
       code.end();
       x87.reload();
     });
@@ -469,7 +472,7 @@ export class RegionBuilder extends FlagBuilder {
   }
 
   /** RIP of an offset in the page, i64. */
-  ripOf(offset: number): Node {
+  ripOf(offset: number | bigint): Node {
     const rip = this.add(this.ripBase(), this.int(8, offset));
     return (this.frame.long ? rip : this.and(rip, this.int(8, 0xffffffff))) as Node;
   }
@@ -547,35 +550,15 @@ export class RegionBuilder extends FlagBuilder {
    */
   checkSecondPage({ record, offset, secondPage }: Instruction, dirty: RegisterSet, budget: number): void {
     const { frame, code } = this;
-    const { ops } = this.accesses;
-    const page = this.nodes.local(this.as(frame.long ? 'i64' : 'i32', this.ripOf(4096)) as Node);
-    const entry = this.nodes.allocate('i32');
-    const array = frame.tlb + 2 * Arena.tlbArrayBytes;
-    this.accesses.putTlbOffset(page);
-    code
-      .tee(entry)
-      .memory(ops.load, array + TlbEntry.offsets.tag)
-      .get(page)
-      .op(ops.sub);
-    if (frame.long) code.op('i64.eqz').op('i32.eqz');
-    code.get(page);
-    if (frame.long) code.op('i32.wrap_i64');
-    code
-      .get(entry)
-      .memory('i32.load', array + TlbEntry.offsets.addend)
-      .op('i32.add');
-    code
-      .i32(secondPage | 0)
-      .op('i32.xor')
-      .op('i32.or')
-      .ifUnlikely();
+    this.putFetchDiffers(this.nodes.local(this.as(frame.long ? 'i64' : 'i32', this.ripOf(4096)) as Node), secondPage);
+    code.ifUnlikely();
     frame.storeRipBase();
     code.i32(this.cpu).i32(record).call(this.calls.secondPageHolds).op('i32.eqz').ifUnlikely();
     this.nodes.openArm();
     code.i32(this.cpu);
     this.put(this.ripOf(offset)).memory('i64.store', Vcpu.offsets.rip);
     code.i32(this.cpu).i32(budget).memory('i32.store', Vcpu.offsets.exitBudget);
-    this.leave(compiledExit.go, dirty);
+    this.leave(compiledExit.unwind, dirty);
     this.nodes.closeArm();
     code.end().end();
   }
@@ -681,70 +664,104 @@ export class RegionBuilder extends FlagBuilder {
 
   /**
    * The outcome is a call: runs compiled code there, and comes back to the instruction behind. `bare`: what comes then
-   * loads what it needs. `thunk`: the register that gets the return address, if what is called does nothing else.
+   * loads what it needs.
    */
-  callOut(target: Node, bare: boolean, thunk?: number): void {
+  callOut(target: Node, bare: boolean): void {
+    this.callOn(target, this.nextRip() as Node, this.dirtyAfter);
+    this.behindCall(bare ? undefined : this.registers.needed);
+  }
+
+  /** Runs compiled code at a RIP until control comes back with the RIP `behind`. */
+  callOn(target: Node, behind: Node, dirty: RegisterSet): void {
     const { frame, code } = this;
+    this.x87.writeBack();
     this.toMemory();
     this.nodes.hold(target);
-    frame.store(this.dirtyAfter);
+    frame.store(dirty);
     code.i32(this.cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
-    if (thunk === undefined) this.callAndReturn(target);
-    else {
-      this.putThunkStands(target, thunk);
-      code.if('none', true);
-      code.i32(this.cpu);
-      this.put(this.as('i32', this.nextRip())).memory('i32.store', Vcpu.offsets.gpr + 8 * thunk);
-      code
-        .i32(this.cpu)
-        .get(frame.gpr(4))
-        .i32(4)
-        .op('i32.add')
-        .memory('i32.store', Vcpu.offsets.gpr + 8 * 4);
-      code
-        .i32(this.cpu)
-        .get(frame.budget)
-        .i32(thunkInstructions)
-        .op('i32.sub')
-        .memory('i32.store', Vcpu.offsets.budget);
-      code.else();
-      this.arm(() => {
-        this.callAndReturn(target);
-      });
-      code.end();
-    }
-    if (!bare) frame.loadAnew(this.registers.needed);
+    const returnIfLeft = (): void => {
+      code.tee(frame.exitCode).ifUnlikely().get(frame.exitCode).return().end();
+    };
+    const pushDepth = (): Code => code.i32(this.cpu).get(depthParameter).i32(1).op('i32.add');
+    pushDepth();
+    this.put(target).call(this.calls.callCompiled);
+    returnIfLeft();
+    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip);
+    this.put(behind).op('i64.ne').ifUnlikely();
+    pushDepth();
+    this.put(behind).call(this.calls.returnedElsewhere);
+    returnIfLeft();
+    code.end();
+  }
+
+  /** Other code has run: registers are loaded, unless what comes then loads what it needs. */
+  behindCall(needed: RegisterSet | undefined): void {
+    if (needed !== undefined) this.frame.loadAnew(needed);
     this.flags = 'memory';
     this.unitsChecked = false;
     this.forgetRegisters();
   }
 
-  /** Whether the jump cache leads to compiled code whose bytes are still `MOV r32,[ESP]; RET`, and the budget covers it. */
-  private putThunkStands(target: Node, register: number): void {
-    const { frame, code } = this;
-    const entry = this.nodes.allocate('i32');
-    const stands = this.nodes.allocate('i32');
-    const { slot, record } = JumpEntry.offsets;
-    const bytes = 0x8b | ((0x04 | (register << 3)) << 8) | (0x24 << 16) | (0xc3 << 24);
-    code.i32(0).set(stands);
-    const pushCpu = (): Code => code.i32(this.cpu);
-    findJump(code, { target: this.nodes.local(target), entry }, pushCpu, () => {
-      code.get(entry).memory('i32.load', slot).i32(noCode).op('i32.ne').if();
-      code.get(entry).memory('i32.load', record).memory('i32.load', Entry.offsets.host);
-      code.memory('i32.load', 0).i32(bytes).op('i32.eq');
-      code.get(frame.budget).i32(thunkInstructions).op('i32.ge_u').op('i32.and').set(stands).end();
-    });
-    code.get(stands);
+  // Copies of functions (`inline.ts`). ------------------------------------------------------------------------------
+
+  /** What `then` writes, which jumps away, runs where control leads to `expected`, if given, and a page is mapped so. */
+  ifLeadsTo(target: Node, expected: Node | undefined, mapping: Mapping | undefined, then: () => void): void {
+    const { code } = this;
+    this.nodes.hold(target);
+    code.block();
+    const other = code.depth;
+    if (expected) this.put(this.negate(this.eq(target, expected))).brIf(other, true);
+    if (mapping) this.toUnlessMapped(mapping, other);
+    this.arm(then);
+    code.end();
   }
 
-  private callAndReturn(target: Node): void {
+  /** To a level of nesting, unless code is fetched from that frame at that RIP. */
+  private toUnlessMapped({ rip, frame }: Mapping, level: number): void {
+    const { code } = this;
+    const page = this.nodes.local(this.as(this.frame.long ? 'i64' : 'i32', rip) as Node);
+    this.putFetchDiffers(page, frame);
+    code.ifUnlikely().i32(this.cpu).get(page);
+    if (!this.frame.long) code.op('i64.extend_i32_u');
+    code
+      .i32(frame | 0)
+      .call(this.calls.fetchesFrom)
+      .op('i32.eqz')
+      .brIf(level, true);
+    code.end();
+  }
+
+  /** Control goes to another page, that far away. */
+  moveRipBase(distance: bigint): void {
+    const { code, frame } = this;
+    code.get(frame.ripBase).i64(distance).op('i64.add');
+    if (!frame.long) code.i64(0xffffffffn).op('i64.and');
+    code.set(frame.ripBase);
+  }
+
+  /** Whether the TLB does not know the page in a local to be fetched from a frame: 0 or not. */
+  private putFetchDiffers(page: number, host: number): void {
     const { frame, code } = this;
-    code.i32(this.cpu).get(depthParameter).i32(1).op('i32.add');
-    this.put(target).call(this.calls.callCompiled).tee(frame.exitCode).ifUnlikely();
-    code.get(frame.exitCode).return().end();
-    code.i32(this.cpu).memory('i64.load', Vcpu.offsets.rip);
-    this.put(this.nextRip()).op('i64.ne').ifUnlikely();
-    code.i32(compiledExit.go).return().end();
+    const { ops } = this.accesses;
+    const entry = this.nodes.allocate('i32');
+    const array = frame.tlb + 2 * Arena.tlbArrayBytes;
+    this.accesses.putTlbOffset(page);
+    code
+      .tee(entry)
+      .memory(ops.load, array + TlbEntry.offsets.tag)
+      .get(page)
+      .op(ops.sub);
+    if (frame.long) code.op('i64.eqz').op('i32.eqz');
+    code.get(page);
+    if (frame.long) code.op('i32.wrap_i64');
+    code
+      .get(entry)
+      .memory('i32.load', array + TlbEntry.offsets.addend)
+      .op('i32.add');
+    code
+      .i32(host | 0)
+      .op('i32.xor')
+      .op('i32.or');
   }
 
   protected callCore(callee: FunctionReference, result: 'none', ...args: readonly Value[]): void;

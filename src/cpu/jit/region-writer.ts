@@ -6,6 +6,7 @@
 import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { allFlags } from './facts.ts';
+import type { Node } from './expressions.ts';
 import { flagLiveness } from './liveness.ts';
 import type { FlagLiveness } from './liveness.ts';
 import type { Exit } from './frame.ts';
@@ -14,9 +15,10 @@ import { loopPages } from './loop-pages.ts';
 import type { InvariantChecks } from './invariants.ts';
 import { splitJoins } from './joins.ts';
 import type { CompiledCalls, Flags } from './flag-builder.ts';
+import { isDirectCall } from './inline.ts';
 import { RegionBuilder } from './region-builder.ts';
-import type { BasicBlock, Instruction, JumpTarget, RegionPlan } from './region.ts';
-import { entryInstruction, isComputedJump, successorsOf } from './region.ts';
+import type { BasicBlock, ForeignPage, Instruction, JumpTarget, RegionPlan } from './region.ts';
+import { callOutOf, entryInstruction, isComputedJump, successorsOf } from './region.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { registerFlow } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
@@ -71,6 +73,8 @@ export class RegionWriter {
   private readonly inherited = new Map<number, Flags>();
   private readonly inheritedX87 = new Map<number, StackState | undefined>();
   private readonly checks: InvariantChecks | undefined;
+  /** Of the block that is written; absent: the region's own. */
+  private page: ForeignPage | undefined;
 
   /** With `checks` the code checks itself at each block. */
   constructor(f: FunctionBuilder, plan: RegionPlan, calls: CompiledCalls, checks?: InvariantChecks) {
@@ -118,14 +122,15 @@ export class RegionWriter {
     const add = (code: Exit['code'], dirty: RegisterSet): void => {
       found.set(`${code} ${dirty}`, { code, dirty });
     };
-    for (const { number, isEntry, instructions, standsFor } of this.plan.blocks) {
+    for (const block of this.plan.blocks) {
+      const { number, instructions, standsFor } = block;
       const atStart = registers.dirtyAtStart[number] ?? 0;
-      if (isEntry) add(compiledExit.short, atStart);
-      if (standsFor?.secondPage) add(compiledExit.go, atStart);
+      if (block.isEntry) add(compiledExit.short, atStart);
+      if (standsFor?.secondPage) add(compiledExit.unwind, atStart);
       instructions.forEach((i, k) => {
         const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
         if (!i.apart && i.facts.mayLeave) add(compiledExit.apart, dirty);
-        if (i.secondPage !== 0) add(compiledExit.go, dirty);
+        if (i.secondPage !== 0) add(compiledExit.unwind, dirty);
       });
     }
     return [...found.values()].flatMap((exit) => [true, false].map((flags) => ({ ...exit, flags })));
@@ -207,9 +212,8 @@ export class RegionWriter {
     const { blocks } = this.plan;
     const block = blocks[number];
     if (!block?.isEntry || block.predecessors.length !== 1) return false;
-    const [before = number] = block.predecessors;
-    const call = blocks[before]?.instructions.at(-1);
-    return call !== undefined && !call.apart && call.facts.transfer === 'call';
+    const before = blocks[block.predecessors[0] ?? number];
+    return before !== undefined && callOutOf(before) !== undefined;
   }
 
   /** Registers that are to be loaded before the entry. */
@@ -235,7 +239,8 @@ export class RegionWriter {
 
   private block(block: BasicBlock): void {
     const { code, frame, builder } = this;
-    const { number, instructions } = block;
+    const { number, instructions, goesOn } = block;
+    this.page = block.page;
     this.marks.push({ at: code.bytes.length, block, label: this.labels.get(number) });
     const flags = this.inherited.get(number) ?? (this.live.atStart[number] ? 'locals' : 'memory');
     builder.startBlock(block, this.registers.instructions[number] ?? [], flags, this.inheritedX87.get(number));
@@ -243,6 +248,13 @@ export class RegionWriter {
     if (this.isBehindCall(number)) frame.loadAnew(this.registers.neededAtStart[number] ?? 0);
     if (block.targets) {
       this.choice(number, block.targets);
+      return;
+    }
+    if (goesOn) {
+      const { dirtyAtStart, neededAtStart } = this.registers;
+      builder.callOn(builder.ripOf(goesOn.offset), this.ripOf(goesOn.returnsTo), dirtyAtStart[number] ?? 0);
+      builder.behindCall(neededAtStart[block.next ?? 0] ?? 0);
+      this.goto(block.next, goesOn.returnsTo);
       return;
     }
     const first = entryInstruction(block);
@@ -326,6 +338,10 @@ export class RegionWriter {
         this.goto(block.taken, after + Number(last.immediate));
         return;
       case 'jump':
+        if (block.returnsTo !== undefined) {
+          this.returnFromCopy(block.next, block.returnsTo, outcome.target);
+          return;
+        }
         if (!isComputedJump(last)) {
           builder.exitTo(outcome.target, last.form.mnemonic === 'RET');
           return;
@@ -340,7 +356,10 @@ export class RegionWriter {
         builder.jumpOut(outcome.target);
         return;
       case 'call':
-        builder.callOut(outcome.target, block.next !== undefined && this.isBehindCall(block.next), block.thunk);
+        if (block.taken !== undefined) {
+          if (this.enterCopy(block.taken, block.next, last, outcome.target)) return;
+        }
+        builder.callOut(outcome.target, block.next !== undefined && this.isBehindCall(block.next));
         // The call has stored everything, and nothing was loaded for what follows outside.
         if (block.next === undefined) builder.exitTo(builder.ripOf(after), false, 0);
         else this.goto(block.next, after);
@@ -355,6 +374,46 @@ export class RegionWriter {
         code.end();
         this.goto(block.next, after);
     }
+  }
+
+  // Copies of functions (`inline.ts`). --------------------------------------------------------------------------------
+
+  /** RIP of an offset in a page, the region's own where it is absent, i64. */
+  private ripOf(offset: number, page?: ForeignPage): Node {
+    return this.builder.ripOf(BigInt(offset) + (page?.distance ?? 0n) - (this.page?.distance ?? 0n));
+  }
+
+  /**
+   * At a call: to the copy of what is called. False: what is written behind runs where the call leads elsewhere, and goes
+   * on at `behind`, as a call does.
+   */
+  private enterCopy(copy: number, behind: number | undefined, call: Instruction, target: Node): boolean {
+    const { builder, plan } = this;
+    const block = plan.blocks[copy];
+    const first = block && entryInstruction(block);
+    if (!first) throw new Error(`block ${copy} is no copy of a function`);
+    const { offset } = first;
+    if (behind === undefined) {
+      this.goto(copy, offset);
+      return true;
+    }
+    if (this.inherits(copy)) builder.copyWatched();
+    const { page } = block;
+    const expected = isDirectCall(call) ? undefined : this.ripOf(offset, page);
+    builder.ifLeadsTo(target, expected, page && { rip: this.ripOf(0, page), frame: page.page }, () => {
+      this.goto(copy, offset);
+    });
+    return false;
+  }
+
+  /** At the RET of a copy: behind the call, or wherever the guest would have it. */
+  private returnFromCopy(next: number | undefined, offset: number, target: Node): void {
+    const { builder } = this;
+    if (this.inherits(next)) builder.copyWatched();
+    builder.ifLeadsTo(target, this.ripOf(offset), undefined, () => {
+      this.goto(next, offset);
+    });
+    builder.exitTo(target, true);
   }
 
   /** A block that is entered from one place alone knows where its flags are. */
@@ -380,6 +439,9 @@ export class RegionWriter {
       if (this.live.atStart[number]) builder.putFlagsInLocals();
     }
     if (target.secondary) code.i32(this.labels.get(number) ?? 0).set(labelParameter);
+    const page = this.plan.blocks[number]?.page;
+    const distance = (page?.distance ?? 0n) - (this.page?.distance ?? 0n);
+    if (distance !== 0n) builder.moveRipBase(distance);
     code.br(target.level);
   }
 }

@@ -9,7 +9,7 @@
 import { Vcpu } from '../state.ts';
 import type { RegisterUse } from './facts.ts';
 import type { BasicBlock, Instruction, RegionPlan } from './region.ts';
-import { successorsOf } from './region.ts';
+import { callOutOf, successorsOf } from './region.ts';
 
 /** Registers as bits: general ones from bit 0, vector registers from bit 16. */
 export type RegisterSet = number;
@@ -64,13 +64,11 @@ function storesAtEnd(block: BasicBlock): boolean {
       return taken === undefined;
     case 'none':
       return next === undefined;
+    case 'call':
+      return taken === undefined || next !== undefined;
     default:
       return true;
   }
-}
-
-function isCall(i: Instruction): boolean {
-  return !i.apart && i.facts.transfer === 'call';
 }
 
 /** Calls `change` for the blocks, again and again, until nothing changes any more. */
@@ -126,7 +124,7 @@ function findNeeded(
   dirtyAtEnd: readonly RegisterSet[],
 ): RegisterSet[] {
   const run = (block: BasicBlock, end: RegisterSet): RegisterSet => {
-    const { number, instructions, isEntry } = block;
+    const { number, instructions } = block;
     let set = end;
     for (let k = instructions.length - 1; k >= 0; k--) {
       const i = instructions[k];
@@ -138,21 +136,21 @@ function findNeeded(
         continue;
       }
       if (k === instructions.length - 1) {
-        if (isCall(i)) set = 0;
+        if (callOutOf(block)) set = 0;
         if (storesAtEnd(block)) set |= dirtyAtEnd[number] ?? 0;
       }
       set = (set & ~draft.writes) | draft.reads | (i.facts.mayLeave ? draft.dirty : 0);
     }
-    // An entry leaves before its first instruction when the budget does not reach.
-    return isEntry ? set | (dirtyAtStart[number] ?? 0) : set;
+    // It leaves before its first instruction when the budget does not reach.
+    return block.isEntry ? set | (dirtyAtStart[number] ?? 0) : set;
   };
   // What a block needs itself, and what it lets through.
   const own = blocks.map((b) => run(b, 0));
   const through = blocks.map((b) => run(b, ~0));
   const neededAtStart = [...own];
   const atEnd = (block: BasicBlock): RegisterSet => {
-    // A choice among the targets of jumps may leave.
-    let set = block.targets ? (dirtyAtStart[block.number] ?? 0) : 0;
+    // A choice among the targets of jumps may leave, and what goes on elsewhere does.
+    let set = block.targets || block.goesOn ? (dirtyAtStart[block.number] ?? 0) : 0;
     for (const to of successorsOf(block)) set |= neededAtStart[to] ?? 0;
     return set;
   };
@@ -169,8 +167,7 @@ function findNeeded(
 
 /** A call has stored everything: what follows in the region starts clean. */
 function dirtyAfterBlock(block: BasicBlock | undefined, dirtyAtEnd: RegisterSet): RegisterSet {
-  const last = block?.instructions.at(-1);
-  return last && isCall(last) ? 0 : dirtyAtEnd;
+  return block && callOutOf(block) ? 0 : dirtyAtEnd;
 }
 
 /** All registers that the function touches. */

@@ -14,5 +14,7 @@ export function planOf(blocks: readonly BasicBlock[]): RegionPlan {
     chosen: [],
     count: blocks.reduce((sum, b) => sum + b.instructions.length, 0),
     granules: [0, 0],
+    foreign: new Map(),
+    inlined: new Map(),
   };
 }

@@ -5,6 +5,7 @@
  */
 import { Record, recordFlags } from '../record.ts';
 import type { OffsetSet } from './offset-set.ts';
+import type { CodePlace, Granules } from './region.ts';
 
 /** Code that is worth compiling: the instruction at a host address, and what hangs together with it. */
 export interface CodeRequest {
@@ -41,8 +42,11 @@ export interface TranslatedRegion {
   readonly offsets: OffsetSet;
   /** Instructions. */
   readonly count: number;
-  /** 64-byte granules of the page that it is made from: bits of two words, the lower one first. */
-  readonly granules: readonly [number, number];
+  /** What of its page, and of other frames, it is made from. */
+  readonly granules: Granules;
+  readonly foreign: ReadonlyMap<number, Granules>;
+  /** Functions that were copied for the calls with these records. */
+  readonly inlined: ReadonlyMap<number, CodePlace>;
   /** Offsets that computed jumps choose among, and are entered at by that. */
   readonly chosen: readonly number[];
   readonly entries: readonly TranslatedEntry[];

@@ -7,12 +7,13 @@ import { pseudoForm } from '../isa/compile.ts';
 import { helpers as allHelpers } from '../isa/helpers.ts';
 import { Record } from '../record.ts';
 import { ModuleBuilder } from '../../wasm/encoder.ts';
+import { DecodedCode } from './decoded-code.ts';
 import { importViolated, InvariantChecks } from './invariants.ts';
 import { offsetSet } from './offset-set.ts';
 import { compiledFunctions } from './flag-builder.ts';
 import { RegionWriter } from './region-writer.ts';
 import type { FormTable, RegionPlan } from './region.ts';
-import { DecodedCode, entryInstruction, helpersOf } from './region.ts';
+import { entryInstruction, helpersOf } from './region.ts';
 import {
   recordSum,
   type CodeRequest,
@@ -119,7 +120,7 @@ export class Translator {
       const f = m.function(name, ['i32', 'i32', 'i32'], ['i32']);
       const labels = new RegionWriter(f, plan, calls, checks).write();
       m.exportFunction(name, f);
-      const { page, modeKey, count, granules, chosen } = plan;
+      const { page, modeKey, count, granules, foreign, inlined, chosen } = plan;
       const entries = plan.entries.flatMap((entry) => {
         const block = plan.blocks[entry];
         const first = block && entryInstruction(block);
@@ -128,7 +129,8 @@ export class Translator {
         return [{ offset: first.offset, record: first.record, label: labels.get(entry) ?? 0, chosenOnly }];
       });
       const offsets = offsetSet(plan.offsets);
-      return { name, page, modeKey, ripBase, offsets, count, granules, chosen, entries, records, sum };
+      const made = { page, modeKey, ripBase, offsets, count, granules, foreign, inlined, chosen };
+      return { name, ...made, entries, records, sum };
     });
     const bytes = m.encode();
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);

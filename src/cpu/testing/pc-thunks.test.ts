@@ -1,4 +1,4 @@
-/** `MOV r32,[ESP]; RET`, which compiled callers do themselves (`RegionBuilder.callOut`), on each tier. */
+/** `MOV r32,[ESP]; RET`, which position-independent code of 32 bits calls to learn its address, on each tier. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseCase } from './cases.ts';

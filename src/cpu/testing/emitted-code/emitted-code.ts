@@ -2,9 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { createDisassembler } from '../../isa/disassembler.ts';
 import { instructionTable } from '../../isa/table.ts';
+import { DecodedCode } from '../../jit/decoded-code.ts';
 import { formTable } from '../../jit/form-table.ts';
 import { listRegion } from '../../jit/listing.ts';
-import { DecodedCode } from '../../jit/region.ts';
+
 import { Vcpu } from '../../state.ts';
 import { parseCase } from '../cases.ts';
 import { createCoreMachine } from '../core-machine.ts';

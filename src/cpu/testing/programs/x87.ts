@@ -1,6 +1,6 @@
 /**
  * x87 and MMX in random programs (SDM vol. 2), all exceptions masked. The register stack may overflow and run empty.
- * What the vendors leave differently stays out (README.md of the oracle): C1 after FCOMI and the like, FPREM.
+ * What the vendors leave differently stays out (README.md of the oracle): C1 behind FCOMI and the like, FPREM.
  */
 import { toBytes } from '../oracle/random.ts';
 import type { Random } from '../oracle/random.ts';
@@ -32,7 +32,7 @@ export class X87Ops {
     const { random } = this;
     const i = random.below(random.chance(0.8) ? 3 : 8);
     const plain = (text: string, ...bytes: number[]): Op => ({ kind: 'op', text, bytes });
-    switch (random.below(12)) {
+    switch (random.below(13)) {
       case 0:
         return plain('fld constant', 0xd9, 0xe8 + random.below(7));
       case 1:
@@ -69,6 +69,13 @@ export class X87Ops {
           text: `fldcw ${control.toString(16)}`,
           bytes: [...store, ...encode(bits, { opcode: [0xd9], reg: 5, rm: place })],
         };
+      }
+      case 11: {
+        const [a, b] = random.pick([[0xdb, 0xf0], [0xdb, 0xe8], [0xdf, 0xf0], [0xdf, 0xe8]] as const); // prettier-ignore
+        // JB to JNBE and JP by SETcc, as compilers use these flags.
+        const condition = random.pick([2, 3, 4, 5, 6, 7, 10, 11]);
+        // FXCH ST(0) clears C1, which the vendors leave differently.
+        return plain(`fcomi st${i}; set${condition} al; fxch st0`, a, b | i, 0x0f, 0x90 | condition, 0xc0, 0xd9, 0xc8);
       }
       default:
         if (random.chance(0.3)) return this.mmx();
