@@ -100,7 +100,11 @@ export class GuestLife {
     }
     const { rings } = result;
     const { lease } = this.#options;
-    if (Object.values(rings).some((address) => address >= guestOverheadBytes)) {
+    if (
+      Object.values(rings)
+        .flat()
+        .some((address) => address >= guestOverheadBytes)
+    ) {
       await this.#end({ kind: 'killed' }, true);
       throw new VmmError('hostRefused', 'The executor put a ring where the page cannot see it: reload the page.');
     }
