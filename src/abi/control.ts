@@ -25,6 +25,7 @@
  * if (nothingToDo) control.wait(seen, timeoutMs);
  */
 import { array, struct, type Struct } from '../base/struct.ts';
+import type { Bell } from './storage.ts';
 
 export const controlMagic = 0x52565354; // 'TSVR'
 
@@ -218,6 +219,9 @@ export class ControlPage {
    * `urgent`: a request.
    */
   alsoRings: ((urgent: boolean) => void) | undefined;
+  /** The same bell for those who ring from another thread; and who wants to know of another one. */
+  bell: Bell | undefined;
+  bellChanged: ((bell: Bell | undefined) => void) | undefined;
   /** Plain access to every field; words that the other side writes are read with {@link load}. */
   readonly fields: Struct<typeof Control.fields>;
   readonly #words: Int32Array;

@@ -2,16 +2,17 @@
  * A file of this computer (`File`, or any `Blob`) read in place: the browser loads what is asked for and no more. A size
  * that is no multiple of a sector is padded with zeros. A file that was changed meanwhile cannot be read any more.
  */
+import type { ImageFile } from '../abi/storage.ts';
 import { type BlockCapabilities, type BlockLayer, checkRange, checkWritable, sectorBytes } from './block.ts';
 import { StorageError } from './errors.ts';
 
 export class FileDisk implements BlockLayer {
   readonly capabilities: BlockCapabilities = { writable: false, discards: false, durable: true };
   readonly sizeBytes: number;
-  readonly #file: Blob;
+  readonly #file: ImageFile;
 
   /** @throws StorageError `badSize` for an empty file */
-  constructor(file: Blob) {
+  constructor(file: ImageFile) {
     if (file.size === 0) throw new StorageError('badSize', 'The file is empty: there is no disk in it.');
     this.#file = file;
     this.sizeBytes = Math.ceil(file.size / sectorBytes) * sectorBytes;

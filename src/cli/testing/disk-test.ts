@@ -92,7 +92,10 @@ export async function runDiskScript(
   await run(
     'echo 3 >/proc/sys/vm/drop_caches; (dd if=/dev/vdc of=/tmp/slow bs=4096 count=1 2>/dev/null; echo >/tmp/came) & :',
   );
-  await prints('awk "BEGIN { for (i = 0; i < 100000; i++) s += i; print s }"; ls /tmp/came 2>&1 || true', /No such file/);
+  await prints(
+    'awk "BEGIN { for (i = 0; i < 100000; i++) s += i; print s }"; ls /tmp/came 2>&1 || true',
+    /No such file/,
+  );
   disks.answer();
   await prints('wait; wc -c </tmp/slow', /^4096$/);
 

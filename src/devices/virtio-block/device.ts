@@ -7,7 +7,7 @@
  * - Under the virtual clock a request takes a modelled time, and the guest does not run beyond it before it is done.
  * - Several queues are ready to be offered (`queues`); one processor needs one.
  */
-import { diskOperation, diskResult, DiskRing, slotState } from '../../abi/disk-ring.ts';
+import { diskOperation, diskResult, type DiskRing, slotState } from '../../abi/disk-ring.ts';
 import {
   type DeviceClock,
   type InterruptLine,
