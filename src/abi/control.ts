@@ -30,7 +30,7 @@ import type { Bell } from './storage.ts';
 export const controlMagic = 0x52565354; // 'TSVR'
 
 /** Layout version of the whole guest memory; a saved state of another version is refused. */
-export const controlVersion = 3;
+export const controlVersion = 4;
 
 /** Where the control page lies, and its size in bytes. */
 export const controlAddress = 0x10000;

@@ -114,11 +114,24 @@ export class GuestLife {
       await this.#end({ kind: 'killed' }, true);
       throw new VmmError('hostRefused', 'The executor put a ring where the page cannot see it: reload the page.');
     }
-    await Promise.all(
-      this.#options.disks.map((disk, n) => disk.attach(lease.memory, rings.disks[n] ?? 0, this.control)),
-    );
+    await this.#attachDisks(rings.disks);
     this.#pump = this.#options.console.attach(lease.memory.buffer, rings, this.control);
     void this.#drive(this.#executor);
+  }
+
+  /** @throws VmmError `hostRefused`; the life is over then */
+  async #attachDisks(addresses: readonly number[]): Promise<void> {
+    const { disks, lease } = this.#options;
+    try {
+      for (const [n, disk] of disks.entries()) {
+        const address = addresses[n];
+        if (address === undefined) throw new Error('the executor has no place for it');
+        await disk.attach(lease.memory, address, this.control);
+      }
+    } catch (error) {
+      await this.#end({ kind: 'killed' }, true);
+      throw new VmmError('hostRefused', `A disk could not be attached: ${messageOf(error)}.`);
+    }
   }
 
   async #startExecutor(executor: ExecutorHandle, how: 'fresh' | 'goOn'): Promise<StartResult> {
