@@ -194,7 +194,13 @@ export class Disks {
     const handle = this.#nextHandle++;
     try {
       good(await api.open(handle, place, access));
-      const result = await act(handle);
+      let result: T;
+      try {
+        result = await act(handle);
+      } catch (error) {
+        await api.close(handle);
+        throw error;
+      }
       good(await api.close(handle));
       return result;
     } finally {

@@ -132,9 +132,16 @@ function act(next: Random, driver: TestDriver): void {
   const size = of(next, 1, 2, 4);
   const offset = of(next, next(64), region.device + next(60), next(region.end), 20);
   const at = offset - (offset % size);
-  if (next(4) === 0) driver.bar.writeMmio(at, size, of(next, 0, 1, 0xf, 0xff, next(2 ** 32)));
-  else if (next(4) === 0) expect(driver.bar.readMmio(at, size)).toBeGreaterThanOrEqual(0);
-  else driver.notify(next(2));
+  switch (next(5)) {
+    case 0:
+      driver.bar.writeMmio(at, size, of(next, 0, 1, 0xf, 0xff, next(2 ** 32)));
+      return;
+    case 1:
+      expect(driver.bar.readMmio(at, size)).toBeGreaterThanOrEqual(0);
+      return;
+    default:
+      driver.notify(next(2));
+  }
 }
 
 describe('a hostile driver of a block device', () => {
