@@ -74,6 +74,15 @@ describe('command line of the headless machine', () => {
     expect(() => parse('-device virtio-balloon-pci -m 64 --balloon 64M')).toThrow(/only 64 MiB/);
   });
 
+  it('knows disks', () => {
+    expect(parse('').disks).toEqual([]);
+    expect(parse('--disk a.img --disk b,c.img,ro --disk base.img,snapshot').disks).toEqual([
+      { path: 'a.img', access: 'write' },
+      { path: 'b,c.img', access: 'read' },
+      { path: 'base.img', access: 'overlay' },
+    ]);
+  });
+
   it('knows serial targets', () => {
     expect(parse('-serial mon:stdio').serial).toEqual({ kind: 'stdio' });
     expect(parse('-serial file:log').serial).toEqual({ kind: 'file', path: 'log' });

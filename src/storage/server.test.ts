@@ -2,6 +2,8 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { diskOperation, diskResult, DiskRing, diskRingBytes, slotState } from '../abi/disk-ring.ts';
 import { type BlockLayer, readBytes } from './block.ts';
+import { MemoryChunkStore } from './chunk-store.ts';
+import { ChunkedDisk } from './chunked.ts';
 import { StorageError } from './errors.ts';
 import { FaultyDisk, type Faults } from './faults.ts';
 import { MemoryDisk } from './memory.ts';
@@ -116,6 +118,35 @@ describe('a disk server', () => {
     });
     expect(Buffer.compare(Buffer.from(buffer), Buffer.from(before))).toBe(0);
     expect(device.state(slot)).toBe(slotState.submitted);
+  });
+
+  it('goes on when there is room again for what the layer had taken', async () => {
+    const store = new MemoryChunkStore();
+    let full = true;
+    const commit = store.commit.bind(store);
+    store.commit = (...given) => (full ? Promise.reject(new StorageError('quota', 'full')) : commit(...given));
+    const layer = await ChunkedDisk.open({ store, sizeBytes: 1 << 20, chunkBytes: 4096, cacheBytes: 3 * 4096 });
+    let stalls = 0;
+    const stalled = gate();
+    const server = serve(layer, () => {
+      stalls++;
+      stalled.open();
+    });
+    const slots = [0, 1, 2, 3].map((n) => submit(diskOperation.write, n * 8192, 8192));
+    await stalled.passed;
+    full = false;
+    server.retry();
+    while (slots.some((slot) => resultOf(slot) === undefined)) {
+      rings = new Promise((resolve) => {
+        wake = resolve;
+      });
+      if (slots.every((slot) => resultOf(slot) !== undefined)) break;
+      await rings;
+      if (stalls > 4) break;
+    }
+    expect(slots.map(resultOf)).toEqual([0, 0, 0, 0]);
+    server.stop();
+    await layer.close();
   });
 
   it('waits for room, and tries again', async () => {

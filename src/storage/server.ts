@@ -91,8 +91,10 @@ export class DiskServer {
   }
 
   async #untilThereIsRoom(act: () => Promise<void>): Promise<void> {
-    for (;;) {
+    for (let stalled = false; ; stalled = true) {
       try {
+        // What the layer had taken before, and could not write, comes first.
+        if (stalled && this.#options.layer.capabilities.writable) await this.#options.layer.flush();
         return await act();
       } catch (error) {
         const { onStall } = this.#options;
