@@ -5,16 +5,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Page } from '@playwright/test';
-import { build, type Rolldown } from 'vite';
 import { contractBytes, pattern } from '../src/storage/testing/contract.ts';
-import type * as Suite from '../src/storage/testing/browser-suite.ts';
 import { expect, test } from './fixtures.ts';
-
-declare global {
-  interface Window {
-    suite: typeof Suite;
-  }
-}
+import { suiteCode } from './suite-code.ts';
 
 /** Another site, which lets the page read its file. */
 function serve(): Promise<Server> {
@@ -45,16 +38,7 @@ let server: Server;
 let origin = '';
 
 test.beforeAll(async () => {
-  const [output] = (await build({
-    configFile: false,
-    logLevel: 'error',
-    build: {
-      write: false,
-      minify: false,
-      lib: { entry: 'src/storage/testing/browser-suite.ts', formats: ['iife'], name: 'suite' },
-    },
-  })) as Rolldown.RolldownOutput[];
-  code = output?.output[0].code ?? '';
+  code = await suiteCode();
   server = await serve();
   origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
@@ -65,7 +49,7 @@ test.afterAll(() => {
 
 async function openSuite(page: Page): Promise<void> {
   await page.goto('./');
-  await page.addScriptTag({ content: `${code}\nwindow.suite = suite;` });
+  await page.addScriptTag({ content: code });
 }
 
 test('every layer keeps to the contract', async ({ page }) => {

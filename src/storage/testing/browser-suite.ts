@@ -162,3 +162,40 @@ export async function measure(chunkKiB: number): Promise<Speed> {
     flushesPerSecond: Math.round(flushes / ((flushed - read) / 1000)),
   };
 }
+
+const recordBytes = 4096;
+const recordCount = 4000;
+
+function crashDisk(): Promise<ChunkedDisk> {
+  return IndexedDbChunks.open('crash', true).then((store) =>
+    ChunkedDisk.open({ store, sizeBytes: 64 << 20, cacheBytes: 16 << 20 }),
+  );
+}
+
+/** Where a record lies: spread over the disk, so that the journal is folded now and then. */
+function placeOf(record: number): number {
+  return ((record * 2039) % (1 << 14)) * recordBytes;
+}
+
+/** Writes numbered records, each flushed, and tells of each when that was acknowledged. */
+export async function writeRecords(from: number): Promise<void> {
+  const disk = await crashDisk();
+  for (let record = from; record < from + recordCount; record++) {
+    await disk.write(placeOf(record), [pattern(record, recordBytes)]);
+    await disk.flush();
+    console.log(`acknowledged ${record}`);
+  }
+}
+
+/** The records below `count` that are not there. */
+export async function missingRecords(count: number): Promise<number[]> {
+  const disk = await crashDisk();
+  const missing: number[] = [];
+  for (let record = 0; record < count; record++) {
+    const bytes = await readBytes(disk, placeOf(record), recordBytes);
+    const expected = pattern(record, recordBytes);
+    if (bytes.some((byte, i) => byte !== expected[i])) missing.push(record);
+  }
+  await disk.close();
+  return missing;
+}
