@@ -24,7 +24,9 @@ import {
   zeroPieces,
 } from './block.ts';
 import { Chunk } from './chunk.ts';
-import type { ChunkStore, Durability, JournalRecord, JournalWrite, StoredChunk } from './chunk-store.ts';
+import type { ChunkStore, Durability, JournalRecord, StoredChunk } from './chunk-store.ts';
+import { planCommit } from './commit-plan.ts';
+import { chunkOf, padded, sameBytes } from './chunk-bytes.ts';
 import { storageError, type StorageError } from './errors.ts';
 
 export interface ChunkedOptions {
@@ -350,29 +352,14 @@ export class ChunkedDisk implements BlockLayer {
     const whole = chunks.filter(([, chunk]) => fold || this.#goesWhole(chunk));
     await this.#load(whole);
     // From here to the store's transaction nothing else runs.
-    const puts = new Map<number, StoredChunk>();
-    const deletes = new Set<number>();
-    const writes: JournalWrite[] = [];
     const sequence = this.#sequence + 1;
-    const replaced = new Set<number>();
-    for (const [index, chunk] of chunks) {
-      if (!chunk.isDirty && !chunk.journalled) continue;
-      if (chunk.replaced) replaced.add(index);
-      // One of which much was written just now, and which was not loaded, goes into the journal.
-      if (chunk.unknown === undefined && (fold || this.#goesWhole(chunk))) {
-        // While there is a journal, an absent chunk would be one that its records are valid for.
-        const absent = chunk.data === undefined && this.#base === undefined && (fold || this.#journalBytes === 0);
-        if (absent) deletes.add(index);
-        else puts.set(index, { sequence, bytes: chunk.data });
-      } else {
-        const { data } = chunk;
-        for (const { from, to } of chunk.dirty?.ranges() ?? []) {
-          if (data) writes.push({ offset: index * this.chunkBytes + from, bytes: data.subarray(from, to) });
-        }
-      }
-      chunk.beginCommit();
-      this.#dirty.delete(index);
-    }
+    const { puts, deletes, writes, replaced } = planCommit(chunks, {
+      ...{ sequence, chunkBytes: this.chunkBytes },
+      goesWhole: (chunk) => fold || this.#goesWhole(chunk),
+      // While there is a journal, an absent chunk would be one that its records are valid for.
+      absentIsZero: this.#base === undefined && (fold || this.#journalBytes === 0),
+    });
+    for (const [index] of chunks) this.#dirty.delete(index);
     const committed = chunks.filter(([, { committing }]) => committing !== undefined);
     const strictlyNothing = committed.length === 0 && (durability === 'relaxed' || !this.#relaxedSinceStrict);
     if (strictlyNothing && !fold) return;
@@ -467,20 +454,4 @@ export class ChunkedDisk implements BlockLayer {
     }
     await target.flush();
   }
-}
-
-async function chunkOf(layer: BlockLayer | undefined, index: number, bytes: number): Promise<Uint8Array | undefined> {
-  const length = Math.min(bytes, (layer?.sizeBytes ?? 0) - index * bytes);
-  return layer === undefined || length <= 0 ? undefined : joined(await layer.read(index * bytes, length));
-}
-
-function padded(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
-  const result = new Uint8Array(length);
-  result.set(bytes.subarray(0, length));
-  return result;
-}
-
-function sameBytes(a: Uint8Array = new Uint8Array(), b: Uint8Array = new Uint8Array()): boolean {
-  for (let i = 0; i < Math.max(a.length, b.length); i++) if ((a[i] ?? 0) !== (b[i] ?? 0)) return false;
-  return true;
 }
