@@ -57,8 +57,14 @@ module.exports = {
       name: 'no-packages-below',
       comment: 'the machine and what is under it depend on no package',
       severity: 'error',
-      from: { path: '^src/(base|wasm|abi|cpu|devices|machine|storage)/', pathNot: ['^src/cpu/testing/', tests] },
+      from: { path: '^src/(base|wasm|abi|cpu|devices|machine)/', pathNot: ['^src/cpu/testing/', tests] },
       to: { path: 'node_modules/' },
+    },
+    {
+      name: 'few-packages-in-storage',
+      severity: 'error',
+      from: { path: '^src/storage/', pathNot: tests },
+      to: { path: 'node_modules/', pathNot: 'node_modules/(idb-keyval|comlink)/' },
     },
     {
       name: 'no-tests-in-products',

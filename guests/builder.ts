@@ -35,7 +35,7 @@ import { PackageStore } from './packages.ts';
 import type { Architecture, Recipe } from './schema.ts';
 
 /** To be counted up when the builder packs differently, so that images of an older builder are not taken for new. */
-const BUILDER_VERSION = 2;
+const BUILDER_VERSION = 3;
 
 export interface BuilderOptions {
   /** The project's root folder. */
@@ -124,9 +124,15 @@ export class GuestBuilder {
     const early = neededFor(recipe.modules, order);
     const modules = order.slice(0, early);
     const lateModules = order.slice(early);
+    // Where there is a disk, what is late may be loaded with its modules.
+    const diskOrder = await loadingOrder([...recipe.modules, ...recipe.diskModules], find, report);
+    const diskModules = diskOrder.slice(neededFor(recipe.modules, diskOrder));
 
     report('packing the initramfs');
-    const initrd = packInitramfs({ hostname: recipe.id, skeleton, packageFiles, extraFiles, modules, lateModules });
+    const initrd = packInitramfs({
+      ...{ hostname: recipe.id, skeleton, packageFiles, extraFiles },
+      ...{ modules, lateModules, diskModules },
+    });
     return this.#write(recipe, stamp, {
       kernel: readKernel(kernelTree, kernel),
       initrd,

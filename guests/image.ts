@@ -20,6 +20,8 @@ export interface InitramfsParts {
   /** Kernel modules in loading order, and those that are loaded behind the ready line. */
   readonly modules: readonly KernelModule[];
   readonly lateModules: readonly KernelModule[];
+  /** Those that are loaded where there is a disk. They lie compressed: who has none does not pay for unpacking them. */
+  readonly diskModules: readonly KernelModule[];
 }
 
 /** Nodes that serve until devtmpfs is mounted, and instead of it (devices.txt): path, permissions, major, minor. */
@@ -44,13 +46,7 @@ export function packInitramfs(parts: InitramfsParts): Uint8Array {
   for (const file of [...parts.skeleton, ...parts.packageFiles, ...parts.extraFiles]) {
     archive.file(file.path, file.mode, file.data);
   }
-  for (const [list, modules] of [
-    ['etc/modules', parts.modules],
-    ['etc/modules-late', parts.lateModules],
-  ] as const) {
-    if (modules.length > 0) archive.file(list, 0o644, Buffer.from(modules.map(({ name }) => `${name}\n`).join('')));
-    for (const { name, data } of modules) archive.file(`lib/modules/${name}.ko`, 0o644, data);
-  }
+  addModules(archive, parts);
   const busybox = parts.packageFiles.find((file) => file.path === '/bin/busybox');
   for (const applet of busybox ? appletNames(busybox.data) : []) {
     // A skeleton's own program of that name comes before the applet.
@@ -58,4 +54,21 @@ export function packInitramfs(parts: InitramfsParts): Uint8Array {
   }
   if (!archive.has('init')) throw new Error('the skeleton has no /init');
   return gzipSync(archive.finish(), { level: 9 });
+}
+
+function addModules(archive: CpioWriter, { modules, lateModules, diskModules }: InitramfsParts): void {
+  const plain = new Set([...modules, ...lateModules].map(({ name }) => name));
+  for (const [list, of] of [
+    ['etc/modules', modules],
+    ['etc/modules-late', lateModules],
+    ['etc/modules-disk', diskModules],
+  ] as const) {
+    if (of.length > 0) archive.file(list, 0o644, Buffer.from(of.map(({ name }) => `${name}\n`).join('')));
+    for (const { name, data } of of) {
+      const file = `lib/modules/${name}.ko`;
+      if (archive.has(file)) continue;
+      if (plain.has(name)) archive.file(file, 0o644, data);
+      else archive.file(`${file}.gz`, 0o644, gzipSync(data, { level: 9 }));
+    }
+  }
 }

@@ -34,6 +34,7 @@ describe('parseRecipe', () => {
       hidden: false,
       modules: [],
       lateModules: [],
+      diskModules: [],
       files: [],
       prepare: undefined,
     });

@@ -36,6 +36,8 @@ export interface Recipe {
   readonly modules: readonly string[];
   /** The same for modules that nobody waits for: the init loads them behind its ready line, beside the shell. */
   readonly lateModules: readonly string[];
+  /** The same for modules that are for disks: the init loads them before its ready line where there is one. */
+  readonly diskModules: readonly string[];
   /** Debian package → absolute paths of its files that the initramfs takes. */
   readonly packages: Readonly<Record<string, readonly string[]>>;
   /** A folder of the project, relative to its root, whose tree the initramfs begins with; it holds `/init`. */
@@ -128,6 +130,7 @@ const OPTIONAL: Readonly<Record<string, Check>> = {
   hidden: (value) => (typeof value === 'boolean' ? undefined : 'must be true or false'),
   modules: list(MODULE),
   lateModules: list(MODULE),
+  diskModules: list(MODULE),
   files: list(extraFile),
   prepare: text("a .ts file, relative to the project's root", /^(?!(.*\/)?\.\.(\/|$))[^/\s]\S*\.ts$/),
 };
@@ -142,6 +145,7 @@ interface RecipeFile {
   kernelPackage: string;
   modules?: string[];
   lateModules?: string[];
+  diskModules?: string[];
   packages: Record<string, string[]>;
   skeleton: string;
   files?: { path: string; mode: string; source: string }[];
@@ -193,6 +197,7 @@ export function parseRecipe(json: unknown, source: string): Recipe {
     kernelPackage: file.kernelPackage,
     modules: file.modules ?? [],
     lateModules: file.lateModules ?? [],
+    diskModules: file.diskModules ?? [],
     packages: file.packages,
     skeleton: file.skeleton,
     files,

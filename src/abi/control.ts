@@ -25,11 +25,12 @@
  * if (nothingToDo) control.wait(seen, timeoutMs);
  */
 import { array, struct, type Struct } from '../base/struct.ts';
+import type { Bell } from './storage.ts';
 
 export const controlMagic = 0x52565354; // 'TSVR'
 
 /** Layout version of the whole guest memory; a saved state of another version is refused. */
-export const controlVersion = 3;
+export const controlVersion = 4;
 
 /** Where the control page lies, and its size in bytes. */
 export const controlAddress = 0x10000;
@@ -218,6 +219,9 @@ export class ControlPage {
    * `urgent`: a request.
    */
   alsoRings: ((urgent: boolean) => void) | undefined;
+  /** The same bell for those who ring from another thread; and who wants to know of another one. */
+  bell: Bell | undefined;
+  bellChanged: ((bell: Bell | undefined) => void) | undefined;
   /** Plain access to every field; words that the other side writes are read with {@link load}. */
   readonly fields: Struct<typeof Control.fields>;
   readonly #words: Int32Array;

@@ -42,6 +42,16 @@ export interface GuestDefinition {
   readonly noReboot: boolean;
   /** The guest has a memory balloon (virtio over PCI); absent: it has none. */
   readonly balloon?: BalloonDefinition;
+  /** The disks, at most `maximumDisks` (`disk-ring.ts`); they are served by a storage worker. */
+  readonly disks?: readonly GuestDisk[];
+}
+
+/** A disk as the guest sees it. */
+export interface GuestDisk {
+  readonly sizeBytes: number;
+  readonly readOnly: boolean;
+  /** Its serial number: at most 20 characters of ASCII. */
+  readonly id: string;
 }
 
 export interface BalloonDefinition {
@@ -84,6 +94,8 @@ export interface GuestRings {
   readonly consoleInput: number;
   /** Lines about the guest for the developer (unknown opcodes, unknown MSRs), each ended by `\n`. */
   readonly log: number;
+  /** The disks' requests (`disk-ring.ts`). The executor submits, a storage worker serves. */
+  readonly disks: readonly number[];
 }
 
 /** Why a guest could not be started. `message` is a whole sentence for people. */

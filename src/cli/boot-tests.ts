@@ -10,14 +10,18 @@
  * - repeat: two runs under the virtual clock, with a balloon that asks for memory, retire the same number of instructions
  *   up to the prompt;
  * - revive: at N points of a boot (default 4; TABVISOR_KILL_POINTS) the guest is parked, its worker terminated without
- *   notice, and a new one goes on: console output and instruction count are those of the undisturbed run.
+ *   notice, and a new one goes on: console output and instruction count are those of the undisturbed run;
+ * - disk: a file system is made, written, and read back; media that are slow, damaged or read-only; an executor is killed
+ *   with requests under way.
  *
  * `--record` runs the script under QEMU and stores what it prints in testing/guest-script.json. The last line is
  * `N passed, N failed`. Where the guests' images have not been built, the tests fail and say so.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import type { BlockLayer } from '../storage/block.ts';
 import { shared, startHeadless, type HeadlessMachine } from './headless.ts';
+import { runDiskScript, TestDisks } from './testing/disk-test.ts';
 import { guestScript, runBalloonScript, runCommand, runScript } from './testing/guest-script.ts';
 import { QemuGuest } from './testing/qemu.ts';
 
@@ -49,7 +53,7 @@ function imageFile(id: GuestId, name: string): URL {
   return file;
 }
 
-function power(id: GuestId, clock: 'real' | 'virtual'): Promise<HeadlessMachine> {
+function power(id: GuestId, clock: 'real' | 'virtual', disks: readonly BlockLayer[] = []): Promise<HeadlessMachine> {
   return startHeadless({
     kernel: shared(readFileSync(imageFile(id, 'vmlinuz'))),
     initrd: shared(readFileSync(imageFile(id, 'initrd.gz'))),
@@ -59,6 +63,7 @@ function power(id: GuestId, clock: 'real' | 'virtual'): Promise<HeadlessMachine>
     noReboot: true,
     balloon: { deflateOnOom: false, freePageReporting: true },
     balloonMiB: clock === 'virtual' ? balloonMiB : 0,
+    disks,
   });
 }
 
@@ -250,6 +255,34 @@ function randomPoints(seed: number, count: number, below: number): number[] {
   return [...points].sort((a, b) => a - b);
 }
 
+// disk
+
+async function testDisk(id: GuestId): Promise<string> {
+  const disks = new TestDisks();
+  const machine = await power(id, 'real', await disks.layers());
+  try {
+    const run = machine.run();
+    run.catch(() => {});
+    await machine.console.waitForText(/~# /, { timeoutMs: bootTimeoutMs });
+    await runDiskScript(machine, disks, expect);
+    await machine.pause();
+    await machine.kill();
+    disks.answer();
+    await machine.attach();
+    const second = machine.run();
+    second.catch(() => {});
+    await machine.resume();
+    const found = await runCommand(machine.console, 'wait; wc -c </tmp/slow; md5sum -c /mnt/sum', bootTimeoutMs);
+    expect(/^8192\n.*random: OK$/.test(found), () => `after its executor was killed it printed ${show(found)}`);
+    await machine.console.type('umount /mnt; poweroff -f\n');
+    const result = await second;
+    expect(result.kind === 'ended' && result.state === 'poweredOff', () => `it ended with ${JSON.stringify(result)}`);
+    return 'a file system, damage, delay, and a killed executor';
+  } finally {
+    await machine.close();
+  }
+}
+
 // The program.
 
 async function record(): Promise<void> {
@@ -295,6 +328,7 @@ async function main(): Promise<number> {
     script: testScript,
     idle: (id) => testIdle(id, Number(values.idle)),
     repeat: (id) => testRepeat(id, undisturbed),
+    disk: testDisk,
     revive: (id) => testRevive(id, undisturbed, Number(values.points)),
   };
   let passed = 0;

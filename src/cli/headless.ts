@@ -16,6 +16,7 @@ import { ControlPage, requestBit } from '../abi/control.ts';
 import type {
   BalloonDefinition,
   GuestDefinition,
+  GuestDisk,
   GuestRings,
   RegionResult,
   StartOptions,
@@ -27,6 +28,8 @@ import { readMemoryStatistics, readStatistics, type MemoryStatistics, type Stati
 import type { ExecutorResult } from '../executor/executor.ts';
 import type { MachineExtras, SessionLimits } from '../executor/session.ts';
 import { memoryMap } from '../machine/memory-map.ts';
+import type { BlockLayer } from '../storage/block.ts';
+import { DiskServer } from '../storage/server.ts';
 import { GuestConsole } from '../vmm/console.ts';
 import type { WorkerRequest } from './node-worker.ts';
 import { HeadlessTranslator } from './translator.ts';
@@ -50,6 +53,8 @@ export interface HeadlessOptions extends MachineExtras {
   readonly balloon?: BalloonDefinition | undefined;
   /** What the balloon shall have from power-on. */
   readonly balloonMiB?: number | undefined;
+  /** Its disks, served in this thread; {@link HeadlessMachine.close} closes them. */
+  readonly disks?: readonly BlockLayer[] | undefined;
   /** Compiles for the machine, if anything does; absent: one of its own. */
   readonly translator?: HeadlessTranslator | undefined;
 }
@@ -78,6 +83,10 @@ export async function loadCore(): Promise<WebAssembly.Module> {
   return WebAssembly.compile(readFileSync(coreFile));
 }
 
+function guestDisk({ sizeBytes, capabilities }: BlockLayer, n: number): GuestDisk {
+  return { sizeBytes, readOnly: !capabilities.writable, id: `disk-${n}` };
+}
+
 function pagesOf(mib: number): number {
   return (mib * 2 ** 20) / 4096;
 }
@@ -103,6 +112,7 @@ export class HeadlessMachine {
   readonly #translator: HeadlessTranslator;
   #executor: NodeExecutor | undefined;
   #pump: { detach: () => Promise<void> } | undefined;
+  #servers: readonly DiskServer[] | undefined;
 
   constructor(memory: WebAssembly.Memory, module: WebAssembly.Module, options: HeadlessOptions) {
     this.#memory = memory;
@@ -120,7 +130,7 @@ export class HeadlessMachine {
     if (this.#executor !== undefined) throw new Error('the machine has an executor: kill it first');
     const { translator: _, ...own } = this.#options;
     const { kernel, initrd, commandLine, ramBytes, clock = 'real', noReboot = false, balloon, ...more } = own;
-    const { balloonMiB = 0, ...extras } = more;
+    const { balloonMiB = 0, disks = [], ...extras } = more;
     const translator =
       (extras.tier ?? 'auto') === 'auto' ? this.#translator.connect(this.#memory, this.#module) : undefined;
     const executor = new NodeExecutor();
@@ -128,7 +138,11 @@ export class HeadlessMachine {
     const options: StartOptions = {
       memory: this.#memory,
       module: this.#module,
-      definition: { name: 'headless', ramBytes, commandLine, clock, noReboot, ...(balloon && { balloon }) },
+      definition: {
+        ...{ name: 'headless', ramBytes, commandLine, clock, noReboot },
+        ...(balloon && { balloon }),
+        disks: disks.map(guestDisk),
+      },
       kernel,
       ...(initrd === undefined ? {} : { initrd }),
       ...(translator === undefined ? {} : { translator }),
@@ -140,7 +154,21 @@ export class HeadlessMachine {
       throw new StartFailure(result.error.message);
     }
     this.#pump ??= this.#attachConsole(result.rings);
+    this.#servers ??= result.rings.disks.map((address, n) => this.#serveDisk(address, disks[n]));
     if (fresh) this.setBalloon(balloonMiB);
+  }
+
+  #serveDisk(address: number, layer: BlockLayer | undefined): DiskServer {
+    if (layer === undefined) throw new Error('the executor has made a disk that nobody asked for');
+    const server = new DiskServer({
+      buffer: this.#memory.buffer,
+      address,
+      layer,
+      ring: () => this.control.ring(),
+      onError: ({ message }) => this.console.onLog?.(message),
+    });
+    void server.serve();
+    return server;
   }
 
   #attachConsole(rings: GuestRings): { detach: () => Promise<void> } {
@@ -235,6 +263,9 @@ export class HeadlessMachine {
     const pump = this.#pump;
     this.#pump = undefined;
     await pump?.detach();
+    for (const server of this.#servers ?? []) server.stop();
+    this.#servers = [];
+    for (const disk of this.#options.disks ?? []) await disk.close();
     if (this.#options.translator === undefined) await this.#translator.close();
   }
 

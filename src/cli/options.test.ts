@@ -74,6 +74,15 @@ describe('command line of the headless machine', () => {
     expect(() => parse('-device virtio-balloon-pci -m 64 --balloon 64M')).toThrow(/only 64 MiB/);
   });
 
+  it('knows disks', () => {
+    expect(parse('').disks).toEqual([]);
+    expect(parse('--disk a.img --disk b,c.img,ro --disk base.img,snapshot').disks).toEqual([
+      { path: 'a.img', access: 'write' },
+      { path: 'b,c.img', access: 'read' },
+      { path: 'base.img', access: 'overlay' },
+    ]);
+  });
+
   it('knows serial targets', () => {
     expect(parse('-serial mon:stdio').serial).toEqual({ kind: 'stdio' });
     expect(parse('-serial file:log').serial).toEqual({ kind: 'file', path: 'log' });
@@ -84,7 +93,8 @@ describe('command line of the headless machine', () => {
     expect(() => parse('-smp 2')).toThrow(/one processor/);
     expect(() => parse('-cpu host')).toThrow(/tabvisor-v2/);
     expect(() => parse('--tier fast')).toThrow(/interpreter, auto, jit/);
-    expect(() => parse('-hda disk')).toThrow(/no disks/);
+    expect(() => parse('--disk a --disk b --disk c --disk d --disk e')).toThrow(/4 disks at most/);
+    expect(() => parse('-hda disk')).toThrow(/--disk FILE/);
     expect(() => parse('-display gtk')).toThrow(/none/);
     expect(() => parse('--frobnicate')).toThrow(/unknown option --frobnicate/);
     expect(() => parse('stray')).toThrow(/unexpected argument/);

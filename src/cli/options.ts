@@ -3,6 +3,7 @@
  * own. What cannot be honoured is refused with a sentence that says why; nothing is silently ignored but options that
  * ask for the absence of what this machine does not have.
  */
+import { maximumDisks } from '../abi/disk-ring.ts';
 import type { BalloonDefinition } from '../abi/executor.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { tierCode } from '../cpu/status.ts';
@@ -21,6 +22,7 @@ export interface VmOptions {
   readonly balloon: BalloonDefinition | undefined;
   /** What the balloon shall have from power-on. */
   readonly balloonMiB: number | undefined;
+  readonly disks: readonly DiskFile[];
   readonly cpuModel: string;
   readonly tier: TierName;
   readonly until: RegExp | undefined;
@@ -30,6 +32,12 @@ export interface VmOptions {
   readonly debugCompiled: boolean;
   /** Addresses whose compiled code is printed at the end. */
   readonly dumpRegions: readonly bigint[];
+}
+
+/** A raw image. `overlay`: what the guest writes is kept in memory, and gone with the machine. */
+export interface DiskFile {
+  readonly path: string;
+  readonly access: 'write' | 'read' | 'overlay';
 }
 
 export type SerialTarget = { readonly kind: 'stdio' | 'none' } | { readonly kind: 'file'; readonly path: string };
@@ -54,6 +62,9 @@ export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
                         a write of v to the port ends the machine with exit code (v << 1) | 1
   -device virtio-balloon-pci[,deflate-on-oom=on][,free-page-reporting=on]
                         a memory balloon
+  --disk FILE[,ro|,snapshot]
+                        a raw image as a virtio disk, /dev/vda and on; ro: read-only; snapshot: what the guest writes is
+                        forgotten at the end; may be given up to ${maximumDisks} times
   --balloon SIZE        pages that the balloon asks for from power-on: 64, 64M, 1G
   --until REGEX         end with exit code 0 when the serial output matches
   --timeout SECONDS     end with exit code 124 after this time
@@ -91,6 +102,7 @@ interface Draft {
   debugExitPort: number | undefined;
   balloon: BalloonDefinition | undefined;
   balloonMiB: number | undefined;
+  disks: DiskFile[];
   cpuModel: string;
   tier: TierName;
   until: RegExp | undefined;
@@ -138,6 +150,11 @@ const valued: Readonly<Record<string, Setter>> = {
   },
   balloon: (draft, value) => {
     draft.balloonMiB = parseSize(value, '--balloon') / mib;
+  },
+  disk: (draft, value) => {
+    draft.disks.push(parseDisk(value));
+    if (draft.disks.length > maximumDisks)
+      throw new UsageError(`--disk: a guest can have ${maximumDisks} disks at most`);
   },
   smp: (_draft, value) => {
     if (!/^(cpus=)?1$/.test(value)) throw new UsageError(`-smp ${value}: this build has one processor, -smp 1`);
@@ -187,6 +204,7 @@ export function parseOptions(args: readonly string[]): VmOptions {
     debugExitPort: undefined,
     balloon: undefined,
     balloonMiB: undefined,
+    disks: [],
     cpuModel: defaultCpuModel,
     tier: 'auto',
     until: undefined,
@@ -224,7 +242,8 @@ function parseOne(draft: Draft, args: readonly string[], at: number): number {
     flag(draft);
     return at + 1;
   }
-  if (notYet.has(name)) throw new UsageError(`-${name}: this build has no disks, firmware or screen yet`);
+  if (notYet.has(name))
+    throw new UsageError(`-${name}: this build has no firmware, screen or IDE yet; disks are --disk FILE`);
   const following = inline ?? args[at + 1];
   if (name === 'icount') {
     const value =
@@ -250,6 +269,12 @@ function parseSize(value: string, option: string): number {
     throw new UsageError(`${option} ${value}: a size like 256, 256M or 1G is needed`);
   }
   return Number(match[1]) * factor;
+}
+
+function parseDisk(value: string): DiskFile {
+  const [, path = '', how] = /^(.+?)(?:,(ro|snapshot))?$/s.exec(value) ?? [];
+  if (path === '') throw new UsageError(`--disk ${value}: FILE, FILE,ro or FILE,snapshot is needed`);
+  return { path, access: how === 'ro' ? 'read' : how === 'snapshot' ? 'overlay' : 'write' };
 }
 
 function parseSerial(value: string): SerialTarget {

@@ -8,8 +8,12 @@
  */
 import { createWriteStream, readFileSync, writeFileSync } from 'node:fs';
 import type { ExecutorResult } from '../executor/executor.ts';
+import type { BlockLayer } from '../storage/block.ts';
+import { MemoryChunkStore } from '../storage/chunk-store.ts';
+import { ChunkedDisk } from '../storage/chunked.ts';
 import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
-import { parseOptions, usage, UsageError, type VmOptions } from './options.ts';
+import { NodeFileDisk } from './node-file.ts';
+import { type DiskFile, parseOptions, usage, UsageError, type VmOptions } from './options.ts';
 import { openTerminal } from './terminal.ts';
 
 const exitCode = { ok: 0, crashed: 1, usage: 2, timeout: 124 } as const;
@@ -21,6 +25,16 @@ function readFile(what: string, path: string): Uint8Array {
     return readFileSync(path);
   } catch (error) {
     throw new StartFailure(`cannot read the ${what}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function openDisk({ path, access }: DiskFile): Promise<BlockLayer> {
+  try {
+    const file = await NodeFileDisk.open(path, access === 'write' ? 'write' : 'read');
+    if (access !== 'overlay') return file;
+    return await ChunkedDisk.open({ store: new MemoryChunkStore(), base: file, sizeBytes: file.sizeBytes });
+  } catch (error) {
+    throw new StartFailure(`cannot open the disk ${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
@@ -114,6 +128,7 @@ async function main(args: readonly string[]): Promise<number> {
     noReboot: options.noReboot,
     balloon: options.balloon,
     balloonMiB: options.balloonMiB,
+    disks: await Promise.all(options.disks.map(openDisk)),
     cpuModel: options.cpuModel,
     tier: options.tier,
     countForms: options.countForms,

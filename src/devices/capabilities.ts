@@ -82,6 +82,17 @@ export interface GuestMemory {
   isRam(gpa: number, length: number): boolean;
 }
 
+/** Guest RAM whose bytes another thread moves. */
+export interface SharedGuestMemory extends GuestMemory {
+  /**
+   * The pieces of the guest's memory behind a guest-physical range, as few as there are. `write`: they are about to be
+   * written: none may be read-only. Undefined: not all of the range is such RAM.
+   */
+  place(gpa: number, length: number, access: 'read' | 'write'): Uint8Array[] | undefined;
+  /** Another thread has written these pieces. */
+  written(pieces: readonly Uint8Array[]): void;
+}
+
 /** Pages of RAM that a guest gives up and may ask for again; see `machine/given-pages.ts`. Pages are numbered from 0. */
 export interface GivenPages {
   /** Pages of guest-physical space up to the end of RAM. */

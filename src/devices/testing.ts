@@ -1,5 +1,5 @@
 /** What the devices' unit tests share: a memory, a clock that is set by hand, lines that remember. */
-import type { ByteSink, ByteSource, GuestMemory, InterruptLine, TscClock } from './capabilities.ts';
+import type { ByteSink, ByteSource, InterruptLine, SharedGuestMemory, TscClock } from './capabilities.ts';
 
 export class ManualClock implements TscClock {
   readonly tscHz = 1e9;
@@ -49,11 +49,22 @@ export class Bytes implements ByteSource, ByteSink {
   }
 }
 
-export class FlatMemory implements GuestMemory {
+export class FlatMemory implements SharedGuestMemory {
   readonly bytes: Uint8Array;
+  /** What {@link written} was told. */
+  readonly told: Uint8Array[] = [];
 
-  constructor(sizeBytes = 0x1000) {
-    this.bytes = new Uint8Array(sizeBytes);
+  /** @param buffer where it lies, from 0 on; absent: in memory of its own */
+  constructor(sizeBytes = 0x1000, buffer: ArrayBufferLike = new ArrayBuffer(sizeBytes)) {
+    this.bytes = new Uint8Array(buffer, 0, sizeBytes);
+  }
+
+  place(gpa: number, length: number): Uint8Array[] | undefined {
+    return this.isRam(gpa, length) ? [this.bytes.subarray(gpa, gpa + length)] : undefined;
+  }
+
+  written(pieces: readonly Uint8Array[]): void {
+    this.told.push(...pieces);
   }
 
   isRam(gpa: number, length: number): boolean {

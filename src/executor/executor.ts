@@ -85,7 +85,7 @@ export const goOn = Symbol('goOn');
 /** Nothing is to be done until the doorbell differs from `doorbell`, at most for `timeoutMs`. */
 export interface Sleep {
   readonly kind: 'sleep';
-  readonly while: 'halted' | 'paused' | 'console';
+  readonly while: 'halted' | 'paused' | 'console' | 'disk';
   readonly doorbell: number;
   readonly timeoutMs: number;
   /** It is likely to last: the engine's own tasks should run meanwhile, which collect garbage and give memory back. */
@@ -287,6 +287,7 @@ export class Executor {
     this.#pc.poll();
     if (this.#pc.waitsForConsole) return this.#waitForConsole(doorbell);
     this.#runDeadlines();
+    if (this.#pc.waitsForDisk) return this.#waitForDisk(doorbell);
     this.control.setState('running');
     const reason = this.#slice(left, untilNs);
     return this.#act(reason, doorbell);
@@ -513,6 +514,12 @@ export class Executor {
     if (this.#output.writable > 0) return goOn;
     this.#tenure.rest();
     return { kind: 'sleep', while: 'console', doorbell, timeoutMs: Infinity, long: false };
+  }
+
+  /** Virtual clock: a disk's request takes the time that it takes, however slow the host is. */
+  #waitForDisk(doorbell: number): Sleep {
+    this.#tenure.rest();
+    return { kind: 'sleep', while: 'disk', doorbell, timeoutMs: Infinity, long: false };
   }
 
   #publish(): void {

@@ -12,6 +12,7 @@ import type {
   StartOptions,
   StartResult,
 } from '../abi/executor.ts';
+import { diskRingBytes } from '../abi/disk-ring.ts';
 import { ByteRing } from '../abi/ring.ts';
 import { Tenure } from '../abi/tenure.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
@@ -80,13 +81,15 @@ export function machineDefinition(
     debugExitPort: extras.debugExitPort,
     noReboot: definition.noReboot,
     balloon: definition.balloon,
+    disks: definition.disks,
   };
 }
 
 /** Where the rings of such a guest lie. */
 export function guestRings(definition: GuestDefinition): GuestRings {
-  const { consoleOut: consoleOutput, consoleIn: consoleInput, log } = memoryMap(definition.ramBytes);
-  return { consoleOutput, consoleInput, log };
+  const { consoleOut: consoleOutput, consoleIn: consoleInput, log, disks: at } = memoryMap(definition.ramBytes);
+  const disks = (definition.disks ?? []).map((_, n) => at + n * diskRingBytes);
+  return { consoleOutput, consoleInput, log, disks };
 }
 
 export class Session implements ExecutorApi {

@@ -3,13 +3,13 @@
  * code may have changed, and makes an empty page a resident one. Addresses without RAM read as ones and drop writes.
  */
 import { frameBit } from '../base/frame-entry.ts';
-import type { GuestMemory } from '../devices/capabilities.ts';
+import type { SharedGuestMemory } from '../devices/capabilities.ts';
 import { type MemoryMap, pageBytes, ramRanges } from './memory-map.ts';
 
 /** The core's `invalidateHost`: bytes at `host` (in the guest's memory, within one frame) are about to change. */
 export type InvalidateCode = (host: number, length: number) => void;
 
-export class Dma implements GuestMemory {
+export class Dma implements SharedGuestMemory {
   readonly #bytes: Uint8Array;
   readonly #table: Uint32Array;
   readonly #ranges: readonly { readonly base: number; readonly end: number }[];
@@ -88,6 +88,45 @@ export class Dma implements GuestMemory {
     const host = entry - (entry % pageBytes) + (gpa % pageBytes);
     this.#invalidate?.(host, count);
     return host;
+  }
+
+  place(gpa: number, length: number, access: 'read' | 'write'): Uint8Array[] | undefined {
+    if (!this.isRam(gpa, length)) return undefined;
+    const pieces: Uint8Array[] = [];
+    let last: { host: number; count: number } | undefined;
+    for (let done = 0; done < length;) {
+      const at = gpa + done;
+      const count = Math.min(pageBytes - (at % pageBytes), length - done);
+      const host = this.#placeInPage(at, count, access);
+      if (host < 0) return undefined;
+      if (last?.host !== undefined && last.host + last.count === host) {
+        last.count += count;
+        pieces[pieces.length - 1] = this.#bytes.subarray(last.host, last.host + last.count);
+      } else {
+        last = { host, count };
+        pieces.push(this.#bytes.subarray(host, host + count));
+      }
+      done += count;
+    }
+    return pieces;
+  }
+
+  #placeInPage(gpa: number, count: number, access: 'read' | 'write'): number {
+    if (access === 'write') return this.#writable(gpa, count, false);
+    const entry = this.#table[Math.floor(gpa / pageBytes)] ?? 0;
+    return entry === 0 ? -1 : entry - (entry % pageBytes) + (gpa % pageBytes);
+  }
+
+  /** What was decoded of them before, or while they were written, does not hold. */
+  written(pieces: readonly Uint8Array[]): void {
+    for (const { byteOffset, length } of pieces) {
+      for (let done = 0; done < length;) {
+        const host = byteOffset + done;
+        const count = Math.min(pageBytes - (host % pageBytes), length - done);
+        this.#invalidate?.(host, count);
+        done += count;
+      }
+    }
   }
 
   /** True when all of the range is RAM. Its cost does not depend on the length. */

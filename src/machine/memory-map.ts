@@ -5,6 +5,7 @@
  * 3 GiB at most and goes on at 4 GiB; between lie the I/O APIC, the local APIC and PCI's memory.
  */
 import { controlAddress, controlBytes } from '../abi/control.ts';
+import { diskRingBytes, maximumDisks } from '../abi/disk-ring.ts';
 import { ringBytes } from '../abi/ring.ts';
 import { frameBit } from '../base/frame-entry.ts';
 import { Arena } from '../cpu/arena.ts';
@@ -52,6 +53,8 @@ export interface MemoryMap {
   readonly consoleIn: number;
   readonly consoleOut: number;
   readonly log: number;
+  /** Rings of the disks, {@link diskRingBytes} each. */
+  readonly disks: number;
   readonly frameTable: number;
   /** Entries of the frame table. */
   readonly frameCount: number;
@@ -86,7 +89,8 @@ export function memoryMap(requestedRamBytes: number): MemoryMap {
   const consoleIn = devicesEnd;
   const consoleOut = consoleIn + ring;
   const log = consoleOut + ring;
-  const frameTable = alignUp(log + ring, pageBytes);
+  const disks = alignUp(log + ring, pageBytes);
+  const frameTable = disks + maximumDisks * diskRingBytes;
   const frameCount = (highRamBytes > 0 ? physical.highRam + highRamBytes : lowRamBytes) / pageBytes;
   const arena = alignUp(frameTable + frameCount * 4, pageBytes);
   const codeMapBytes = (ramBytes / pageBytes) * 16;
@@ -102,6 +106,7 @@ export function memoryMap(requestedRamBytes: number): MemoryMap {
     consoleIn,
     consoleOut,
     log,
+    disks,
     frameTable,
     frameCount,
     arena,

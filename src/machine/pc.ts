@@ -15,6 +15,7 @@
  * `control.fields.powerRequest` when a device has ended the slice.
  */
 import { balloonDriver, ControlPage, exitCounter, powerRequest } from '../abi/control.ts';
+import { DiskRing, diskRingBytes, maximumDisks } from '../abi/disk-ring.ts';
 import { ByteRing, initializeRing } from '../abi/ring.ts';
 import type { StructDeclaration } from '../base/struct.ts';
 import { Vcpu } from '../cpu/state.ts';
@@ -47,6 +48,7 @@ import { Serial16550 } from '../devices/serial-16550/state.ts';
 import { debugExit, SystemControl } from '../devices/system-control/device.ts';
 import { SystemControlState } from '../devices/system-control/state.ts';
 import { type BalloonOptions, balloonState, VirtioBalloon } from '../devices/virtio-balloon/device.ts';
+import { type BlockOptions, blockState, VirtioBlock } from '../devices/virtio-block/device.ts';
 import { acpiPortBase, acpiTables, pciLine, sciLine } from './acpi.ts';
 import { MmioBus, PortBus } from './bus.ts';
 import { Clock, type ClockMode, ClockState } from './clock.ts';
@@ -73,6 +75,8 @@ export interface MachineDefinition {
   readonly noReboot?: boolean | undefined;
   /** A memory balloon (virtio); absent: no such device. */
   readonly balloon?: BalloonOptions | undefined;
+  /** Disks (virtio), at most {@link maximumDisks}. */
+  readonly disks?: readonly BlockOptions[] | undefined;
 }
 
 /** What the machine needs of the host it runs on. */
@@ -127,7 +131,7 @@ type Places = Readonly<
     | 'balloon',
     number
   >
->;
+> & { readonly disks: readonly number[] };
 
 /** Hands out places for device structs, in the order of the calls: part of the saved-state format. */
 class Placement {
@@ -167,11 +171,14 @@ function place(map: MemoryMap): Places {
     hostBridge: placement.take(PciConfig),
     isaBridge: placement.take(PciConfig),
     balloon: placement.take(balloonState),
+    disks: Array.from({ length: maximumDisks }, () => placement.take(blockState)),
   };
 }
 
 /** Numbers of the PCI devices of bus 0. */
-const pciSlot = { hostBridge: 0, isaBridge: 1, balloon: 2 } as const;
+const pciSlot = { hostBridge: 0, isaBridge: 1, balloon: 2, firstDisk: 3 } as const;
+/** What the firmware sets aside for the memory of a virtio function. */
+const virtioWindowBytes = 0x4000;
 
 /** Code of a line in the log about a virtio driver: type of the device, and index into `failures`. */
 export const virtioLogCode = -2;
@@ -192,6 +199,7 @@ export class Pc {
   readonly acpiPm: AcpiPm;
   readonly givenPages: FrameTablePages;
   readonly #balloon: VirtioBalloon | undefined;
+  readonly #disks: readonly VirtioBlock[];
   readonly #rtc: Rtc;
   readonly #pic: PicPair;
   readonly #cpuModel: CpuModel;
@@ -286,6 +294,10 @@ export class Pc {
     this.pciHost.plug(pciSlot.isaBridge, 0, isa);
     this.#balloon = this.#makeBalloon(buffer, at.balloon);
     if (this.#balloon !== undefined) this.pciHost.plug(pciSlot.balloon, 0, this.#balloon.target);
+    this.#disks = (definition.disks ?? []).map((options, n) => this.#makeDisk(buffer, at.disks[n], n, options));
+    this.#disks.forEach((disk, n) => {
+      this.pciHost.plug(pciSlot.firstDisk + n, 0, disk.target);
+    });
 
     const { ports, mmio } = this;
     ports.add(this.#pic.master, { name: 'PIC master', base: 0x20, length: 2 });
@@ -313,7 +325,9 @@ export class Pc {
     const { base, end } = pciWindow(map);
     mmio.add(this.pciHost.memoryFrom(base), { name: 'PCI memory', base, length: end - base });
 
-    this.#timed = [this.localApic, pit, this.serial, this.#rtc, this.acpiPm];
+    // Under the real clock a disk's requests are done when they are done.
+    const timedDisks = definition.clock.mode === 'virtual' ? this.#disks : [];
+    this.#timed = [this.localApic, pit, this.serial, this.#rtc, this.acpiPm, ...timedDisks];
     this.#resettable = [
       this.lines,
       this.#pic,
@@ -330,6 +344,7 @@ export class Pc {
       bridge,
       isa,
       ...(this.#balloon === undefined ? [] : [this.#balloon]),
+      ...this.#disks,
     ];
     this.#msrs = [this.localApic, kvmClock];
   }
@@ -356,6 +371,17 @@ export class Pc {
       statisticsAre: (values) => {
         this.control.setBalloonStatistics(values, this.clock.nowNs());
       },
+    });
+  }
+
+  #makeDisk(buffer: ArrayBufferLike, address: number | undefined, n: number, options: BlockOptions): VirtioBlock {
+    if (address === undefined) throw new RangeError(`a guest can have ${maximumDisks} disks at most`);
+    return new VirtioBlock(buffer, address, options, {
+      memory: this.dma,
+      interrupt: this.lines.connect(pciLine(pciSlot.firstDisk + n, 0)),
+      ring: new DiskRing(buffer, this.map.disks + n * diskRingBytes),
+      clock: this.clock,
+      log: (type, failure) => this.#host.log?.(virtioLogCode, BigInt(type), BigInt(failure)),
     });
   }
 
@@ -387,6 +413,10 @@ export class Pc {
     this.dma.load(tables.rsdp, tables.bytes);
     for (const irq of pciLegacyIrqs) this.#pic.setLevelTriggered(irq);
     this.#balloon?.assign(physical.pciAssigned, legacyIrq(pciLine(pciSlot.balloon, 0)));
+    this.#disks.forEach((disk, n) => {
+      const line = legacyIrq(pciLine(pciSlot.firstDisk + n, 0));
+      disk.assign(physical.pciAssigned + (1 + n) * virtioWindowBytes, line);
+    });
   }
 
   #requestPower(request: number, exitCode: number): void {
@@ -428,10 +458,12 @@ export class Pc {
     }
   }
 
-  /** To be called when the doorbell rang: console input, room for console output, another target of the balloon. */
+  /** To be called when the doorbell rang: console input or room for output, another target of the balloon, disk requests. */
   poll(): void {
     this.serial.poll();
     this.#balloon?.poll();
+    // Under the virtual clock requests are given back when they are due.
+    if (!this.clock.isVirtual) for (const disk of this.#disks) disk.poll();
   }
 
   /**
@@ -440,6 +472,11 @@ export class Pc {
    */
   get waitsForConsole(): boolean {
     return this.clock.isVirtual && this.serial.outputWaiting;
+  }
+
+  /** True when the guest must not run because a disk's request is due and not done: under the virtual clock only. */
+  get waitsForDisk(): boolean {
+    return this.#disks.some((disk) => disk.waits);
   }
 
   // Interrupts.

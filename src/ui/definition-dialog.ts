@@ -102,6 +102,12 @@ function rowsOf(given: Partial<Definition>, entries: readonly CatalogueEntry[]) 
     initrdUrl: imageRow('initrdUrl', 'Initial RAM disk', given.initrdUrl ?? '', 'none'),
     memoryMiB: row('memoryMiB', 'Memory', textInput(`${memoryMiB}M`)),
     commandLine: row('commandLine', 'Command line', textInput(given.commandLine ?? '')),
+    disks: row(
+      'disks',
+      'Disks',
+      textInput((given.disks ?? []).join(' ')),
+      'Ids of disks (ID,ro: read-only) or addresses of raw images, with spaces between.',
+    ),
     clock: row(
       'clock',
       'Clock',
@@ -145,6 +151,7 @@ function valuesOf(rows: Rows): Record<DefinitionField, unknown> {
     kernelUrl: own ? text('kernelUrl') : undefined,
     initrdUrl: own ? optional('initrdUrl') : undefined,
     commandLine: optional('commandLine'),
+    disks: optional('disks')?.split(/\s+/),
     // What is no size at all is told as one that is out of bounds.
     memoryMiB: parseMemoryMiB(text('memoryMiB')) ?? NaN,
     clock: text('clock'),

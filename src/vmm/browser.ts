@@ -10,9 +10,11 @@ import type {
   StartResult,
 } from '../abi/executor.ts';
 import type { SignalledPort } from '../base/port.ts';
+import type { StorageApi, StorageEvent } from '../abi/storage.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
-import type { ExecutorHandle, Host, ProcessorHandle } from './host.ts';
+import { indexedDbDisks } from './disk-registry.ts';
+import type { ExecutorHandle, Host, ProcessorHandle, StorageHandle } from './host.ts';
 import type { ScrubberApi } from './scrubber.ts';
 import { vanished } from './worker-death.ts';
 
@@ -42,6 +44,10 @@ export function browserHost(options: BrowserHostOptions): Host {
     hardwareConcurrency: navigator.hardwareConcurrency,
     scrub: (memory) => scrubber().scrub(memory),
     definitions: indexedDbDefinitions(),
+    disks: indexedDbDisks(),
+    createStorage,
+    locks: navigator.locks,
+    persist: () => navigator.storage.persist(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
   };
@@ -122,6 +128,17 @@ function createProcessor(name: string, translator: TranslatorWorker): ProcessorH
       worker.terminate();
     },
   };
+}
+
+/** One worker serves the disks of a page: caches, and the order of commits, are in it. */
+function createStorage(onEvent: (event: StorageEvent) => void): StorageHandle {
+  const worker = new Worker(new URL('../storage/worker.ts', import.meta.url), { type: 'module', name: 'storage' });
+  const remote = wrap<StorageApi>(worker);
+  const { port1, port2 } = new MessageChannel();
+  port1.addEventListener('message', ({ data }: MessageEvent<StorageEvent>) => onEvent(data));
+  port1.start();
+  void remote.listen(transfer(port2, [port2]));
+  return { api: remote as unknown as StorageApi, died: deathOf(worker) };
 }
 
 /** Resolves with what is known when the worker dies of itself. */

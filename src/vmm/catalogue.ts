@@ -120,6 +120,7 @@ export interface SourceOverrides {
   readonly memoryMiB?: number;
   readonly commandLine?: string;
   readonly clock?: 'virtual';
+  readonly disks?: readonly string[];
 }
 
 /** RAM in MiB from `512`, `512M` or `1G`, as QEMU's `-m` takes it; undefined where it makes no sense. */
@@ -132,7 +133,7 @@ export function parseMemoryMiB(value: string): number | undefined {
 
 /**
  * The guests of a query: every `guest=ID` is one, and `kernel=URL` (with `initrd`, `append`, `mem`) is one more.
- * `mem` and `append` apply to all of the URL; `clock=virtual` counts time in instructions.
+ * `mem`, `append` and each `disk=` (`Definition.disks`) apply to all of the URL; `clock=virtual` counts time in instructions.
  */
 export function guestsOfQuery(query: string, pageUrl: string): GuestRequest[] {
   const parameters = new URLSearchParams(query);
@@ -140,10 +141,12 @@ export function guestsOfQuery(query: string, pageUrl: string): GuestRequest[] {
   const memoryMiB = mem === null ? undefined : parseMemoryMiB(mem);
   const commandLine = parameters.get('append');
   const clock = parameters.get('clock') === 'virtual' ? 'virtual' : undefined;
+  const disks = parameters.getAll('disk');
   const overrides: SourceOverrides = {
     ...(memoryMiB === undefined ? {} : { memoryMiB }),
     ...(commandLine === null ? {} : { commandLine }),
     ...(clock === undefined ? {} : { clock }),
+    ...(disks.length === 0 ? {} : { disks }),
   };
   const requests: GuestRequest[] = parameters.getAll('guest').map((id) => ({ kind: 'catalogue', id, overrides }));
   const kernel = parameters.get('kernel');

@@ -23,6 +23,7 @@ import {
 import type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
 import type { Definition } from './definition.ts';
 import { Definitions } from './definitions.ts';
+import { Disks } from './disks.ts';
 import { messageOf, VmmError } from './errors.ts';
 import type { GuestStatus } from './guest-status.ts';
 import { Guest, type GuestStats } from './guest.ts';
@@ -59,6 +60,8 @@ export type VmmEvent =
   | { readonly kind: 'memory' }
   /** Mode, count or time slice of the processors has changed, or a guest's share of them. */
   | { readonly kind: 'processors' }
+  /** The list of disks, or who uses one, has changed. */
+  | { readonly kind: 'disks' }
   /** {@link Definitions.storage} has changed. */
   | { readonly kind: 'storage' }
   /** The guest's executor died of `message` while the guest was at rest, and another one goes on with it. */
@@ -74,6 +77,8 @@ export interface CoordinatorOptions {
 export class Coordinator {
   /** Guests that outlast the page: define, edit, duplicate, export … */
   readonly definitions: Definitions;
+  /** Virtual disks: create, import, export, delete. */
+  readonly disks: Disks;
   readonly #host: Host;
   readonly #pool: MemoryPool;
   readonly #images = new SharedImages();
@@ -86,6 +91,7 @@ export class Coordinator {
   constructor(host: Host, options: CoordinatorOptions) {
     this.#host = host;
     this.#processors = new Processors(host, () => this.#emit({ kind: 'processors' }));
+    this.disks = new Disks(host, () => this.#emit({ kind: 'disks' }));
     this.definitions = new Definitions(host.definitions, {
       guests: () => this.#guests,
       guest: (id) => this.#guest(id),
@@ -366,6 +372,7 @@ export class Coordinator {
       host: this.#host,
       pool: this.#pool,
       images: this.#images,
+      disks: this.disks,
       core: () => this.#loadCore(),
       createExecutor: () => this.#processors.seatFor(id, shareOf(guest.definition)),
       source: (of) => this.#sourceOf(of),

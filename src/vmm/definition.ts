@@ -4,6 +4,7 @@
  * import of files all ask it, and say the same.
  */
 import { guestRamLimitBytes, guestRamMinimumBytes } from '../abi/executor.ts';
+import { maximumDisks } from '../abi/disk-ring.ts';
 import { messageOf, VmmError } from './errors.ts';
 
 export interface Definition {
@@ -27,6 +28,11 @@ export interface Definition {
   readonly weight: number;
   /** The most that it gets, in percent of one executor's time; 0: no limit. */
   readonly capPercent: number;
+  /**
+   * Its disks, `/dev/vda` and on: the id of a disk (`disks.ts`), `ID,ro` for one that it may only read, or the address of a
+   * raw image, whose changes are forgotten when it ends.
+   */
+  readonly disks?: readonly string[];
   /** Start it when the page is opened. */
   readonly autostart: boolean;
   /** Not to be started: others are made from it. */
@@ -120,6 +126,14 @@ const flag =
   (value) =>
     typeof value === 'boolean' ? undefined : `${what} must be true or false.`;
 
+const ofReference = named('A disk', longestUrl);
+
+function diskProblem(value: unknown): string | undefined {
+  if (!Array.isArray(value)) return 'The disks must be a list of ids or addresses.';
+  if (value.length > maximumDisks) return `A guest can have at most ${maximumDisks} disks.`;
+  return value.map((one) => ofReference(one)).find((problem) => problem !== undefined);
+}
+
 const leastMiB = guestRamMinimumBytes / MiB;
 const mostMiB = guestRamLimitBytes / MiB;
 
@@ -145,6 +159,7 @@ export const definitionFields: Readonly<Record<DefinitionField, FieldRule>> = {
         ? undefined
         : 'The cap must be a whole number of percent from 1 to 100, or 0 for none.',
   },
+  disks: { optional: true, problem: diskProblem },
   autostart: { problem: flag('Autostart') },
   template: { problem: flag('Template') },
 };

@@ -26,6 +26,12 @@ export type VmmErrorCode =
   | 'noRegion'
   /** A definition of a guest, or a file of one, that cannot be. */
   | 'badDefinition'
+  /** No disk of that id. */
+  | 'unknownDisk'
+  /** Somebody else has the disk open for writing. */
+  | 'diskInUse'
+  /** A disk cannot be opened, read or written; the message says why. */
+  | 'storage'
   /** A parameter that makes no sense. */
   | 'badArgument';
 

@@ -15,6 +15,7 @@ import {
   type StartResult,
 } from '../abi/executor.ts';
 import { Tenure } from '../abi/tenure.ts';
+import type { AttachedDisk } from './disk-attachment.ts';
 import { type GuestConsole } from './console.ts';
 import { messageOf, VmmError } from './errors.ts';
 import type { ExecutorHandle } from './host.ts';
@@ -38,6 +39,8 @@ export interface LifeOptions {
   readonly kernel: SharedArrayBuffer;
   readonly initrd: SharedArrayBuffer | undefined;
   readonly console: GuestConsole;
+  /** In the order of the definition's. */
+  readonly disks: readonly AttachedDisk[];
 }
 
 /** How long a guest has to stop by itself before its worker is terminated. */
@@ -74,6 +77,9 @@ export class GuestLife {
     this.#options = options;
     this.#executor = options.executor;
     this.control = new ControlPage(options.lease.memory.buffer);
+    this.control.bellChanged = (bell) => {
+      for (const disk of options.disks) disk.route(bell);
+    };
     options.executor.connect?.(this.control);
     this.#tenure = new Tenure(options.lease.memory.buffer);
     this.ended = new Promise((resolve) => {
@@ -100,12 +106,32 @@ export class GuestLife {
     }
     const { rings } = result;
     const { lease } = this.#options;
-    if (Object.values(rings).some((address) => address >= guestOverheadBytes)) {
+    if (
+      Object.values(rings)
+        .flat()
+        .some((address) => address >= guestOverheadBytes)
+    ) {
       await this.#end({ kind: 'killed' }, true);
       throw new VmmError('hostRefused', 'The executor put a ring where the page cannot see it: reload the page.');
     }
+    await this.#attachDisks(rings.disks);
     this.#pump = this.#options.console.attach(lease.memory.buffer, rings, this.control);
     void this.#drive(this.#executor);
+  }
+
+  /** @throws VmmError `hostRefused`; the life is over then */
+  async #attachDisks(addresses: readonly number[]): Promise<void> {
+    const { disks, lease } = this.#options;
+    try {
+      for (const [n, disk] of disks.entries()) {
+        const address = addresses[n];
+        if (address === undefined) throw new Error('the executor has no place for it');
+        await disk.attach(lease.memory, address, this.control);
+      }
+    } catch (error) {
+      await this.#end({ kind: 'killed' }, true);
+      throw new VmmError('hostRefused', `A disk could not be attached: ${messageOf(error)}.`);
+    }
   }
 
   async #startExecutor(executor: ExecutorHandle, how: 'fresh' | 'goOn'): Promise<StartResult> {
@@ -143,6 +169,11 @@ export class GuestLife {
   /** Sets pulse bits: the executor acts on them when it next looks. */
   pulse(bits: number): void {
     if (!this.#over) this.control.request(bits);
+  }
+
+  /** Requests that wait for room in the browser's storage are tried again. */
+  retryDisks(): void {
+    for (const disk of this.#options.disks) disk.retry();
   }
 
   /** The compiled code of an address. Interrupts the guest for the time that it takes. */
@@ -251,7 +282,8 @@ export class GuestLife {
     this.#executor.terminate();
     // After `ended` has been told: its listeners still read the counters.
     await delay(0);
-    await this.#options.lease.release({ quiet: quiet && !this.#replaced });
+    const left = await Promise.all(this.#options.disks.map((disk) => disk.release()));
+    await this.#options.lease.release({ quiet: quiet && !this.#replaced && !left.includes(false) });
   }
 }
 

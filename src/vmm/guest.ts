@@ -9,6 +9,8 @@ import { fetchBootImages } from './boot-images.ts';
 import type { GuestSource } from './catalogue.ts';
 import { GuestConsole } from './console.ts';
 import type { Definition } from './definition.ts';
+import type { AttachedDisk } from './disk-attachment.ts';
+import { Disks } from './disks.ts';
 import { messageOf, VmmError } from './errors.ts';
 import { GuestLife, type Ending } from './guest-life.ts';
 import { statusOf, type GuestStatus } from './guest-status.ts';
@@ -58,6 +60,7 @@ export interface GuestSurroundings {
   readonly host: Host;
   readonly pool: MemoryPool;
   readonly images: SharedImages;
+  readonly disks: Disks;
   readonly core: () => Promise<WebAssembly.Module>;
   /** Whatever kind of hypervisor runs the guest. */
   readonly createExecutor: () => ExecutorHandle;
@@ -118,6 +121,7 @@ export class Guest {
   }
 
   resume(): Promise<void> {
+    this.#life?.retryDisks();
     return this.#ask('resume', () => this.#level('clear', 'resumed'));
   }
 
@@ -247,6 +251,7 @@ export class Guest {
     // Before anything is downloaded: a refusal should not take a minute to come.
     const lease = pool.acquire(source.memoryMiB * 2 ** 20);
     let executor: ExecutorHandle | undefined;
+    const disks: AttachedDisk[] = [];
     try {
       // It loads its script while the images come.
       executor = createExecutor();
@@ -254,6 +259,8 @@ export class Guest {
       const boot = await fetchBootImages({ source, fetcher, images, core, killed: signal, step });
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#ramBytes = lease.ramBytes;
+      for (const reference of defined.disks ?? []) disks.push(await this.#openDisk(reference));
+      if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       const definition: GuestDefinition = {
         name: defined.name,
         ramBytes: lease.ramBytes,
@@ -261,21 +268,43 @@ export class Guest {
         clock: source.clock ?? 'real',
         noReboot: false,
         balloon: guestBalloon,
+        disks: disks.map((disk) => disk.definition),
       };
       const { replaced } = this.#around;
-      return new GuestLife({ lease, executor, createExecutor, replaced, definition, ...boot, console: this.console });
+      return new GuestLife({
+        lease,
+        executor,
+        createExecutor,
+        replaced,
+        definition,
+        ...boot,
+        console: this.console,
+        disks,
+      });
     } catch (error) {
       executor?.terminate();
+      for (const disk of disks) await disk.release();
       // No executor has seen the memory: it is as clean as it was, and scrubbing it again costs little.
       void lease.release({ quiet: true });
       throw error;
     }
   }
 
+  async #openDisk(reference: string): Promise<AttachedDisk> {
+    const disk = await this.#around.disks.open(reference, this.definition.name, undefined);
+    disk.onTrouble = ({ kind, message }) => {
+      this.console.onLog?.(`Disk "${reference}": ${message}`);
+      // Nothing is lost: its requests wait, and are tried again when it is resumed.
+      if (kind === 'stall') this.pause().catch((error: unknown) => this.console.onLog?.(messageOf(error)));
+    };
+    return disk;
+  }
+
   async #askConsent(source: GuestSource): Promise<void> {
     const { host } = this.#around;
     const origin = new URL(host.pageUrl).origin;
-    const urls = [source.kernelUrl, source.initrdUrl].filter((url) => url !== undefined);
+    const images = [source.kernelUrl, source.initrdUrl].filter((url) => url !== undefined);
+    const urls = [...images, ...Disks.urlsOf(this.definition.disks ?? [], host.pageUrl)];
     const foreign = urls.filter((url) => /^https?:/.test(url) && new URL(url).origin !== origin);
     if (foreign.length === 0 || (await host.confirmForeign(foreign))) return;
     throw new VmmError(

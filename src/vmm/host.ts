@@ -2,7 +2,9 @@
 import type { ControlPage } from '../abi/control.ts';
 import type { ExecutorApi } from '../abi/executor.ts';
 import type { ProcessorApi } from '../abi/processor.ts';
+import type { StorageApi, StorageEvent } from '../abi/storage.ts';
 import type { DefinitionStore } from './definition-store.ts';
+import type { DiskRegistry } from './disk-registry.ts';
 import type { MemoryPoolOptions } from './memory-pool.ts';
 
 /** An executor worker, from outside. */
@@ -20,6 +22,13 @@ export interface ExecutorHandle {
 export interface ProcessorHandle {
   readonly api: ProcessorApi;
   terminate(): void;
+}
+
+/** The storage worker, from outside. */
+export interface StorageHandle {
+  readonly api: StorageApi;
+  /** Resolves with what is known when the worker died. */
+  readonly died: Promise<string>;
 }
 
 export interface Host {
@@ -41,6 +50,13 @@ export interface Host {
   readonly allocate?: MemoryPoolOptions['allocate'];
   /** Keeps definitions of guests; absent: nothing is kept. */
   readonly definitions?: DefinitionStore;
+  /** Which disks are kept; and the worker that serves them. Absent: there are no disks. */
+  readonly disks?: DiskRegistry;
+  readonly createStorage?: (onEvent: (event: StorageEvent) => void) => StorageHandle;
+  /** Locks that all tabs share. */
+  readonly locks?: LockManager;
+  /** Asks the browser not to throw the page's storage away when space gets short. */
+  readonly persist?: () => Promise<boolean>;
   /** Milliseconds, monotonic. */
   readonly now: () => number;
   /** Asks the user whether to boot what lies at other origins. */

@@ -19,6 +19,8 @@ export {
   type DefinitionField,
   type DefinitionProblems,
 } from './definition.ts';
+export type { Disks, DiskSummary } from './disks.ts';
+export type { DiskRecord } from './disk-registry.ts';
 export type { Definitions } from './definitions.ts';
 export type { CrashCause, GuestStatus, StopCause } from './guest-status.ts';
 export type { GuestStats } from './guest.ts';

@@ -3,6 +3,7 @@
  * removes; who runs where the processors decide among themselves (docs/adr/0015).
  */
 import { HostPage, maximumVcpus, vcpuState, type TraceEntry } from '../../abi/host-page.ts';
+import type { Bell } from '../../abi/storage.ts';
 import type { RegionResult, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
 import type { ProcessorEvent } from '../../abi/processor.ts';
 import { messageOf, VmmError } from '../errors.ts';
@@ -240,6 +241,7 @@ export class BareGuest implements Place {
   readonly died: Promise<string>;
   /** The processors sleep on bells of their own. */
   readonly alsoRings: (urgent: boolean) => void;
+  readonly bell: Bell;
   readonly #host: BareMetal;
   readonly #share: Share;
   #die: (message: string) => void = () => undefined;
@@ -249,6 +251,7 @@ export class BareGuest implements Place {
     this.vcpu = vcpu;
     this.#share = share;
     this.alsoRings = (urgent) => host.page.wake(vcpu, urgent);
+    this.bell = { page: host.page.buffer, vcpu };
     this.died = new Promise((resolve) => {
       this.#die = resolve;
     });

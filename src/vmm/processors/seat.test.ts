@@ -4,7 +4,7 @@ import type { RunResult, StartOptions, StartResult } from '../../abi/executor.ts
 import { Seat, type Place } from './seat.ts';
 
 const ended: RunResult = { kind: 'ended', state: 'poweredOff', exitCode: 0 };
-const rings = { consoleOutput: 0, consoleInput: 0, log: 0 };
+const rings = { consoleOutput: 0, consoleInput: 0, log: 0, disks: [] };
 const options = { fresh: true } as StartOptions;
 
 /** A place whose guest runs until it is told otherwise, or is asked to park. */

@@ -4,12 +4,15 @@
  */
 import { requestBit, type ControlPage } from '../../abi/control.ts';
 import type { ExecutorApi, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
+import type { Bell } from '../../abi/storage.ts';
 import type { ExecutorHandle } from '../host.ts';
 
 /** Something that can run the guest. */
 export interface Place extends ExecutorHandle {
   /** Also rings where the guest's doorbell alone wakes nobody. */
   readonly alsoRings?: (urgent: boolean) => void;
+  /** The same, for other threads. */
+  readonly bell?: Bell;
 }
 
 interface Move {
@@ -48,7 +51,13 @@ export class Seat implements ExecutorHandle {
 
   connect(control: ControlPage): void {
     this.#control = control;
-    control.alsoRings = this.#place.alsoRings;
+    this.#hangBell(control, this.#place);
+  }
+
+  #hangBell(control: ControlPage, { alsoRings, bell }: Place): void {
+    control.alsoRings = alsoRings;
+    control.bell = bell;
+    control.bellChanged?.(bell);
   }
 
   terminate(): void {
@@ -99,7 +108,7 @@ export class Seat implements ExecutorHandle {
 
   #take(place: Place): void {
     this.#place = place;
-    if (this.#control !== undefined) this.#control.alsoRings = place.alsoRings;
+    if (this.#control !== undefined) this.#hangBell(this.#control, place);
     this.#watch(place);
   }
 

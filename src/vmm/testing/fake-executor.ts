@@ -17,6 +17,7 @@ const rings = {
   consoleOutput: controlEnd,
   consoleInput: controlEnd + ringBytes(),
   log: controlEnd + 2 * ringBytes(),
+  disks: [],
 };
 
 const encoder = new TextEncoder();
@@ -51,7 +52,7 @@ export class FakeExecutor implements ExecutorApi {
     this.#tenure = new Tenure(buffer);
     if (options.fresh) {
       this.#control.initialize();
-      for (const address of Object.values(rings)) initializeRing(buffer, address);
+      for (const address of [rings.consoleOutput, rings.consoleInput, rings.log]) initializeRing(buffer, address);
     }
     this.#output = new ByteRing(buffer, rings.consoleOutput);
     this.#input = new ByteRing(buffer, rings.consoleInput);
