@@ -12,8 +12,8 @@ import type {
 import type { SignalledPort } from '../base/port.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
-import type { ExecutorHandle, Host, ProcessorHandle } from './host.ts';
-import type { ScrubberApi } from './scrubber.ts';
+import type { CopyJob, ExecutorHandle, Host, ProcessorHandle } from './host.ts';
+import type { MemoryWorkerApi } from './memory-worker.ts';
 import { vanished } from './worker-death.ts';
 
 export interface BrowserHostOptions {
@@ -21,7 +21,10 @@ export interface BrowserHostOptions {
 }
 
 export function browserHost(options: BrowserHostOptions): Host {
-  const scrubber = lazyScrubber();
+  const scrubber = lazyMemoryWorker('scrubber');
+  // Another one: nobody waits for a copy because a memory is being cleaned.
+  const copier = lazyMemoryWorker('copier');
+  let copies = 0;
   const translator = lazyTranslator();
   return {
     obstacle: obstacle(),
@@ -41,6 +44,7 @@ export function browserHost(options: BrowserHostOptions): Host {
     createProcessor: (name) => createProcessor(name, translator),
     hardwareConcurrency: navigator.hardwareConcurrency,
     scrub: (memory) => scrubber().scrub(memory),
+    beginCopy: (source, destination) => beginCopy(copier(), copies++, source, destination),
     definitions: indexedDbDefinitions(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
@@ -172,14 +176,42 @@ function lazyTranslator(): TranslatorWorker {
   };
 }
 
-/** One worker cleans the memories of a page, made when the first comes back. */
-function lazyScrubber(): () => ScrubberApi {
-  let scrubber: Remote<ScrubberApi> | undefined;
+/** A worker for memories, made when it is first needed; another one when it has died. */
+function lazyMemoryWorker(name: string): () => MemoryWorkerApi {
+  let current: MemoryWorkerApi | undefined;
   return () => {
-    scrubber ??= wrap<ScrubberApi>(
-      new Worker(new URL('./scrubber.ts', import.meta.url), { type: 'module', name: 'scrubber' }),
-    );
-    const remote = scrubber;
-    return { scrub: (memory) => remote.scrub(memory) };
+    if (current !== undefined) return current;
+    const worker = new Worker(new URL('./memory-worker.ts', import.meta.url), { type: 'module', name });
+    const remote = wrap<MemoryWorkerApi>(worker);
+    const died = deathOf(worker);
+    const made: MemoryWorkerApi = {
+      scrub: (memory) => orDeath(remote.scrub(memory), died),
+      beginCopy: (id, source, destination) => orDeath(remote.beginCopy(id, source, destination), died),
+      copyAhead: (id) => orDeath(remote.copyAhead(id), died),
+      finishCopy: (id, options) => orDeath(remote.finishCopy(id, options), died),
+      endCopy: (id) => orDeath(remote.endCopy(id), died),
+    };
+    current = made;
+    void died.then(() => {
+      current = undefined;
+      worker.terminate();
+    });
+    return made;
+  };
+}
+
+function beginCopy(
+  worker: MemoryWorkerApi,
+  id: number,
+  source: WebAssembly.Memory,
+  destination: WebAssembly.Memory,
+): CopyJob {
+  const begun = worker.beginCopy(id, source, destination);
+  // Whoever asks for more learns of it.
+  begun.catch(() => undefined);
+  return {
+    ahead: () => begun.then(() => worker.copyAhead(id)),
+    finish: (options) => begun.then(() => worker.finishCopy(id, options)),
+    end: () => void worker.endCopy(id).catch(() => undefined),
   };
 }

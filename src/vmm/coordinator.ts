@@ -21,9 +21,10 @@ import {
   type SourceOverrides,
 } from './catalogue.ts';
 import type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
-import type { Definition } from './definition.ts';
+import { parseDefinition, type Definition } from './definition.ts';
 import { Definitions } from './definitions.ts';
 import { messageOf, VmmError } from './errors.ts';
+import type { LifeCopy } from './guest-life.ts';
 import type { GuestStatus } from './guest-status.ts';
 import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
@@ -65,6 +66,14 @@ export type VmmEvent =
   | { readonly kind: 'executorReplaced'; readonly id: string; readonly message: string }
   /** A line about the guest from its executor, for the developer. */
   | { readonly kind: 'log'; readonly id: string; readonly line: string };
+
+/** A guest that became two. */
+export interface CloneReport extends LifeCopy {
+  /** The clone's. */
+  readonly id: string;
+  /** From the request until the clone began to run. */
+  readonly startedMilliseconds: number;
+}
 
 export interface CoordinatorOptions {
   /** Bytes that all guests may take together at first. */
@@ -194,6 +203,42 @@ export class Coordinator {
   /** Ends the guest at once, whatever it does. Nothing happens to a guest that does not run. */
   kill(id: string): Promise<void> {
     return this.#guest(id).kill();
+  }
+
+  /**
+   * A guest that runs becomes two: the copy goes on where this one is at that moment, with a console of its own that is empty
+   * at first. It is a guest of its own from then on: nothing that one does shows in the other. The clone's random numbers
+   * (RDRAND) and calendar are fresh; what the guest's kernel keeps of its own in RAM (its name, its pool of random numbers)
+   * it keeps. Resolves when the clone has begun to run. Of a guest that is paused the clone runs, and it stays paused.
+   * @param changes what is different in the clone's definition: counts from its next start on, the name at once
+   * @throws VmmError `wrongState`, `outOfMemory`, `hostRefused`; the guest itself goes on in any case
+   */
+  async clone(id: string, changes: { readonly name?: string } = {}): Promise<CloneReport> {
+    const start = this.#host.now();
+    const source = this.#guest(id);
+    const name = changes.name ?? this.#freeName(`Clone of ${source.definition.name}`);
+    const definition = parseDefinition({ ...source.definition, name, autostart: false, template: false });
+    const cloneId = this.#add(this.#freeId(`${id}-clone`), definition);
+    try {
+      const copy = await this.#guest(cloneId).startAsCloneOf(source);
+      const startedMilliseconds = this.#host.now() - start;
+      if (this.definitions.keeps(id)) await this.definitions.keepCopy(cloneId, id);
+      return { id: cloneId, startedMilliseconds, ...copy };
+    } catch (error) {
+      await this.remove(cloneId);
+      throw error;
+    }
+  }
+
+  /**
+   * Moves a guest to a memory that nobody has used, with nothing in it but what the guest holds, and drops the one that it
+   * had: so pages that it gave up or has freed return to the host, which a WebAssembly memory never does by itself. The
+   * guest stands still meanwhile (some 50 ms), and its compiled code is made anew. What is reserved for it stays reserved:
+   * it can use all of its RAM again. The browser gives the dropped memory back when it collects garbage, in some seconds.
+   * @throws VmmError `wrongState`, `outOfMemory`, `hostRefused`; the guest goes on where it was
+   */
+  compact(id: string): Promise<LifeCopy> {
+    return this.#guest(id).compact();
   }
 
   /** Kills the guest if it runs, takes it off the list, and forgets its definition. */
@@ -353,6 +398,13 @@ export class Coordinator {
     const { catalogueId } = definition;
     if (catalogueId === undefined) return ownSource(definition, this.#host.pageUrl);
     return entrySource(catalogueEntry(await this.catalogue(), catalogueId), definition);
+  }
+
+  #freeName(base: string): string {
+    const names = new Set([...this.#guests.values()].map((guest) => guest.definition.name));
+    let name = base.slice(0, 76);
+    for (let n = 2; names.has(name); n++) name = `${base.slice(0, 76)} ${n}`;
+    return name;
   }
 
   #freeId(base: string, taken: ReadonlySet<string> = new Set()): string {

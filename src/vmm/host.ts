@@ -3,6 +3,7 @@ import type { ControlPage } from '../abi/control.ts';
 import type { ExecutorApi } from '../abi/executor.ts';
 import type { ProcessorApi } from '../abi/processor.ts';
 import type { DefinitionStore } from './definition-store.ts';
+import type { CopyOptions, CopyResult } from './guest-copy.ts';
 import type { MemoryPoolOptions } from './memory-pool.ts';
 
 /** An executor worker, from outside. */
@@ -22,6 +23,16 @@ export interface ProcessorHandle {
   terminate(): void;
 }
 
+/** A copy of a guest to another memory, made off the main thread. A call rejects where the copy cannot be made. */
+export interface CopyJob {
+  /** Copies what the guest holds while it runs, so that {@link finish} takes less time. */
+  ahead(): Promise<void>;
+  /** Makes the copy, while the guest is at rest. */
+  finish(options: CopyOptions): Promise<CopyResult>;
+  /** Nothing more is asked for. */
+  end(): void;
+}
+
 export interface Host {
   /** Undefined if guests can run here, else what is missing and what to do. */
   readonly obstacle: string | undefined;
@@ -37,6 +48,8 @@ export interface Host {
   /** Processors that the host has; absent: 1. */
   readonly hardwareConcurrency?: number;
   readonly scrub: MemoryPoolOptions['scrub'];
+  /** Begins to copy a guest; the destination is all zero, and as large as the source. */
+  readonly beginCopy: (source: WebAssembly.Memory, destination: WebAssembly.Memory) => CopyJob;
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];
   /** Keeps definitions of guests; absent: nothing is kept. */
