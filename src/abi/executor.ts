@@ -76,6 +76,11 @@ export interface ServedExecutor extends SignalledPort {
   readonly module: WebAssembly.Module;
 }
 
+/** The thread that compiles is to collect its garbage: a memory was dropped, which it may have seen. */
+export const collectGarbageMessage = 'collectGarbage';
+
+export type TranslatorMessage = ServedExecutor | WebAssembly.Module | typeof collectGarbageMessage;
+
 /** Where the rings lie in the guest's memory (see `ByteRing`), below {@link guestOverheadBytes}. */
 export interface GuestRings {
   /** Bytes from the guest's first serial port. The executor produces. */

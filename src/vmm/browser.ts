@@ -1,14 +1,16 @@
 /** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
 import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
-import type {
-  ExecutorApi,
-  RegionResult,
-  RunResult,
-  ServedExecutor,
-  StartOptions,
-  StartResult,
+import {
+  collectGarbageMessage,
+  type ExecutorApi,
+  type RegionResult,
+  type RunResult,
+  type ServedExecutor,
+  type StartOptions,
+  type StartResult,
 } from '../abi/executor.ts';
+import { provokeGarbageCollection } from '../base/collect-garbage.ts';
 import type { SignalledPort } from '../base/port.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
@@ -43,8 +45,13 @@ export function browserHost(options: BrowserHostOptions): Host {
     createExecutor: (name) => createExecutor(name, translator),
     createProcessor: (name) => createProcessor(name, translator),
     hardwareConcurrency: navigator.hardwareConcurrency,
-    scrub: (memory) => scrubber().scrub(memory),
-    beginCopy: (source, destination) => beginCopy(copier(), copies++, source, destination),
+    scrub: (memory) => scrubber.get().scrub(memory),
+    beginCopy: (source, destination) => beginCopy(copier.get(), copies++, source, destination),
+    collectGarbage: () => {
+      translator.collectGarbage();
+      for (const worker of [scrubber, copier]) worker.collectGarbage();
+      provokeGarbageCollection();
+    },
     definitions: indexedDbDefinitions(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
@@ -68,6 +75,7 @@ interface TranslatorWorker {
   prepare(module: WebAssembly.Module): void;
   /** Gives an executor's end of a new channel to it, for a guest in `memory`. */
   connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
+  collectGarbage(): void;
 }
 
 function createExecutor(purpose: string, translator: TranslatorWorker): ExecutorHandle {
@@ -173,13 +181,19 @@ function lazyTranslator(): TranslatorWorker {
       worker.postMessage(served, [port1]);
       return { port: port2, signal };
     },
+    collectGarbage: () => worker?.postMessage(collectGarbageMessage),
   };
 }
 
+interface LazyMemoryWorker {
+  get(): MemoryWorkerApi;
+  collectGarbage(): void;
+}
+
 /** A worker for memories, made when it is first needed; another one when it has died. */
-function lazyMemoryWorker(name: string): () => MemoryWorkerApi {
+function lazyMemoryWorker(name: string): LazyMemoryWorker {
   let current: MemoryWorkerApi | undefined;
-  return () => {
+  const get = (): MemoryWorkerApi => {
     if (current !== undefined) return current;
     const worker = new Worker(new URL('./memory-worker.ts', import.meta.url), { type: 'module', name });
     const remote = wrap<MemoryWorkerApi>(worker);
@@ -190,6 +204,7 @@ function lazyMemoryWorker(name: string): () => MemoryWorkerApi {
       copyAhead: (id) => orDeath(remote.copyAhead(id), died),
       finishCopy: (id, options) => orDeath(remote.finishCopy(id, options), died),
       endCopy: (id) => orDeath(remote.endCopy(id), died),
+      collectGarbage: () => orDeath(remote.collectGarbage(), died),
     };
     current = made;
     void died.then(() => {
@@ -198,6 +213,8 @@ function lazyMemoryWorker(name: string): () => MemoryWorkerApi {
     });
     return made;
   };
+  // One that has died has no garbage.
+  return { get, collectGarbage: () => void current?.collectGarbage().catch(() => undefined) };
 }
 
 function beginCopy(

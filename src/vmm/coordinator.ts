@@ -67,6 +67,9 @@ export type VmmEvent =
   /** A line about the guest from its executor, for the developer. */
   | { readonly kind: 'log'; readonly id: string; readonly line: string };
 
+/** From the drop of a memory until garbage is collected for it. */
+const collectAfterMs = 1000;
+
 /** A guest that became two. */
 export interface CloneReport extends LifeCopy {
   /** The clone's. */
@@ -91,6 +94,7 @@ export class Coordinator {
   readonly #listeners = new Set<(event: VmmEvent) => void>();
   #catalogue: Promise<readonly CatalogueEntry[]> | undefined;
   #core: Promise<WebAssembly.Module> | undefined;
+  #collecting: ReturnType<typeof setTimeout> | undefined;
 
   constructor(host: Host, options: CoordinatorOptions) {
     this.#host = host;
@@ -110,6 +114,7 @@ export class Coordinator {
       {
         limitBytes: options.memoryLimitBytes,
         scrub: host.scrub,
+        dropped: () => this.#collectGarbageSoon(),
         ...(host.allocate === undefined ? {} : { allocate: host.allocate }),
       },
       () => this.#emit({ kind: 'memory' }),
@@ -429,6 +434,16 @@ export class Coordinator {
     this.#guests.set(id, guest);
     this.#emit({ kind: 'guests' });
     return id;
+  }
+
+  /** Not at once: the worker that was told to end may not be gone yet, and several memories may be dropped together. */
+  #collectGarbageSoon(): void {
+    const { collectGarbage } = this.#host;
+    if (collectGarbage === undefined || this.#collecting !== undefined) return;
+    this.#collecting = setTimeout(() => {
+      this.#collecting = undefined;
+      collectGarbage();
+    }, collectAfterMs);
   }
 
   #loadCore(): Promise<WebAssembly.Module> {

@@ -64,7 +64,8 @@ export interface LifeCopy extends CopyResult {
 
 export class GuestLife {
   readonly ended: Promise<Ending>;
-  readonly #options: LifeOptions;
+  /** Without those that may be replaced: who keeps a memory that was dropped keeps the browser from taking it back. */
+  readonly #options: Omit<LifeOptions, 'lease' | 'executor'>;
   #lease: MemoryLease;
   #control: ControlPage;
   #tenure: Tenure;
@@ -85,17 +86,17 @@ export class GuestLife {
   #over = false;
 
   /** The executor is not asked for anything before {@link start}. */
-  constructor(options: LifeOptions) {
+  constructor({ lease, executor, ...options }: LifeOptions) {
     this.#options = options;
-    this.#executor = options.executor;
-    this.#lease = options.lease;
-    this.#control = new ControlPage(options.lease.memory.buffer);
-    options.executor.connect?.(this.#control);
-    this.#tenure = new Tenure(options.lease.memory.buffer);
+    this.#executor = executor;
+    this.#lease = lease;
+    this.#control = new ControlPage(lease.memory.buffer);
+    executor.connect?.(this.#control);
+    this.#tenure = new Tenure(lease.memory.buffer);
     this.ended = new Promise((resolve) => {
       this.#resolveEnded = resolve;
     });
-    this.#watch(options.executor);
+    this.#watch(executor);
   }
 
   get control(): ControlPage {
@@ -308,15 +309,11 @@ export class GuestLife {
 
   /** Takes the guest from its executor, which ends. */
   async #park(): Promise<void> {
-    let isParked = false;
-    const parked = new Promise<void>((resolve) => {
-      this.#onParked = () => {
-        isParked = true;
-        resolve();
-      };
+    const parked = new Promise<true>((resolve) => {
+      this.#onParked = () => resolve(true);
     });
     const deadline = Date.now() + acknowledgeLimitMs;
-    while (!isParked) {
+    for (let isParked = false; !isParked;) {
       const left = deadline - Date.now();
       if (left <= 0) {
         this.#onParked = undefined;
@@ -326,7 +323,8 @@ export class GuestLife {
       const seen = this.control.load('acknowledgeSerial');
       // A move between kinds of hypervisor parks the guest as well, and then takes the request back.
       if ((this.control.load('request') & requestBit.park) === 0) this.control.request(requestBit.park);
-      await Promise.race([parked, this.ended, this.control.changed('acknowledgeSerial', seen, left)]);
+      const changed = this.control.changed('acknowledgeSerial', seen, left);
+      isParked = (await Promise.race([parked, this.ended, changed])) === true;
       this.#requireAlive('moved');
     }
     this.#executor.terminate();

@@ -50,6 +50,8 @@ export interface Host {
   readonly scrub: MemoryPoolOptions['scrub'];
   /** Begins to copy a guest; the destination is all zero, and as large as the source. */
   readonly beginCopy: (source: WebAssembly.Memory, destination: WebAssembly.Memory) => CopyJob;
+  /** Memories were dropped: has all threads collect their garbage, so that the host gets them back. Absent: they do so alone. */
+  readonly collectGarbage?: () => void;
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];
   /** Keeps definitions of guests; absent: nothing is kept. */

@@ -29,6 +29,8 @@ export interface MemoryPoolOptions {
   readonly limitBytes: number;
   /** Fills a memory with zeros, away from the main thread; rejects if that failed. */
   readonly scrub: (memory: WebAssembly.Memory) => Promise<void>;
+  /** A memory was dropped, for the garbage collector to take. */
+  readonly dropped?: () => void;
   /** Memories that may live at a time, in use or kept. */
   readonly maximumMemories?: number;
   /** Makes a memory; throws a RangeError where the host refuses. For tests. */
@@ -87,6 +89,7 @@ export function sizeClass(ramBytes: number): number {
 export class MemoryPool {
   readonly #scrub: (memory: WebAssembly.Memory) => Promise<void>;
   readonly #allocate: (initialPages: number, maximumPages: number) => WebAssembly.Memory;
+  readonly #dropped: () => void;
   readonly #maximumMemories: number;
   readonly #changed: () => void;
   #limitBytes: number;
@@ -100,6 +103,7 @@ export class MemoryPool {
   constructor(options: MemoryPoolOptions, changed: () => void = () => {}) {
     this.#limitBytes = options.limitBytes;
     this.#scrub = options.scrub;
+    this.#dropped = options.dropped ?? (() => {});
     this.#maximumMemories = options.maximumMemories ?? 64;
     this.#allocate =
       options.allocate ?? ((initial, maximum) => new WebAssembly.Memory({ initial, maximum, shared: true }));
@@ -236,6 +240,7 @@ export class MemoryPool {
       end: async (ended, { quiet }) => {
         if (!this.#loans.delete(ended)) return;
         if (quiet) await this.#clean(kept);
+        else this.#dropped();
         this.#changed();
       },
       changed: () => this.#changed(),
@@ -250,7 +255,7 @@ export class MemoryPool {
     const cleaning = this.#scrub(kept.memory).then(
       () => void this.#kept.push(kept),
       // It could not be cleaned, so nobody may have it: the garbage collector takes it.
-      () => undefined,
+      () => this.#dropped(),
     );
     this.#cleanings.add(cleaning);
     this.#cleaningBytes += bytes;
@@ -268,6 +273,7 @@ export class MemoryPool {
       const dropped = this.#kept.shift();
       if (dropped === undefined) return;
       total -= dropped.memory.buffer.byteLength;
+      this.#dropped();
     }
   }
 }

@@ -3,6 +3,7 @@
  * (no byte of a former guest is ever visible), and copies guests from one to another. 256 MiB take about 50 ms.
  */
 import { expose } from 'comlink';
+import { provokeGarbageCollection } from '../base/collect-garbage.ts';
 import { clearTouched } from './clear.ts';
 import { GuestCopy, type CopyOptions, type CopyResult } from './guest-copy.ts';
 
@@ -16,6 +17,8 @@ export interface MemoryWorkerApi {
   finishCopy(id: number, options: CopyOptions): Promise<CopyResult>;
   /** Forgets a copy, and with it both memories. */
   endCopy(id: number): Promise<void>;
+  /** Collects the garbage of this thread. */
+  collectGarbage(): Promise<void>;
 }
 
 const copies = new Map<number, GuestCopy>();
@@ -42,6 +45,10 @@ const api: MemoryWorkerApi = {
   finishCopy: (id, options) => Promise.resolve(copyOf(id).finish(options)),
   endCopy: (id) => {
     copies.delete(id);
+    return Promise.resolve();
+  },
+  collectGarbage: () => {
+    provokeGarbageCollection();
     return Promise.resolve();
   },
 };
