@@ -14,7 +14,7 @@ import { provokeGarbageCollection } from '../base/collect-garbage.ts';
 import type { SignalledPort } from '../base/port.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
-import type { CopyJob, ExecutorHandle, Host, ProcessorHandle } from './host.ts';
+import type { CopyJob, ExecutorHandle, Host, ProcessorHandle, Settings } from './host.ts';
 import type { MemoryWorkerApi } from './memory-worker.ts';
 import { vanished } from './worker-death.ts';
 
@@ -27,6 +27,8 @@ export function browserHost(options: BrowserHostOptions): Host {
   // Another one: nobody waits for a copy because a memory is being cleaned.
   const copier = lazyMemoryWorker('copier');
   let copies = 0;
+  // Not in TypeScript's DOM library, and not in every browser (Device Memory API).
+  const { deviceMemory: deviceMemoryGiB } = navigator as { deviceMemory?: number };
   const translator = lazyTranslator();
   return {
     obstacle: obstacle(),
@@ -52,11 +54,31 @@ export function browserHost(options: BrowserHostOptions): Host {
       for (const worker of [scrubber, copier]) worker.collectGarbage();
       provokeGarbageCollection();
     },
+    ...(deviceMemoryGiB === undefined ? {} : { deviceMemoryGiB }),
+    settings: localSettings,
     definitions: indexedDbDefinitions(),
     now: () => performance.now(),
     confirmForeign: options.confirmForeign,
   };
 }
+
+/** Storage may be refused: settings hold for this visit then. */
+const localSettings: Settings = {
+  read: (key) => {
+    try {
+      return localStorage.getItem(key) ?? undefined;
+    } catch {
+      return undefined;
+    }
+  },
+  write: (key, value) => {
+    try {
+      localStorage.setItem(key, value);
+    } catch (error) {
+      console.warn(`The setting ${key} is not kept: ${String(error)}`);
+    }
+  },
+};
 
 function obstacle(): string | undefined {
   if (typeof WebAssembly !== 'object' || typeof SharedArrayBuffer === 'undefined' || !crossOriginIsolated) {

@@ -28,6 +28,7 @@ import type { LifeCopy } from './guest-life.ts';
 import type { GuestStatus } from './guest-status.ts';
 import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
+import { initialBudget, keepBudget, type MemoryBudget } from './memory-budget.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
 import { Processors } from './processors/processors.ts';
 import type { ProcessorSettings, ProcessorsState, ScheduleEntry, Share } from './processors/share.ts';
@@ -67,6 +68,19 @@ export type VmmEvent =
   /** A line about the guest from its executor, for the developer. */
   | { readonly kind: 'log'; readonly id: string; readonly line: string };
 
+/** The memory of the page's guests, for `tabvisor.memoryPool()`. */
+export interface MemoryPoolState extends MemoryPoolUsage {
+  readonly budget: MemoryBudget;
+  readonly guests: readonly {
+    readonly id: string;
+    readonly name: string;
+    /** What the budget is charged: all of its RAM, and what lies around it. */
+    readonly reservedBytes: number;
+    /** RAM that holds something. */
+    readonly residentBytes: number;
+  }[];
+}
+
 /** From the drop of a memory until garbage is collected for it. */
 const collectAfterMs = 1000;
 
@@ -79,8 +93,8 @@ export interface CloneReport extends LifeCopy {
 }
 
 export interface CoordinatorOptions {
-  /** Bytes that all guests may take together at first. */
-  readonly memoryLimitBytes: number;
+  /** Bytes that all guests may take together at first; absent: what the user has set, or what suits the device. */
+  readonly memoryLimitBytes?: number;
 }
 
 export class Coordinator {
@@ -94,10 +108,12 @@ export class Coordinator {
   readonly #listeners = new Set<(event: VmmEvent) => void>();
   #catalogue: Promise<readonly CatalogueEntry[]> | undefined;
   #core: Promise<WebAssembly.Module> | undefined;
+  #budget: MemoryBudget;
   #collecting: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(host: Host, options: CoordinatorOptions) {
+  constructor(host: Host, options: CoordinatorOptions = {}) {
     this.#host = host;
+    this.#budget = initialBudget(host.settings, host.deviceMemoryGiB);
     this.#processors = new Processors(host, () => this.#emit({ kind: 'processors' }));
     this.definitions = new Definitions(host.definitions, {
       guests: () => this.#guests,
@@ -112,7 +128,7 @@ export class Coordinator {
     });
     this.#pool = new MemoryPool(
       {
-        limitBytes: options.memoryLimitBytes,
+        limitBytes: options.memoryLimitBytes ?? this.#budget.mib * 2 ** 20,
         scrub: host.scrub,
         dropped: () => this.#collectGarbageSoon(),
         ...(host.allocate === undefined ? {} : { allocate: host.allocate }),
@@ -346,7 +362,27 @@ export class Coordinator {
     return this.#pool.usage;
   }
 
-  /** Guests that run keep what they have; the limit counts for the next. */
+  /**
+   * Sets what all guests may take together, in MiB, and keeps it for later visits. Guests that run keep what they have, even
+   * above a lower budget; it counts for the next. @throws VmmError `badArgument`
+   */
+  async setMemoryBudget(mib: number): Promise<MemoryPoolState> {
+    this.#budget = keepBudget(this.#host.settings, mib);
+    this.#pool.setLimit(mib * 2 ** 20);
+    return this.memoryPool();
+  }
+
+  /** The budget and who has set it, what is reserved for whom and what of that guests hold, and what is kept for reuse. */
+  memoryPool(): MemoryPoolState {
+    const guests = [...this.#guests.values()].flatMap((guest) => {
+      const { reservedBytes, definition, id } = guest;
+      if (reservedBytes === 0) return [];
+      return [{ id, name: definition.name, reservedBytes, residentBytes: guest.stats.memory.residentBytes }];
+    });
+    return { ...this.#pool.usage, budget: this.#budget, guests };
+  }
+
+  /** The same limit in bytes, for this visit only. */
   setMemoryLimit(bytes: number): void {
     this.#pool.setLimit(bytes);
   }

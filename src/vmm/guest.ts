@@ -110,6 +110,11 @@ export class Guest {
     return isAlive(this.#state);
   }
 
+  /** What of the budget is reserved for it. */
+  get reservedBytes(): number {
+    return this.#life?.lease.chargedBytes ?? 0;
+  }
+
   // Requests.
 
   /** Boots it. @throws VmmError; the same is then its status (`failed`). */

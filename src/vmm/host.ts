@@ -23,6 +23,12 @@ export interface ProcessorHandle {
   terminate(): void;
 }
 
+/** Small settings of the user's that outlast the page. Where storage fails nothing is read, and writing does nothing. */
+export interface Settings {
+  read(key: string): string | undefined;
+  write(key: string, value: string): void;
+}
+
 /** A copy of a guest to another memory, made off the main thread. A call rejects where the copy cannot be made. */
 export interface CopyJob {
   /** Copies what the guest holds while it runs, so that {@link finish} takes less time. */
@@ -54,6 +60,10 @@ export interface Host {
   readonly collectGarbage?: () => void;
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];
+  /** Memory of the device in GiB, as far as the browser says; absent: it does not. */
+  readonly deviceMemoryGiB?: number;
+  /** Absent: settings last as long as the page. */
+  readonly settings?: Settings;
   /** Keeps definitions of guests; absent: nothing is kept. */
   readonly definitions?: DefinitionStore;
   /** Milliseconds, monotonic. */

@@ -4,6 +4,7 @@ export {
   type CloneReport,
   type CoordinatorOptions,
   type GuestSummary,
+  type MemoryPoolState,
   type VmmEvent,
 } from './coordinator.ts';
 export {
@@ -32,6 +33,7 @@ export type { LifeCopy } from './guest-life.ts';
 export type { MemoryStatistics, Statistics } from '../abi/statistics.ts';
 export { mostBalloonMiB } from './balloon.ts';
 export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
+export type { MemoryBudget } from './memory-budget.ts';
 export type { MemoryHolder, MemoryPoolUsage } from './memory-pool.ts';
 export {
   settingsOfQuery,
