@@ -125,4 +125,52 @@ describe('memory pool', () => {
     await lease.release({ quiet: true });
     expect(p.usage).toMatchObject({ usedBytes: 0, memories: 0 });
   });
+
+  it('waits for a memory that is being cleaned where there is no room beside it', async () => {
+    let finish = () => {};
+    const p = new MemoryPool({
+      limitBytes: 200 * MiB,
+      allocate: fakeAllocator().allocate,
+      scrub: () => new Promise((resolve) => (finish = resolve)),
+    });
+    const first = await p.lend(120 * MiB, 'first');
+    const released = first.release({ quiet: true });
+    const second = p.lend(120 * MiB, 'second');
+    await Promise.resolve();
+    expect(p.usage).toMatchObject({ cleaning: 1, memories: 1 });
+    finish();
+    await released;
+    expect((await second).memory).toBe(first.memory);
+    expect(p.usage.holders).toEqual([{ holder: 'second', bytes: 168 * MiB }]);
+  });
+
+  it('says for whom memory is reserved when it refuses', async () => {
+    const { pool: p } = pool({ limitMiB: 512 });
+    p.acquire(64 * MiB, 'Small');
+    p.acquire(256 * MiB, 'Large');
+    await expect(p.lend(256 * MiB, 'Third')).rejects.toThrow(
+      /96 MiB of the limit of 512 MiB are free: reserved are 304 MiB by Large, 112 MiB by Small\. Stop a guest/,
+    );
+  });
+
+  it('charges a guest once that moves, and drops what it had', async () => {
+    let dropped = 0;
+    const p = new MemoryPool({
+      limitBytes: 350 * MiB,
+      allocate: fakeAllocator().allocate,
+      scrub: () => Promise.resolve(),
+      dropped: () => void dropped++,
+    });
+    const first = p.acquire(256 * MiB, 'Linux');
+    const next = p.acquireUnused(first, 'Linux');
+    expect(next.memory).not.toBe(first.memory);
+    expect(p.usage).toMatchObject({ usedBytes: 304 * MiB, memories: 2 });
+    next.takeOver(first);
+    expect(p.usage).toMatchObject({ usedBytes: 304 * MiB, memories: 1, keptBytes: 0 });
+    expect(dropped).toBe(1);
+    await first.release({ quiet: true });
+    expect(p.usage.usedBytes).toBe(304 * MiB);
+    await next.release({ quiet: true });
+    expect(p.usage).toMatchObject({ usedBytes: 0, memories: 1 });
+  });
 });
