@@ -132,7 +132,7 @@ describe('compact', () => {
     expect(handles).toHaveLength(3);
     expect(slow.memories[1]?.source).toBe(slow.memories[0]?.destination);
     expect(vmm.memory).toMatchObject({ memories: 1, keptBytes: 0, usedBytes: 64 * 2 ** 20 });
-    await expect.poll(() => collected.length, { timeout: 5000 }).toBe(1);
+    await expect.poll(() => collected.length, { timeout: 10_000 }).toBe(1);
     await vmm.kill(id);
     await expect.poll(() => vmm.memory.usedBytes).toBe(0);
   });

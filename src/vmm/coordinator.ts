@@ -81,8 +81,8 @@ export interface MemoryPoolState extends MemoryPoolUsage {
   }[];
 }
 
-/** From the drop of a memory until garbage is collected for it. */
-const collectAfterMs = 1000;
+/** From the drop of a memory until garbage is collected for it: waits for its guest's answers hold it for 5 s at most. */
+const collectAfterMs = 6000;
 
 /** A guest that became two. */
 export interface CloneReport extends LifeCopy {
