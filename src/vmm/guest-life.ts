@@ -21,6 +21,7 @@ import type { ConsolePump, GuestConsole } from './console.ts';
 import { messageOf, VmmError } from './errors.ts';
 import type { CopyResult } from './guest-copy.ts';
 import type { CopyJob, ExecutorHandle } from './host.ts';
+import { park, setLevel, type AskedLife } from './level-requests.ts';
 import type { MemoryLease } from './memory-pool.ts';
 
 export type Ending =
@@ -45,9 +46,6 @@ export interface LifeOptions {
 
 /** How long a guest has to stop by itself before its worker is terminated. */
 const killGraceMs = 250;
-/** How long an executor may take to acknowledge a request before that is an error. It should take under 50 ms. */
-const acknowledgeLimitMs = 5000;
-
 /** Replacements in a row that may die before they have taken the guest up: one may be killed early, but none works. */
 const fruitlessLimit = 4;
 
@@ -175,16 +173,12 @@ export class GuestLife {
     return this.#level(bits, how);
   }
 
-  async #level(bits: number, how: 'set' | 'clear'): Promise<void> {
-    const serial = how === 'set' ? this.control.request(bits) : this.control.release(bits);
-    const deadline = Date.now() + acknowledgeLimitMs;
-    for (;;) {
-      const seen = this.control.load('acknowledgeSerial');
-      if (this.#over || this.control.acknowledged(serial)) return;
-      const left = deadline - Date.now();
-      if (left <= 0) throw new VmmError('timeout', 'The guest\'s executor does not answer. "Kill" will end it.');
-      await Promise.race([this.control.changed('acknowledgeSerial', seen, left), this.ended]);
-    }
+  #level(bits: number, how: 'set' | 'clear'): Promise<void> {
+    return setLevel(this.control, bits, how, this.#asked);
+  }
+
+  get #asked(): AskedLife {
+    return { isOver: () => this.#over, ended: this.ended };
   }
 
   /** Sets pulse bits: the executor acts on them when it next looks. */
@@ -309,24 +303,11 @@ export class GuestLife {
 
   /** Takes the guest from its executor, which ends. */
   async #park(): Promise<void> {
-    const parked = new Promise<true>((resolve) => {
-      this.#onParked = () => resolve(true);
+    const parked = new Promise<void>((resolve) => {
+      this.#onParked = resolve;
     });
-    const deadline = Date.now() + acknowledgeLimitMs;
-    for (let isParked = false; !isParked;) {
-      const left = deadline - Date.now();
-      if (left <= 0) {
-        this.#onParked = undefined;
-        this.control.release(requestBit.park);
-        throw new VmmError('timeout', 'The guest\'s executor does not answer. "Kill" will end it.');
-      }
-      const seen = this.control.load('acknowledgeSerial');
-      // A move between kinds of hypervisor parks the guest as well, and then takes the request back.
-      if ((this.control.load('request') & requestBit.park) === 0) this.control.request(requestBit.park);
-      const changed = this.control.changed('acknowledgeSerial', seen, left);
-      isParked = (await Promise.race([parked, this.ended, changed])) === true;
-      this.#requireAlive('moved');
-    }
+    await park(this.control, parked, this.#asked).finally(() => (this.#onParked = undefined));
+    this.#requireAlive('moved');
     this.#executor.terminate();
   }
 
