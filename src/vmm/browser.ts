@@ -3,7 +3,7 @@ import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
 import {
   collectGarbageMessage,
-  type ExecutorApi,
+  type NamedExecutorApi,
   type RegionResult,
   type RunResult,
   type ServedExecutor,
@@ -30,6 +30,7 @@ export function browserHost(options: BrowserHostOptions): Host {
   // Not in TypeScript's DOM library, and not in every browser (Device Memory API).
   const { deviceMemory: deviceMemoryGiB } = navigator as { deviceMemory?: number };
   const translator = lazyTranslator();
+  const workers = executorWorkers();
   return {
     obstacle: obstacle(),
     pageUrl: document.baseURI,
@@ -44,7 +45,7 @@ export function browserHost(options: BrowserHostOptions): Host {
       translator.prepare(module);
       return module;
     },
-    createExecutor: (name) => createExecutor(name, translator),
+    createExecutor: (name) => createExecutor(name, workers, translator),
     createProcessor: (name) => createProcessor(name, translator),
     hardwareConcurrency: navigator.hardwareConcurrency,
     scrub: (memory) => scrubber.get().scrub(memory),
@@ -100,27 +101,68 @@ interface TranslatorWorker {
   collectGarbage(): void;
 }
 
-function createExecutor(purpose: string, translator: TranslatorWorker): ExecutorHandle {
-  // Also the name of the lock that it holds while it lives; locks are common to all tabs.
-  const name = `${purpose} ${crypto.randomUUID()}`;
+/** A worker for an executor, which has loaded its program or is about to. */
+interface LoadingWorker {
+  readonly worker: Worker;
+  /** Its name when it was made, and that of the lock that it holds while it lives; locks are common to all tabs. */
+  readonly name: string;
+  /** See {@link deathOf}. */
+  readonly died: Promise<string>;
+}
+
+interface ExecutorWorkers {
+  take(purpose: string): LoadingWorker;
+  /** Makes one ahead, if there is none: loading its program takes longer than to copy a guest. */
+  prepare(): void;
+}
+
+function executorWorkers(): ExecutorWorkers {
+  let spare: LoadingWorker | undefined;
+  const make = (purpose: string): LoadingWorker => {
+    const name = `${purpose} ${crypto.randomUUID()}`;
+    const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
+    return { worker, name, died: deathOf(worker) };
+  };
+  return {
+    take: (purpose) => {
+      const taken = spare;
+      spare = undefined;
+      return taken ?? make(purpose);
+    },
+    prepare: () => {
+      if (spare !== undefined) return;
+      const made = make('spare executor');
+      spare = made;
+      void made.died.then(() => {
+        if (spare === made) spare = undefined;
+      });
+    },
+  };
+}
+
+/** How long after a guest's start a worker for the next one is made: the guest should have the processors until then. */
+const prepareAfterMs = 1000;
+
+function createExecutor(purpose: string, workers: ExecutorWorkers, translator: TranslatorWorker): ExecutorHandle {
+  const { worker, name, died: failed } = workers.take(purpose);
   const ended = new AbortController();
-  const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
-  const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
+  const remote = wrap<NamedExecutorApi>(worker);
   // The first answer of the worker says that it holds its lock.
   let watchLock = (): void => {};
   const gone = new Promise<string>((resolve) => {
     watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
   });
-  const died = Promise.race([deathOf(worker), gone]);
+  const died = Promise.race([failed, gone]);
   return {
     api: {
       start: async (start: StartOptions) => {
         const end = translator.connect(start.memory, start.module);
         const result = await orDeath<StartResult>(
-          remote.start(transfer({ ...start, translator: end }, [end.port])),
+          remote.start(transfer({ ...start, translator: end }, [end.port]), purpose),
           died,
         );
         if (!ended.signal.aborted) watchLock();
+        setTimeout(workers.prepare, start.fresh ? prepareAfterMs : 0);
         return result;
       },
       run: () => orDeath<RunResult>(remote.run(), died),
