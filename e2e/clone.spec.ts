@@ -112,3 +112,16 @@ test('compacting returns what a guest has freed, and the guest goes on', async (
   expect(await vmm.run(amd64, 'md5sum -c /tmp/sum; tail -c 3 /tmp/large; echo')).toContain('OK\nyyy');
   expect(await vmm.memory()).toMatchObject({ memories: 1, usedBytes: (256 + 48) * mib });
 });
+
+test('guests that share a processor are cloned and compacted as well', async ({ vmm, page }) => {
+  await vmm.open(`?guest=${amd64}&mem=128M&mode=bare-metal&processors=1`);
+  await vmm.bootedQuietly(amd64);
+  await vmm.run(amd64, 'echo shared > /tmp/data');
+  const { id } = await clone(vmm, amd64);
+  await wake(vmm, id);
+  expect(await answer(vmm, id, 'cat /tmp/data')).toBe('shared');
+  await page.evaluate((guest) => window.tabvisor.compact(guest), amd64);
+  await answer(vmm, id, 'echo clone > /tmp/data');
+  expect(await answer(vmm, amd64, 'cat /tmp/data')).toBe('shared');
+  expect(await answer(vmm, id, 'cat /tmp/data')).toBe('clone');
+});
