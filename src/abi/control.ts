@@ -9,7 +9,7 @@
  * Requests. The coordinator changes bits of `request`, adds 1 to `requestSerial` and rings; the executor acts at the
  * next VM exit and copies the serial that it has seen to `acknowledgeSerial`, and notifies there. *Level* bits (pause,
  * stop, park) hold as long as they are set, and the coordinator clears them; *pulse* bits (mail, reset, power button,
- * NMI) are cleared by the executor when it has acted.
+ * NMI, new identity) are cleared by the executor when it has acted.
  *
  * Waiting. The executor sleeps in `Atomics.wait(doorbell)`, or, where that is likely to take long, in its event loop; the
  * coordinator uses `Atomics.waitAsync` on `acknowledgeSerial` and `state` (see {@link ControlPage.changed}) or looks at
@@ -52,6 +52,8 @@ export const requestBit = {
   powerButton: 32,
   /** Pulse: a non-maskable interrupt. */
   nmi: 64,
+  /** Pulse: the machine is a copy of another one; what should be its own is made anew before it runs. */
+  renewIdentity: 128,
 } as const;
 
 /** Values of `Control.state`. */

@@ -86,6 +86,11 @@ export interface ServedExecutor extends SignalledPort {
   readonly module: WebAssembly.Module;
 }
 
+/** The thread that compiles is to collect its garbage: a memory was dropped, which it may have seen. */
+export const collectGarbageMessage = 'collectGarbage';
+
+export type TranslatorMessage = ServedExecutor | WebAssembly.Module | typeof collectGarbageMessage;
+
 /** Where the rings lie in the guest's memory (see `ByteRing`), below {@link guestOverheadBytes}. */
 export interface GuestRings {
   /** Bytes from the guest's first serial port. The executor produces. */
@@ -130,10 +135,16 @@ export type FinalState = Extract<GuestState, 'stopped' | 'poweredOff' | 'debugEx
 export type RegionResult =
   { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string };
 
-/** What an executor worker exposes through Comlink. */
+/** What runs a guest. */
 export interface ExecutorApi {
   start(options: StartOptions): Promise<StartResult>;
   run(): Promise<RunResult>;
   /** The regions that hold the instruction at an address: RIP where it ran when it was asked to be compiled. */
   region(address: bigint): Promise<RegionResult>;
+}
+
+/** What an executor worker exposes through Comlink. It may have been loaded before anybody knew for which guest. */
+export interface NamedExecutorApi extends Omit<ExecutorApi, 'start'> {
+  /** @param purpose what the worker is called from now on, for developers */
+  start(options: StartOptions, purpose: string): Promise<StartResult>;
 }

@@ -41,6 +41,8 @@ const maxSlice = 20_000_000;
 const firstSlice = 100_000;
 /** The real clock's estimate of a deadline is off by more than this many instructions anyway. */
 const minRealSlice = 64;
+/** Pulses that the machine feels. */
+const machinePulses = requestBit.reset | requestBit.powerButton | requestBit.nmi | requestBit.renewIdentity;
 /** How often the registers are published while the guest computes, and while it is quiet. */
 const publishNs = 20e6;
 const quietPublishNs = 250e6;
@@ -462,8 +464,9 @@ export class Executor {
   }
 
   #servePulses(request: number): void {
-    if ((request & (requestBit.reset | requestBit.powerButton | requestBit.nmi)) === 0) return;
-    const pulses = this.control.take(requestBit.reset | requestBit.powerButton | requestBit.nmi);
+    if ((request & machinePulses) === 0) return;
+    const pulses = this.control.take(machinePulses);
+    if ((pulses & requestBit.renewIdentity) !== 0) this.#pc.renewIdentity();
     if ((pulses & requestBit.reset) !== 0) this.#reset();
     if ((pulses & requestBit.powerButton) !== 0) this.#pc.pressPowerButton();
     if ((pulses & requestBit.nmi) !== 0) this.#pc.raiseNmi();

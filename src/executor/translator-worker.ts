@@ -1,13 +1,15 @@
 /**
- * The browser's compile worker: a {@link TranslationService}. A message brings one more executor to serve, or the core of
- * those that are to come.
+ * The browser's compile worker: a {@link TranslationService}. A message brings one more executor to serve, the core of
+ * those that are to come, or that it should collect its garbage.
  */
-import type { ServedExecutor } from '../abi/executor.ts';
+import { collectGarbageMessage, type TranslatorMessage } from '../abi/executor.ts';
+import { provokeGarbageCollection } from '../base/collect-garbage.ts';
 import { TranslationService } from '../cpu/jit/translation-service.ts';
 
 const service = new TranslationService(() => performance.now());
 
-addEventListener('message', ({ data }: MessageEvent<ServedExecutor | WebAssembly.Module>) => {
-  if (data instanceof WebAssembly.Module) service.prepare(data);
+addEventListener('message', ({ data }: MessageEvent<TranslatorMessage>) => {
+  if (data === collectGarbageMessage) provokeGarbageCollection();
+  else if (data instanceof WebAssembly.Module) service.prepare(data);
   else service.serve(data, data.memory, data.module);
 });

@@ -1,5 +1,6 @@
 /** The browser's executor worker: {@link ExecutorApi} through Comlink. */
 import { expose } from 'comlink';
+import type { NamedExecutorApi } from '../abi/executor.ts';
 import { Session } from './session.ts';
 import { showLife } from './sign-of-life.ts';
 
@@ -15,11 +16,14 @@ const session = new Session({
 const life = showLife(self.name);
 
 // Comlink sees an object's own interface only where it is plain.
-expose({
-  start: async (options: Parameters<Session['start']>[0]) => {
+const api: NamedExecutorApi = {
+  start: async (options, purpose) => {
+    // `name` cannot be assigned to in TypeScript's view; HTML has it as replaceable.
+    Object.defineProperty(self, 'name', { value: `${purpose} ${self.name}` });
     await life;
     return session.start(options);
   },
   run: () => session.run(),
-  region: (address: bigint) => session.region(address),
-});
+  region: (address) => session.region(address),
+};
+expose(api);

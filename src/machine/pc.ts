@@ -391,11 +391,25 @@ export class Pc {
   powerOn(): void {
     this.clock.initialize(this.definition.clock);
     this.#rtc.setEpoch(this.definition.epochSeconds);
-    // xorshift128+ must not start from zero.
-    this.vcpu.randomState[0] = BigInt.asUintN(64, this.definition.seed ^ 0x9e3779b97f4a7c15n) || 1n;
-    this.vcpu.randomState[1] =
-      BigInt.asUintN(64, this.definition.seed * 0xbf58476d1ce4e5b9n + 0x94d049bb133111ebn) || 1n;
+    this.#seedRandom(this.definition.seed);
     this.reset();
+  }
+
+  /**
+   * The machine is a copy of another one: its random numbers are its own from now on, and under the real clock its calendar
+   * is the host's. Guest time goes on from where it stood, as after a pause.
+   */
+  renewIdentity(): void {
+    // Mixed with what was there: under the virtual clock the seed is the same in all runs.
+    this.#seedRandom(this.definition.seed ^ (this.vcpu.randomState[0] ?? 0n));
+    if (this.definition.clock.mode === 'real') this.#rtc.setEpoch(this.definition.epochSeconds);
+  }
+
+  #seedRandom(seed: bigint): void {
+    const { randomState } = this.vcpu;
+    // xorshift128+ must not start from zero.
+    randomState[0] = BigInt.asUintN(64, seed ^ 0x9e3779b97f4a7c15n) || 1n;
+    randomState[1] = BigInt.asUintN(64, seed * 0xbf58476d1ce4e5b9n + 0x94d049bb133111ebn) || 1n;
   }
 
   /** Hardware reset of vCPU and devices, and the firmware's tables; RAM stays. A boot image must be loaded anew. */

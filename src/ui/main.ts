@@ -3,7 +3,6 @@ import { browserHost } from '../vmm/browser.ts';
 import { Coordinator } from '../vmm/index.ts';
 import { App } from './app.ts';
 import { confirmForeign } from './dialog.ts';
-import { initialMemoryLimitBytes } from './memory-meter.ts';
 import './style.css';
 
 declare global {
@@ -13,7 +12,7 @@ declare global {
   }
 }
 
-const vmm = new Coordinator(browserHost({ confirmForeign }), { memoryLimitBytes: initialMemoryLimitBytes() });
+const vmm = new Coordinator(browserHost({ confirmForeign }));
 window.tabvisor = vmm;
 if (vmm.obstacle === undefined) vmm.prepare();
 const app = new App(vmm);

@@ -1,25 +1,8 @@
 /** The memory that guests take of what they may, and the setting of the limit. */
-import { parseMemoryMiB, sizeText, type Coordinator } from '../vmm/index.ts';
+import { messageOf, parseMemoryMiB, sizeText, type Coordinator } from '../vmm/index.ts';
 import { closeWhenLeft, h, setText } from './dom.ts';
 
-const storageKey = 'tabvisor.memoryLimitMiB';
 const MiB = 2 ** 20;
-
-/** The limit of the last visit, or half of what the device says that it has, at most 4 GiB. */
-export function initialMemoryLimitBytes(): number {
-  const stored = parseMemoryMiB(readStored() ?? '');
-  if (stored !== undefined) return stored * MiB;
-  const deviceGiB = (navigator as { deviceMemory?: number }).deviceMemory ?? 4;
-  return Math.min(4, Math.max(1, deviceGiB / 2)) * 1024 * MiB;
-}
-
-function readStored(): string | null {
-  try {
-    return localStorage.getItem(storageKey);
-  } catch {
-    return null;
-  }
-}
 
 export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: () => void } {
   const used = h('span', { class: 'meter-used' });
@@ -44,13 +27,13 @@ export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: (
       input.reportValidity();
       return;
     }
-    vmm.setMemoryLimit(mib * MiB);
-    try {
-      localStorage.setItem(storageKey, String(mib));
-    } catch {
-      // Without storage the limit holds for this visit.
-    }
-    details.open = false;
+    vmm.setMemoryBudget(mib).then(
+      () => (details.open = false),
+      (error: unknown) => {
+        input.setCustomValidity(messageOf(error));
+        input.reportValidity();
+      },
+    );
   });
   input.addEventListener('input', () => input.setCustomValidity(''));
   closeWhenLeft(details);
@@ -61,9 +44,11 @@ export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: (
     kept.style.width = percent(Math.min(usage.keptBytes, Math.max(0, usage.limitBytes - usage.usedBytes)));
     details.classList.toggle('full', usage.usedBytes > usage.limitBytes * 0.9);
     setText(text, `${sizeText(usage.usedBytes)} of ${sizeText(usage.limitBytes)}`);
+    const reserved = usage.holders.map(({ holder, bytes }) => `${sizeText(bytes)} by ${holder}`).join(', ');
     setText(
       detail,
-      `${usage.memories} of at most ${usage.maximumMemories} memories; ${sizeText(usage.keptBytes)} kept for reuse. ` +
+      (reserved === '' ? '' : `Reserved: ${reserved}. `) +
+        `${usage.memories} of at most ${usage.maximumMemories} memories; ${sizeText(usage.keptBytes)} kept for reuse. ` +
         'Guests that run keep what they have; the limit counts for the next.',
     );
     if (document.activeElement !== input) input.value = String(Math.round(usage.limitBytes / MiB));

@@ -1,21 +1,23 @@
 /** The coordinator's surroundings in a browser: workers, the compiled core, the page's address. */
 import { releaseProxy, transfer, wrap, type Remote } from 'comlink';
 import coreUrl from '../../build/core/core.wasm.gzip?url';
-import type {
-  ExecutorApi,
-  RegionResult,
-  RunResult,
-  ServedExecutor,
-  StartOptions,
-  StartResult,
+import {
+  collectGarbageMessage,
+  type NamedExecutorApi,
+  type RegionResult,
+  type RunResult,
+  type ServedExecutor,
+  type StartOptions,
+  type StartResult,
 } from '../abi/executor.ts';
+import { provokeGarbageCollection } from '../base/collect-garbage.ts';
 import type { SignalledPort } from '../base/port.ts';
 import type { StorageApi, StorageEvent } from '../abi/storage.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
 import { indexedDbDisks } from './disk-registry.ts';
-import type { ExecutorHandle, Host, ProcessorHandle, StorageHandle } from './host.ts';
-import type { ScrubberApi } from './scrubber.ts';
+import type { CopyJob, ExecutorHandle, Host, ProcessorHandle, Settings, StorageHandle } from './host.ts';
+import type { MemoryWorkerApi } from './memory-worker.ts';
 import { vanished } from './worker-death.ts';
 
 export interface BrowserHostOptions {
@@ -23,8 +25,14 @@ export interface BrowserHostOptions {
 }
 
 export function browserHost(options: BrowserHostOptions): Host {
-  const scrubber = lazyScrubber();
+  const scrubber = lazyMemoryWorker('scrubber');
+  // Another one: nobody waits for a copy because a memory is being cleaned.
+  const copier = lazyMemoryWorker('copier');
+  let copies = 0;
+  // Not in TypeScript's DOM library, and not in every browser (Device Memory API).
+  const { deviceMemory: deviceMemoryGiB } = navigator as { deviceMemory?: number };
   const translator = lazyTranslator();
+  const workers = executorWorkers();
   return {
     obstacle: obstacle(),
     pageUrl: document.baseURI,
@@ -39,10 +47,18 @@ export function browserHost(options: BrowserHostOptions): Host {
       translator.prepare(module);
       return module;
     },
-    createExecutor: (name) => createExecutor(name, translator),
+    createExecutor: (name) => createExecutor(name, workers, translator),
     createProcessor: (name) => createProcessor(name, translator),
     hardwareConcurrency: navigator.hardwareConcurrency,
-    scrub: (memory) => scrubber().scrub(memory),
+    scrub: (memory) => scrubber.get().scrub(memory),
+    beginCopy: (source, destination) => beginCopy(copier.get(), copies++, source, destination),
+    collectGarbage: () => {
+      translator.collectGarbage();
+      for (const worker of [scrubber, copier]) worker.collectGarbage();
+      provokeGarbageCollection();
+    },
+    ...(deviceMemoryGiB === undefined ? {} : { deviceMemoryGiB }),
+    settings: localSettings,
     definitions: indexedDbDefinitions(),
     disks: indexedDbDisks(),
     createStorage,
@@ -52,6 +68,24 @@ export function browserHost(options: BrowserHostOptions): Host {
     confirmForeign: options.confirmForeign,
   };
 }
+
+/** Storage may be refused: settings hold for this visit then. */
+const localSettings: Settings = {
+  read: (key) => {
+    try {
+      return localStorage.getItem(key) ?? undefined;
+    } catch {
+      return undefined;
+    }
+  },
+  write: (key, value) => {
+    try {
+      localStorage.setItem(key, value);
+    } catch (error) {
+      console.warn(`The setting ${key} is not kept: ${String(error)}`);
+    }
+  },
+};
 
 function obstacle(): string | undefined {
   if (typeof WebAssembly !== 'object' || typeof SharedArrayBuffer === 'undefined' || !crossOriginIsolated) {
@@ -70,29 +104,71 @@ interface TranslatorWorker {
   prepare(module: WebAssembly.Module): void;
   /** Gives an executor's end of a new channel to it, for a guest in `memory`. */
   connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
+  collectGarbage(): void;
 }
 
-function createExecutor(purpose: string, translator: TranslatorWorker): ExecutorHandle {
-  // Also the name of the lock that it holds while it lives; locks are common to all tabs.
-  const name = `${purpose} ${crypto.randomUUID()}`;
+/** A worker for an executor, which has loaded its program or is about to. */
+interface LoadingWorker {
+  readonly worker: Worker;
+  /** Its name when it was made, and that of the lock that it holds while it lives; locks are common to all tabs. */
+  readonly name: string;
+  /** See {@link deathOf}. */
+  readonly died: Promise<string>;
+}
+
+interface ExecutorWorkers {
+  take(purpose: string): LoadingWorker;
+  /** Makes one ahead, if there is none: loading its program takes longer than to copy a guest. */
+  prepare(): void;
+}
+
+function executorWorkers(): ExecutorWorkers {
+  let spare: LoadingWorker | undefined;
+  const make = (purpose: string): LoadingWorker => {
+    const name = `${purpose} ${crypto.randomUUID()}`;
+    const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
+    return { worker, name, died: deathOf(worker) };
+  };
+  return {
+    take: (purpose) => {
+      const taken = spare;
+      spare = undefined;
+      return taken ?? make(purpose);
+    },
+    prepare: () => {
+      if (spare !== undefined) return;
+      const made = make('spare executor');
+      spare = made;
+      void made.died.then(() => {
+        if (spare === made) spare = undefined;
+      });
+    },
+  };
+}
+
+/** How long after a guest's start a worker for the next one is made: the guest should have the processors until then. */
+const prepareAfterMs = 1000;
+
+function createExecutor(purpose: string, workers: ExecutorWorkers, translator: TranslatorWorker): ExecutorHandle {
+  const { worker, name, died: failed } = workers.take(purpose);
   const ended = new AbortController();
-  const worker = new Worker(new URL('../executor/worker.ts', import.meta.url), { type: 'module', name });
-  const remote: Remote<ExecutorApi> = wrap<ExecutorApi>(worker);
+  const remote = wrap<NamedExecutorApi>(worker);
   // The first answer of the worker says that it holds its lock.
   let watchLock = (): void => {};
   const gone = new Promise<string>((resolve) => {
     watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
   });
-  const died = Promise.race([deathOf(worker), gone]);
+  const died = Promise.race([failed, gone]);
   return {
     api: {
       start: async (start: StartOptions) => {
         const end = translator.connect(start.memory, start.module);
         const result = await orDeath<StartResult>(
-          remote.start(transfer({ ...start, translator: end }, [end.port])),
+          remote.start(transfer({ ...start, translator: end }, [end.port]), purpose),
           died,
         );
         if (!ended.signal.aborted) watchLock();
+        setTimeout(workers.prepare, start.fresh ? prepareAfterMs : 0);
         return result;
       },
       run: () => orDeath<RunResult>(remote.run(), died),
@@ -186,17 +262,54 @@ function lazyTranslator(): TranslatorWorker {
       worker.postMessage(served, [port1]);
       return { port: port2, signal };
     },
+    collectGarbage: () => worker?.postMessage(collectGarbageMessage),
   };
 }
 
-/** One worker cleans the memories of a page, made when the first comes back. */
-function lazyScrubber(): () => ScrubberApi {
-  let scrubber: Remote<ScrubberApi> | undefined;
-  return () => {
-    scrubber ??= wrap<ScrubberApi>(
-      new Worker(new URL('./scrubber.ts', import.meta.url), { type: 'module', name: 'scrubber' }),
-    );
-    const remote = scrubber;
-    return { scrub: (memory) => remote.scrub(memory) };
+interface LazyMemoryWorker {
+  get(): MemoryWorkerApi;
+  collectGarbage(): void;
+}
+
+/** A worker for memories, made when it is first needed; another one when it has died. */
+function lazyMemoryWorker(name: string): LazyMemoryWorker {
+  let current: MemoryWorkerApi | undefined;
+  const get = (): MemoryWorkerApi => {
+    if (current !== undefined) return current;
+    const worker = new Worker(new URL('./memory-worker.ts', import.meta.url), { type: 'module', name });
+    const remote = wrap<MemoryWorkerApi>(worker);
+    const died = deathOf(worker);
+    const made: MemoryWorkerApi = {
+      scrub: (memory) => orDeath(remote.scrub(memory), died),
+      beginCopy: (id, source, destination) => orDeath(remote.beginCopy(id, source, destination), died),
+      copyAhead: (id) => orDeath(remote.copyAhead(id), died),
+      finishCopy: (id, options) => orDeath(remote.finishCopy(id, options), died),
+      endCopy: (id) => orDeath(remote.endCopy(id), died),
+      collectGarbage: () => orDeath(remote.collectGarbage(), died),
+    };
+    current = made;
+    void died.then(() => {
+      current = undefined;
+      worker.terminate();
+    });
+    return made;
+  };
+  // One that has died has no garbage.
+  return { get, collectGarbage: () => void current?.collectGarbage().catch(() => undefined) };
+}
+
+function beginCopy(
+  worker: MemoryWorkerApi,
+  id: number,
+  source: WebAssembly.Memory,
+  destination: WebAssembly.Memory,
+): CopyJob {
+  const begun = worker.beginCopy(id, source, destination);
+  // Whoever asks for more learns of it.
+  begun.catch(() => undefined);
+  return {
+    ahead: () => begun.then(() => worker.copyAhead(id)),
+    finish: (options) => begun.then(() => worker.finishCopy(id, options)),
+    end: () => void worker.endCopy(id).catch(() => undefined),
   };
 }

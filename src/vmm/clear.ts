@@ -5,7 +5,7 @@
  */
 
 /** Bytes that are judged together: a page of the host's, on nearly every host. */
-const pageWords = 4096 / 4;
+export const pageWords = 4096 / 4;
 
 /** @param buffer a whole number of 4 KiB pages, which nobody else writes to. Returns the pages that were cleared. */
 export function clearTouched(buffer: ArrayBufferLike): number {
@@ -19,7 +19,8 @@ export function clearTouched(buffer: ArrayBufferLike): number {
   return cleared;
 }
 
-function isZero(words: Int32Array, from: number, to: number): boolean {
+/** Whether words from `from` up to `to` are all 0; their number is a multiple of 4. */
+export function isZero(words: Int32Array, from: number, to: number): boolean {
   for (let i = from; i < to; i += 4) {
     // Four at a time: the loop is what takes the time.
     if (((words[i] as number) | (words[i + 1] as number) | (words[i + 2] as number) | (words[i + 3] as number)) !== 0) {

@@ -30,6 +30,12 @@ export interface TextMatch {
   readonly position: number;
 }
 
+/** What reads a life's rings. */
+export interface ConsolePump {
+  /** `moving`: the same life goes on in another memory, and is attached again. */
+  detach(why?: 'over' | 'moving'): Promise<void>;
+}
+
 /** Bytes taken from a ring in one task. */
 const chunkBytes = 32 * 1024;
 /** Bytes that listeners may still have to digest while more is read. */
@@ -54,18 +60,23 @@ export class GuestConsole {
   /** Position of the first character of `#text`. */
   #textStart = 0;
   #input: ByteRing | undefined;
+  /** The guest is on its way to another memory: what is typed meanwhile waits. */
+  #moving: { readonly arrived: Promise<void>; readonly arrive: () => void } | undefined;
+  /** Counts lives, so that what was typed in one does not come in the next. */
+  #lives = 0;
   #inputTail: Promise<void> = Promise.resolve();
   #undigested = 0;
   #generation = 0;
   #lost: () => number = () => 0;
 
   /** Reads the rings of a new life of the guest, until the returned function is called; text starts anew. */
-  attach(buffer: ArrayBufferLike, rings: GuestRings, control: ControlPage): { detach: () => Promise<void> } {
+  attach(buffer: ArrayBufferLike, rings: GuestRings, control: ControlPage): ConsolePump {
     const generation = ++this.#generation;
     const output = new ByteRing(buffer, rings.consoleOutput, () => control.ring());
     const log = new ByteRing(buffer, rings.log, () => control.ring());
     this.#input = new ByteRing(buffer, rings.consoleInput, () => control.ring());
-    this.#inputTail = Promise.resolve();
+    if (this.#moving === undefined) this.#inputTail = Promise.resolve();
+    this.#arrive();
     this.#lost = () => output.lost;
     output.attachConsumer();
     log.attachConsumer();
@@ -76,8 +87,11 @@ export class GuestConsole {
       for (const line of logDecoder.decode(bytes, { stream: true }).split('\n')) if (line !== '') this.onLog(line);
     });
     return {
-      detach: async () => {
+      detach: async (why = 'over') => {
+        if (why === 'over') this.#arrive();
         if (!live()) return;
+        if (why === 'over') this.#lives++;
+        else this.#leave();
         // Before the memory goes: what the guest said last is what tells why it ended.
         for (let rest = output.read(); rest.length > 0; rest = output.read()) this.#accept(rest);
         this.#generation++;
@@ -87,6 +101,17 @@ export class GuestConsole {
         await nextTask();
       },
     };
+  }
+
+  #leave(): void {
+    let arrive = () => {};
+    const arrived = new Promise<void>((resolve) => (arrive = resolve));
+    this.#moving = { arrived, arrive };
+  }
+
+  #arrive(): void {
+    this.#moving?.arrive();
+    this.#moving = undefined;
   }
 
   /** Called with each line that the executor logs about the guest. */
@@ -123,14 +148,18 @@ export class GuestConsole {
 
   /** Sends UTF-8 text or bytes to the guest's serial port; resolves when its ring has taken all. */
   type(what: string | Uint8Array): Promise<void> {
-    const input = this.#input;
-    if (input === undefined) throw new VmmError('wrongState', 'The guest is not running: nobody reads what you type.');
+    if (this.#input === undefined && this.#moving === undefined) {
+      throw new VmmError('wrongState', 'The guest is not running: nobody reads what you type.');
+    }
+    const life = this.#lives;
     const bytes = typeof what === 'string' ? new TextEncoder().encode(what) : what.slice();
     const put = async () => {
       for (let rest = bytes; rest.length > 0;) {
+        await this.#moving?.arrived;
+        const input = this.#input;
+        if (input === undefined || this.#lives !== life) return;
         rest = rest.subarray(input.write(rest));
-        if (rest.length === 0 || this.#input !== input) return;
-        await Promise.race([input.waitWritable(), nextTask()]);
+        if (rest.length > 0) await Promise.race([input.waitWritable(), nextTask()]);
       }
     };
     this.#inputTail = this.#inputTail.then(put);

@@ -21,13 +21,15 @@ import {
   type SourceOverrides,
 } from './catalogue.ts';
 import type { OutputListener, TextMatch, WaitForTextOptions } from './console.ts';
-import type { Definition } from './definition.ts';
+import { parseDefinition, type Definition } from './definition.ts';
 import { Definitions } from './definitions.ts';
 import { Disks } from './disks.ts';
 import { messageOf, VmmError } from './errors.ts';
+import type { LifeCopy } from './guest-life.ts';
 import type { GuestStatus } from './guest-status.ts';
 import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
+import { initialBudget, keepBudget, type MemoryBudget } from './memory-budget.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
 import { Processors } from './processors/processors.ts';
 import type { ProcessorSettings, ProcessorsState, ScheduleEntry, Share } from './processors/share.ts';
@@ -69,9 +71,33 @@ export type VmmEvent =
   /** A line about the guest from its executor, for the developer. */
   | { readonly kind: 'log'; readonly id: string; readonly line: string };
 
+/** The memory of the page's guests, for `tabvisor.memoryPool()`. */
+export interface MemoryPoolState extends MemoryPoolUsage {
+  readonly budget: MemoryBudget;
+  readonly guests: readonly {
+    readonly id: string;
+    readonly name: string;
+    /** What the budget is charged: all of its RAM, and what lies around it. */
+    readonly reservedBytes: number;
+    /** RAM that holds something. */
+    readonly residentBytes: number;
+  }[];
+}
+
+/** From the drop of a memory until garbage is collected for it: waits for its guest's answers hold it for 5 s at most. */
+const collectAfterMs = 6000;
+
+/** A guest that became two. */
+export interface CloneReport extends LifeCopy {
+  /** The clone's. */
+  readonly id: string;
+  /** From the request until the clone began to run. */
+  readonly startedMilliseconds: number;
+}
+
 export interface CoordinatorOptions {
-  /** Bytes that all guests may take together at first. */
-  readonly memoryLimitBytes: number;
+  /** Bytes that all guests may take together at first; absent: what the user has set, or what suits the device. */
+  readonly memoryLimitBytes?: number;
 }
 
 export class Coordinator {
@@ -87,9 +113,12 @@ export class Coordinator {
   readonly #listeners = new Set<(event: VmmEvent) => void>();
   #catalogue: Promise<readonly CatalogueEntry[]> | undefined;
   #core: Promise<WebAssembly.Module> | undefined;
+  #budget: MemoryBudget;
+  #collecting: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(host: Host, options: CoordinatorOptions) {
+  constructor(host: Host, options: CoordinatorOptions = {}) {
     this.#host = host;
+    this.#budget = initialBudget(host.settings, host.deviceMemoryGiB);
     this.#processors = new Processors(host, () => this.#emit({ kind: 'processors' }));
     this.disks = new Disks(host, () => this.#emit({ kind: 'disks' }));
     this.definitions = new Definitions(host.definitions, {
@@ -105,8 +134,9 @@ export class Coordinator {
     });
     this.#pool = new MemoryPool(
       {
-        limitBytes: options.memoryLimitBytes,
+        limitBytes: options.memoryLimitBytes ?? this.#budget.mib * 2 ** 20,
         scrub: host.scrub,
+        dropped: () => this.#collectGarbageSoon(),
         ...(host.allocate === undefined ? {} : { allocate: host.allocate }),
       },
       () => this.#emit({ kind: 'memory' }),
@@ -200,6 +230,42 @@ export class Coordinator {
   /** Ends the guest at once, whatever it does. Nothing happens to a guest that does not run. */
   kill(id: string): Promise<void> {
     return this.#guest(id).kill();
+  }
+
+  /**
+   * A guest that runs becomes two: the copy goes on where this one is at that moment, with a console of its own that is empty
+   * at first. It is a guest of its own from then on: nothing that one does shows in the other. The clone's random numbers
+   * (RDRAND) and calendar are fresh; what the guest's kernel keeps of its own in RAM (its name, its pool of random numbers)
+   * it keeps. Resolves when the clone has begun to run. Of a guest that is paused the clone runs, and it stays paused.
+   * @param changes what is different in the clone's definition: counts from its next start on, the name at once
+   * @throws VmmError `wrongState`, `outOfMemory`, `hostRefused`; the guest itself goes on in any case
+   */
+  async clone(id: string, changes: { readonly name?: string } = {}): Promise<CloneReport> {
+    const start = this.#host.now();
+    const source = this.#guest(id);
+    const name = changes.name ?? this.#freeName(`Clone of ${source.definition.name}`);
+    const definition = parseDefinition({ ...source.definition, name, autostart: false, template: false });
+    const cloneId = this.#add(this.#freeId(`${id}-clone`), definition);
+    try {
+      const copy = await this.#guest(cloneId).startAsCloneOf(source);
+      const startedMilliseconds = this.#host.now() - start;
+      if (this.definitions.keeps(id)) await this.definitions.keepCopy(cloneId, id);
+      return { id: cloneId, startedMilliseconds, ...copy };
+    } catch (error) {
+      await this.remove(cloneId);
+      throw error;
+    }
+  }
+
+  /**
+   * Moves a guest to a memory that nobody has used, with nothing in it but what the guest holds, and drops the one that it
+   * had: so pages that it gave up or has freed return to the host, which a WebAssembly memory never does by itself. The
+   * guest stands still meanwhile (some 50 ms), and its compiled code is made anew. What is reserved for it stays reserved:
+   * it can use all of its RAM again. The browser gives the dropped memory back when it collects garbage, in some seconds.
+   * @throws VmmError `wrongState`, `outOfMemory`, `hostRefused`; the guest goes on where it was
+   */
+  compact(id: string): Promise<LifeCopy> {
+    return this.#guest(id).compact();
   }
 
   /** Kills the guest if it runs, takes it off the list, and forgets its definition. */
@@ -302,7 +368,27 @@ export class Coordinator {
     return this.#pool.usage;
   }
 
-  /** Guests that run keep what they have; the limit counts for the next. */
+  /**
+   * Sets what all guests may take together, in MiB, and keeps it for later visits. Guests that run keep what they have, even
+   * above a lower budget; it counts for the next. @throws VmmError `badArgument`
+   */
+  async setMemoryBudget(mib: number): Promise<MemoryPoolState> {
+    this.#budget = keepBudget(this.#host.settings, mib);
+    this.#pool.setLimit(mib * 2 ** 20);
+    return this.memoryPool();
+  }
+
+  /** The budget and who has set it, what is reserved for whom and what of that guests hold, and what is kept for reuse. */
+  memoryPool(): MemoryPoolState {
+    const guests = [...this.#guests.values()].flatMap((guest) => {
+      const { reservedBytes, definition, id } = guest;
+      if (reservedBytes === 0) return [];
+      return [{ id, name: definition.name, reservedBytes, residentBytes: guest.stats.memory.residentBytes }];
+    });
+    return { ...this.#pool.usage, budget: this.#budget, guests };
+  }
+
+  /** The same limit in bytes, for this visit only. */
   setMemoryLimit(bytes: number): void {
     this.#pool.setLimit(bytes);
   }
@@ -361,6 +447,13 @@ export class Coordinator {
     return entrySource(catalogueEntry(await this.catalogue(), catalogueId), definition);
   }
 
+  #freeName(base: string): string {
+    const names = new Set([...this.#guests.values()].map((guest) => guest.definition.name));
+    let name = base.slice(0, 76);
+    for (let n = 2; names.has(name); n++) name = `${base.slice(0, 76)} ${n}`;
+    return name;
+  }
+
   #freeId(base: string, taken: ReadonlySet<string> = new Set()): string {
     let id = base;
     for (let n = 2; this.#guests.has(id) || taken.has(id); n++) id = `${base}-${n}`;
@@ -384,6 +477,16 @@ export class Coordinator {
     this.#guests.set(id, guest);
     this.#emit({ kind: 'guests' });
     return id;
+  }
+
+  /** Not at once: the worker that was told to end may not be gone yet, and several memories may be dropped together. */
+  #collectGarbageSoon(): void {
+    const { collectGarbage } = this.#host;
+    if (collectGarbage === undefined || this.#collecting !== undefined) return;
+    this.#collecting = setTimeout(() => {
+      this.#collecting = undefined;
+      collectGarbage();
+    }, collectAfterMs);
   }
 
   #loadCore(): Promise<WebAssembly.Module> {

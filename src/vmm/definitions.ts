@@ -139,6 +139,12 @@ export class Definitions {
     this.#around.changed();
   }
 
+  /** Keeps a guest that was made like another one, with the files that the other one boots. */
+  async keepCopy(id: string, original: string): Promise<void> {
+    await this.#copyFiles(this.#around.guest(id).definition, original, id);
+    await this.keep(id);
+  }
+
   /** What a guest boots that is kept beside its definition. @throws Error where it is not there */
   async keptFile(id: string, file: KeptFile): Promise<Blob> {
     const content = await this.#keeper.file(id, file);

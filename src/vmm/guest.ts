@@ -11,8 +11,8 @@ import { GuestConsole } from './console.ts';
 import type { Definition } from './definition.ts';
 import type { AttachedDisk } from './disk-attachment.ts';
 import { Disks } from './disks.ts';
-import { messageOf, VmmError } from './errors.ts';
-import { GuestLife, type Ending } from './guest-life.ts';
+import { messageOf, sizeText, VmmError } from './errors.ts';
+import { GuestLife, type Ending, type LifeCopy } from './guest-life.ts';
 import { statusOf, type GuestStatus } from './guest-status.ts';
 import type { ExecutorHandle, Host } from './host.ts';
 import {
@@ -48,6 +48,12 @@ export interface GuestStats extends Statistics {
 interface Sample {
   readonly atMs: number;
   readonly statistics: Statistics;
+}
+
+/** The life of a clone before it begins, and how it was made. */
+interface CloneLife {
+  readonly life: GuestLife;
+  readonly copy: LifeCopy;
 }
 
 const noRate = { millionInstructionsPerSecond: 0, load: 0, compiledShare: 0 };
@@ -107,12 +113,17 @@ export class Guest {
     return isAlive(this.#state);
   }
 
+  /** What of the budget is reserved for it. */
+  get reservedBytes(): number {
+    return this.#life?.lease.chargedBytes ?? 0;
+  }
+
   // Requests.
 
   /** Boots it. @throws VmmError; the same is then its status (`failed`). */
   async start(): Promise<void> {
     if (this.definition.template) throw this.#wrongState('is a template: duplicate it, and start the copy.');
-    return this.#ask('start', () => this.#boot());
+    return this.#ask('start', () => this.#begin('fresh', (signal) => this.#makeLife(signal)));
   }
 
   /** Resolves when the guest stands still. */
@@ -133,6 +144,38 @@ export class Guest {
   /** Presses the power button: the guest is asked to shut down, and may take its time. */
   powerOff(): Promise<void> {
     return this.#ask('powerOff', () => this.#pulse(requestBit.powerButton));
+  }
+
+  /**
+   * Boots nothing, but begins as a copy of a guest that runs or is paused. Resolves when it has begun to run.
+   * @throws VmmError; the same is then its status (`failed`)
+   */
+  async startAsCloneOf(source: Guest): Promise<LifeCopy> {
+    let made: CloneLife | undefined;
+    const isMade = () => {
+      if (made === undefined) throw this.#wrongState('runs already.');
+      return made;
+    };
+    const make = async (signal: AbortSignal) => {
+      this.#step(`Copying ${source.definition.name}`, signal);
+      await source.#ask('clone', async () => {
+        made = await source.#cloneInto(this, signal);
+      });
+      return isMade().life;
+    };
+    await this.#ask('start', () => this.#begin('goOn', make));
+    await isMade().life.hasRun();
+    return isMade().copy;
+  }
+
+  /** Moves it to a memory that nobody has used, which has nothing but what the guest holds. @throws VmmError */
+  async compact(): Promise<LifeCopy> {
+    let copy: LifeCopy | undefined;
+    await this.#ask('compact', async () => {
+      copy = await this.#compact();
+    });
+    if (copy === undefined) throw this.#wrongState('was not compacted.');
+    return copy;
   }
 
   /** Ends it at once; nothing is written back. */
@@ -206,23 +249,24 @@ export class Guest {
 
   // What is done about them.
 
-  async #boot(): Promise<void> {
+  /** @param how the life begins: with power-on, or where its memory's guest was */
+  async #begin(how: 'fresh' | 'goOn', make: (signal: AbortSignal) => Promise<GuestLife>): Promise<void> {
     const starting = new AbortController();
     this.#starting = starting;
     const { signal } = starting;
     this.#step('Preparing', signal);
     let life: GuestLife | undefined;
     try {
-      const made = await this.#makeLife(signal);
+      const made = await make(signal);
       life = made;
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#life = life;
-      this.#step('Loading the kernel', signal);
+      if (how === 'fresh') this.#step('Loading the kernel', signal);
       this.#last = undefined;
       this.#sample = undefined;
       this.#rate = noRate;
       this.console.clear();
-      await life.start();
+      await life.start(how);
       void life.ended.then((ending) => this.#onEnded(made, ending));
       if (!this.#settle('started', { state: 'running' })) throw new VmmError('wrongState', killedWhileStarting);
       this.#starting = undefined;
@@ -249,7 +293,7 @@ export class Guest {
     await this.#askConsent(source);
     if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
     // Before anything is downloaded: a refusal should not take a minute to come.
-    const lease = pool.acquire(source.memoryMiB * 2 ** 20);
+    const lease = await pool.lend(source.memoryMiB * 2 ** 20, defined.name);
     let executor: ExecutorHandle | undefined;
     const disks: AttachedDisk[] = [];
     try {
@@ -298,6 +342,55 @@ export class Guest {
       if (kind === 'stall') this.pause().catch((error: unknown) => this.console.onLog?.(messageOf(error)));
     };
     return disk;
+  }
+
+  /** Makes the life of a clone of this guest. */
+  async #cloneInto(clone: Guest, signal: AbortSignal): Promise<CloneLife> {
+    const { host, pool } = this.#around;
+    const life = this.#requireLifeWithoutDisks('cloned');
+    const lease = await pool.lend(life.lease.ramBytes, clone.definition.name);
+    const { createExecutor, replaced } = clone.#around;
+    let executor: ExecutorHandle | undefined;
+    try {
+      growTo(lease.memory, life.memoryBytes);
+      // It loads its script while the copy is made.
+      executor = createExecutor();
+      const job = host.beginCopy(life.lease.memory, lease.memory);
+      const copy = await life.copyTo(job).finally(() => job.end());
+      if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
+      clone.#ramBytes = lease.ramBytes;
+      const options = { lease, executor, createExecutor, replaced, console: clone.console, disks: [], ...life.image };
+      return { copy, life: new GuestLife(options) };
+    } catch (error) {
+      executor?.terminate();
+      // No executor has seen the memory, and the copier is done with it.
+      void lease.release({ quiet: true });
+      throw error;
+    }
+  }
+
+  /** The storage worker serves a disk in the memory where it was attached, and one guest alone may write it. */
+  #requireLifeWithoutDisks(what: string): GuestLife {
+    const life = this.#requireLife();
+    if (!life.hasDisks) return life;
+    throw this.#wrongState(`has disks: only a guest without disks can be ${what}.`);
+  }
+
+  async #compact(): Promise<LifeCopy> {
+    const { host, pool } = this.#around;
+    const life = this.#requireLifeWithoutDisks('compacted');
+    const lease = pool.acquireUnused(life.lease, this.definition.name);
+    try {
+      growTo(lease.memory, life.memoryBytes);
+      return await life.moveTo(lease, (from, to) => host.beginCopy(from, to));
+    } catch (error) {
+      // Where the guest has moved and was lost, an executor may still look at it.
+      void lease.release({ quiet: false });
+      throw error;
+    } finally {
+      this.#sample = undefined;
+      this.#around.changed();
+    }
   }
 
   async #askConsent(source: GuestSource): Promise<void> {
@@ -416,4 +509,15 @@ function rateBetween(before: Sample, now: Sample): typeof noRate {
     load: Math.min(1, Math.max(0, (b.busySeconds - a.busySeconds) / (ms / 1000))),
     compiledShare: compiled > 0 ? compiled / (compiled + interpreted) : 0,
   };
+}
+
+/** Gives a memory the size of another one. @throws VmmError `hostRefused` */
+function growTo(memory: WebAssembly.Memory, bytes: number): void {
+  const missing = Math.ceil((bytes - memory.buffer.byteLength) / 65536);
+  if (missing <= 0) return;
+  try {
+    memory.grow(missing);
+  } catch (error) {
+    throw new VmmError('hostRefused', `The browser refused the ${sizeText(bytes)} of a copy (${messageOf(error)}).`);
+  }
 }

@@ -5,6 +5,7 @@ import type { ProcessorApi } from '../abi/processor.ts';
 import type { StorageApi, StorageEvent } from '../abi/storage.ts';
 import type { DefinitionStore } from './definition-store.ts';
 import type { DiskRegistry } from './disk-registry.ts';
+import type { CopyOptions, CopyResult } from './guest-copy.ts';
 import type { MemoryPoolOptions } from './memory-pool.ts';
 
 /** An executor worker, from outside. */
@@ -31,6 +32,22 @@ export interface StorageHandle {
   readonly died: Promise<string>;
 }
 
+/** Small settings of the user's that outlast the page. Where storage fails nothing is read, and writing does nothing. */
+export interface Settings {
+  read(key: string): string | undefined;
+  write(key: string, value: string): void;
+}
+
+/** A copy of a guest to another memory, made off the main thread. A call rejects where the copy cannot be made. */
+export interface CopyJob {
+  /** Copies what the guest holds while it runs, so that {@link finish} takes less time. */
+  ahead(): Promise<void>;
+  /** Makes the copy, while the guest is at rest. */
+  finish(options: CopyOptions): Promise<CopyResult>;
+  /** Nothing more is asked for. */
+  end(): void;
+}
+
 export interface Host {
   /** Undefined if guests can run here, else what is missing and what to do. */
   readonly obstacle: string | undefined;
@@ -46,8 +63,16 @@ export interface Host {
   /** Processors that the host has; absent: 1. */
   readonly hardwareConcurrency?: number;
   readonly scrub: MemoryPoolOptions['scrub'];
+  /** Begins to copy a guest; the destination is all zero, and as large as the source. */
+  readonly beginCopy: (source: WebAssembly.Memory, destination: WebAssembly.Memory) => CopyJob;
+  /** Memories were dropped: has all threads collect their garbage, so that the host gets them back. Absent: they do so alone. */
+  readonly collectGarbage?: () => void;
   /** Makes a guest memory; absent: the host's own constructor. */
   readonly allocate?: MemoryPoolOptions['allocate'];
+  /** Memory of the device in GiB, as far as the browser says; absent: it does not. */
+  readonly deviceMemoryGiB?: number;
+  /** Absent: settings last as long as the page. */
+  readonly settings?: Settings;
   /** Keeps definitions of guests; absent: nothing is kept. */
   readonly definitions?: DefinitionStore;
   /** Which disks are kept; and the worker that serves them. Absent: there are no disks. */

@@ -1,5 +1,12 @@
 /** The public interface of the coordinator: all that pages and tests see of the layers below them. */
-export { Coordinator, type CoordinatorOptions, type GuestSummary, type VmmEvent } from './coordinator.ts';
+export {
+  Coordinator,
+  type CloneReport,
+  type CoordinatorOptions,
+  type GuestSummary,
+  type MemoryPoolState,
+  type VmmEvent,
+} from './coordinator.ts';
 export {
   parseMemoryMiB,
   type CatalogueEntry,
@@ -24,10 +31,12 @@ export type { DiskRecord } from './disk-registry.ts';
 export type { Definitions } from './definitions.ts';
 export type { CrashCause, GuestStatus, StopCause } from './guest-status.ts';
 export type { GuestStats } from './guest.ts';
+export type { LifeCopy } from './guest-life.ts';
 export type { MemoryStatistics, Statistics } from '../abi/statistics.ts';
 export { mostBalloonMiB } from './balloon.ts';
 export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
-export type { MemoryPoolUsage } from './memory-pool.ts';
+export type { MemoryBudget } from './memory-budget.ts';
+export type { MemoryHolder, MemoryPoolUsage } from './memory-pool.ts';
 export {
   settingsOfQuery,
   type Affinity,

@@ -12,23 +12,33 @@ import {
 } from './lifecycle.ts';
 
 const states = Object.keys(answers) as LifecycleState[];
-const requests: readonly LifecycleRequest[] = ['start', 'pause', 'resume', 'reset', 'powerOff', 'kill', 'remove'];
+const requests: readonly LifecycleRequest[] = [
+  'start',
+  'pause',
+  'resume',
+  'reset',
+  'powerOff',
+  'clone',
+  'compact',
+  'kill',
+  'remove',
+];
 const passing: readonly LifecycleState[] = ['starting', 'pausing', 'resuming', 'stopping'];
 
 /** Each state's answers in the order of `requests`: `+` for what is done, `=` for what is so, `~` for what is under way. */
 const expected: Readonly<Record<LifecycleState, string>> = {
-  defined: '+starting - - - - = +removed',
-  starting: '~ - - - - +stopping killFirst',
-  running: '= +pausing = + + +stopping killFirst',
-  pausing: '- ~ wait - - +stopping killFirst',
-  paused: '- = +resuming - - +stopping killFirst',
-  resuming: '~ wait ~ wait wait +stopping killFirst',
-  stopping: 'wait - - - - ~ wait',
-  stopped: '+starting - - - - = +removed',
-  crashed: '+starting - - - - = +removed',
-  failed: '+starting - - - - = +removed',
-  saved: '+starting - - - - = +removed',
-  removed: '- - - - - = =',
+  defined: '+starting - - - - - - = +removed',
+  starting: '~ - - - - - - +stopping killFirst',
+  running: '= +pausing = + + + + +stopping killFirst',
+  pausing: '- ~ wait - - wait wait +stopping killFirst',
+  paused: '- = +resuming - - + + +stopping killFirst',
+  resuming: '~ wait ~ wait wait wait wait +stopping killFirst',
+  stopping: 'wait - - - - - - ~ wait',
+  stopped: '+starting - - - - - - = +removed',
+  crashed: '+starting - - - - - - = +removed',
+  failed: '+starting - - - - - - = +removed',
+  saved: '+starting - - - - - - = +removed',
+  removed: '- - - - - - - = =',
 };
 
 function text(state: LifecycleState, request: LifecycleRequest): string {

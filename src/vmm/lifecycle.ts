@@ -34,7 +34,8 @@ export type LifecycleState =
   /** Off the page, for good. */
   | 'removed';
 
-export type LifecycleRequest = 'start' | 'pause' | 'resume' | 'reset' | 'powerOff' | 'kill' | 'remove';
+export type LifecycleRequest =
+  'start' | 'pause' | 'resume' | 'reset' | 'powerOff' | 'clone' | 'compact' | 'kill' | 'remove';
 
 /** What came of something that was under way, or what the guest did by itself. */
 export type LifecycleOutcome =
@@ -85,6 +86,8 @@ const atRest: Answers = {
   resume: nothing,
   reset: nothing,
   powerOff: nothing,
+  clone: nothing,
+  compact: nothing,
   kill: already,
   remove: go('removed'),
 };
@@ -97,6 +100,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: waitUntilItRuns,
     reset: waitUntilItRuns,
     powerOff: waitUntilItRuns,
+    clone: waitUntilItRuns,
+    compact: waitUntilItRuns,
     kill: go('stopping'),
     remove: killFirst,
   },
@@ -106,6 +111,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: already,
     reset: act,
     powerOff: act,
+    clone: act,
+    compact: act,
     kill: go('stopping'),
     remove: killFirst,
   },
@@ -115,6 +122,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: wait,
     reset: resumeFirst,
     powerOff: resumeFirst,
+    clone: wait,
+    compact: wait,
     kill: go('stopping'),
     remove: killFirst,
   },
@@ -124,6 +133,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: go('resuming'),
     reset: resumeFirst,
     powerOff: resumeFirst,
+    clone: act,
+    compact: act,
     kill: go('stopping'),
     remove: killFirst,
   },
@@ -133,6 +144,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: join,
     reset: wait,
     powerOff: wait,
+    clone: wait,
+    compact: wait,
     kill: go('stopping'),
     remove: killFirst,
   },
@@ -142,6 +155,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: nothing,
     reset: nothing,
     powerOff: nothing,
+    clone: nothing,
+    compact: nothing,
     kill: join,
     remove: wait,
   },
@@ -155,6 +170,8 @@ export const answers: Readonly<Record<LifecycleState, Answers>> = {
     resume: nothing,
     reset: nothing,
     powerOff: nothing,
+    clone: nothing,
+    compact: nothing,
     kill: already,
     remove: already,
   },
@@ -197,6 +214,8 @@ const participles: Readonly<Record<LifecycleRequest, string>> = {
   resume: 'resumed',
   reset: 'reset',
   powerOff: 'powered off',
+  clone: 'cloned',
+  compact: 'compacted',
   kill: 'killed',
   remove: 'removed',
 };

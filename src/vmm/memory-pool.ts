@@ -6,10 +6,11 @@
  * Invariants
  * - A memory is given out only when all of it is zero: fresh from the host, or scrubbed after its former guest.
  * - A memory whose executor may still be running (it was terminated without an answer) is never given out again.
- * - What is lent and what is kept for reuse stays within the limit together; what is kept is dropped when in the way.
+ * - What is lent, what is being cleaned and what is kept for reuse stays within the limit together; what is kept is dropped
+ *   when in the way, and what is being cleaned is waited for.
  *
  * @example
- * const lease = pool.acquire(256 << 20); // throws a VmmError that says what to do
+ * const lease = await pool.lend(256 << 20, 'Linux'); // rejects with a VmmError that says what to do
  * …
  * await lease.release({ quiet: true });
  */
@@ -28,6 +29,8 @@ export interface MemoryPoolOptions {
   readonly limitBytes: number;
   /** Fills a memory with zeros, away from the main thread; rejects if that failed. */
   readonly scrub: (memory: WebAssembly.Memory) => Promise<void>;
+  /** A memory was dropped, for the garbage collector to take. */
+  readonly dropped?: () => void;
   /** Memories that may live at a time, in use or kept. */
   readonly maximumMemories?: number;
   /** Makes a memory; throws a RangeError where the host refuses. For tests. */
@@ -38,13 +41,21 @@ export interface MemoryLease {
   readonly memory: WebAssembly.Memory;
   /** RAM that the guest may have: what was asked for. */
   readonly ramBytes: number;
-  /** Bytes that count against the limit. */
+  /** Bytes that count against the limit: reserved for the guest, whatever it touches. */
   readonly chargedBytes: number;
   /**
    * Gives the memory back. `quiet`: no executor runs on it any more, so it can be cleaned and lent again. Resolves when
    * it is clean or dropped; the charge against the limit ends at once.
    */
   release(how: { readonly quiet: boolean }): Promise<void>;
+  /** The guest has moved here out of another memory: takes that one's charge over, and drops it for the host to have back. */
+  takeOver(from: MemoryLease): void;
+}
+
+/** What is reserved for whom. */
+export interface MemoryHolder {
+  readonly holder: string;
+  readonly bytes: number;
 }
 
 export interface MemoryPoolUsage {
@@ -58,6 +69,8 @@ export interface MemoryPoolUsage {
   readonly maximumMemories: number;
   /** Memories of `memories` that are being cleaned: not yet to be had again. */
   readonly cleaning: number;
+  /** Reservations, in the order of their making. */
+  readonly holders: readonly MemoryHolder[];
 }
 
 interface Kept {
@@ -76,12 +89,12 @@ export function sizeClass(ramBytes: number): number {
 export class MemoryPool {
   readonly #scrub: (memory: WebAssembly.Memory) => Promise<void>;
   readonly #allocate: (initialPages: number, maximumPages: number) => WebAssembly.Memory;
+  readonly #dropped: () => void;
   readonly #maximumMemories: number;
   readonly #changed: () => void;
   #limitBytes: number;
-  #usedBytes = 0;
-  #lent = 0;
-  #cleaning = 0;
+  readonly #loans = new Set<Loan>();
+  readonly #cleanings = new Set<Promise<void>>();
   #cleaningBytes = 0;
   /** Least recently returned first. */
   #kept: Kept[] = [];
@@ -90,6 +103,7 @@ export class MemoryPool {
   constructor(options: MemoryPoolOptions, changed: () => void = () => {}) {
     this.#limitBytes = options.limitBytes;
     this.#scrub = options.scrub;
+    this.#dropped = options.dropped ?? (() => {});
     this.#maximumMemories = options.maximumMemories ?? 64;
     this.#allocate =
       options.allocate ?? ((initial, maximum) => new WebAssembly.Memory({ initial, maximum, shared: true }));
@@ -100,11 +114,22 @@ export class MemoryPool {
     return {
       limitBytes: this.#limitBytes,
       usedBytes: this.#usedBytes,
+      holders: this.#holders,
       keptBytes: this.#kept.reduce((sum, kept) => sum + kept.memory.buffer.byteLength, this.#cleaningBytes),
-      memories: this.#lent + this.#cleaning + this.#kept.length,
+      memories: this.#loans.size + this.#cleanings.size + this.#kept.length,
       maximumMemories: this.#maximumMemories,
-      cleaning: this.#cleaning,
+      cleaning: this.#cleanings.size,
     };
+  }
+
+  get #usedBytes(): number {
+    let sum = 0;
+    for (const { chargedBytes } of this.#loans) sum += chargedBytes;
+    return sum;
+  }
+
+  get #holders(): MemoryHolder[] {
+    return [...this.#loans].flatMap(({ holder, chargedBytes: bytes }) => (bytes > 0 ? [{ holder, bytes }] : []));
   }
 
   /** Guests that run keep what they have, even above a lower limit; it counts for the next. */
@@ -117,8 +142,33 @@ export class MemoryPool {
     this.#changed();
   }
 
-  /** @throws VmmError `badArgument`, `outOfMemory` or `hostRefused`, with what to do. */
-  acquire(ramBytes: number): MemoryLease {
+  /**
+   * Lends a memory to a guest; waits for those that are being cleaned where there is no room beside them.
+   * @param holder the guest, for those who are refused because of it
+   * @throws VmmError `badArgument`, `outOfMemory` or `hostRefused`, with what to do.
+   */
+  async lend(ramBytes: number, holder: string): Promise<MemoryLease> {
+    const needed = ramBytes + guestOverheadBytes;
+    const fits = () =>
+      this.#usedBytes + this.#cleaningBytes + needed <= this.#limitBytes &&
+      this.#loans.size + this.#cleanings.size < this.#maximumMemories;
+    this.#admit(ramBytes);
+    while (this.#cleanings.size > 0 && !fits()) await Promise.race(this.#cleanings);
+    return this.acquire(ramBytes, holder);
+  }
+
+  /**
+   * A memory that nobody has used yet, for the guest of `lease` to move into ({@link MemoryLease.takeOver}). It counts
+   * against the limit only then: the limit is for what guests may come to use, and nobody uses both.
+   * @throws VmmError `outOfMemory`, `hostRefused`
+   */
+  acquireUnused(lease: MemoryLease, holder: string): MemoryLease {
+    this.#admitOneMore();
+    return this.#lend(this.#allocateFor(lease.ramBytes), lease.ramBytes, holder, 0);
+  }
+
+  /** {@link lend} without waiting. */
+  acquire(ramBytes: number, holder: string): MemoryLease {
     this.#admit(ramBytes);
     const classBytes = sizeClass(ramBytes);
     // Searched from the youngest: its pages are the likeliest to be warm.
@@ -127,7 +177,7 @@ export class MemoryPool {
     // What is kept shares the limit with what is lent, and makes room.
     this.#dropAbove(this.#limitBytes - this.#usedBytes - (ramBytes + guestOverheadBytes));
     while (this.#kept.length > 0 && this.usage.memories >= this.#maximumMemories) this.#kept.shift();
-    return this.#lend(recycled ?? this.#allocateFor(ramBytes), ramBytes);
+    return this.#lend(recycled ?? this.#allocateFor(ramBytes), ramBytes, holder, ramBytes + guestOverheadBytes);
   }
 
   #admit(ramBytes: number): void {
@@ -144,17 +194,20 @@ export class MemoryPool {
       throw new VmmError(
         'outOfMemory',
         `This guest needs ${sizeText(needed)} (${sizeText(ramBytes)} of RAM and ${sizeText(guestOverheadBytes)} around ` +
-          `it), but only ${sizeText(free)} of the limit of ${sizeText(this.#limitBytes)} are free. ` +
-          'Stop a guest, give this one less memory, or raise the limit.',
+          `it), but only ${sizeText(free)} of the limit of ${sizeText(this.#limitBytes)} are free` +
+          `${holdersText(this.#holders)}. Stop a guest, give this one less memory, or raise the limit.`,
       );
     }
-    if (this.#lent + this.#cleaning >= this.#maximumMemories) {
-      throw new VmmError(
-        'outOfMemory',
-        `${this.#lent + this.#cleaning} guests hold a memory, and a page can have no more than ` +
-          `${this.#maximumMemories}. Stop one first.`,
-      );
-    }
+    if (this.#loans.size >= this.#maximumMemories) this.#admitOneMore();
+  }
+
+  #admitOneMore(): void {
+    const taken = this.#loans.size + this.#cleanings.size;
+    if (taken < this.#maximumMemories) return;
+    throw new VmmError(
+      'outOfMemory',
+      `${taken} guests hold a memory, and a page can have no more than ${this.#maximumMemories}. Stop one first.`,
+    );
   }
 
   /**
@@ -182,41 +235,34 @@ export class MemoryPool {
     );
   }
 
-  #lend({ memory, classBytes }: Kept, ramBytes: number): MemoryLease {
-    const chargedBytes = ramBytes + guestOverheadBytes;
-    this.#usedBytes += chargedBytes;
-    this.#lent++;
-    this.#changed();
-    let lent = true;
-    return {
-      memory,
-      ramBytes,
-      chargedBytes,
-      release: async ({ quiet }) => {
-        if (!lent) return;
-        lent = false;
-        this.#usedBytes -= chargedBytes;
-        this.#lent--;
-        if (quiet) await this.#clean({ memory, classBytes });
+  #lend(kept: Kept, ramBytes: number, holder: string, chargedBytes: number): MemoryLease {
+    const loan = new Loan(kept, ramBytes, holder, chargedBytes, {
+      end: async (ended, { quiet }) => {
+        if (!this.#loans.delete(ended)) return;
+        if (quiet) await this.#clean(kept);
+        else this.#dropped();
         this.#changed();
       },
-    };
+      changed: () => this.#changed(),
+    });
+    this.#loans.add(loan);
+    this.#changed();
+    return loan;
   }
 
   async #clean(kept: Kept): Promise<void> {
     const bytes = kept.memory.buffer.byteLength;
-    this.#cleaning++;
+    const cleaning = this.#scrub(kept.memory).then(
+      () => void this.#kept.push(kept),
+      // It could not be cleaned, so nobody may have it: the garbage collector takes it.
+      () => this.#dropped(),
+    );
+    this.#cleanings.add(cleaning);
     this.#cleaningBytes += bytes;
     this.#changed();
-    try {
-      await this.#scrub(kept.memory);
-      this.#kept.push(kept);
-    } catch {
-      // It could not be cleaned, so nobody may have it: the garbage collector takes it.
-    } finally {
-      this.#cleaning--;
-      this.#cleaningBytes -= bytes;
-    }
+    await cleaning;
+    this.#cleanings.delete(cleaning);
+    this.#cleaningBytes -= bytes;
     this.#dropAbove(this.#limitBytes - this.#usedBytes);
   }
 
@@ -227,6 +273,52 @@ export class MemoryPool {
       const dropped = this.#kept.shift();
       if (dropped === undefined) return;
       total -= dropped.memory.buffer.byteLength;
+      this.#dropped();
     }
   }
+}
+
+interface LoanOwner {
+  readonly end: (loan: Loan, how: { readonly quiet: boolean }) => Promise<void>;
+  readonly changed: () => void;
+}
+
+/** A memory that a guest has. */
+class Loan implements MemoryLease {
+  readonly memory: WebAssembly.Memory;
+  readonly ramBytes: number;
+  readonly holder: string;
+  #chargedBytes: number;
+  readonly #owner: LoanOwner;
+
+  constructor({ memory }: Kept, ramBytes: number, holder: string, chargedBytes: number, owner: LoanOwner) {
+    this.memory = memory;
+    this.ramBytes = ramBytes;
+    this.holder = holder;
+    this.#chargedBytes = chargedBytes;
+    this.#owner = owner;
+  }
+
+  get chargedBytes(): number {
+    return this.#chargedBytes;
+  }
+
+  release(how: { readonly quiet: boolean }): Promise<void> {
+    return this.#owner.end(this, how);
+  }
+
+  takeOver(from: MemoryLease): void {
+    this.#chargedBytes = from.chargedBytes;
+    void from.release({ quiet: false });
+    this.#owner.changed();
+  }
+}
+
+/** Who has how much; the largest first. */
+function holdersText(holders: readonly MemoryHolder[]): string {
+  if (holders.length === 0) return '';
+  const shown = holders.toSorted((a, b) => b.bytes - a.bytes).slice(0, 5);
+  const rest = holders.length - shown.length;
+  const parts = shown.map(({ holder, bytes }) => `${sizeText(bytes)} by ${holder}`);
+  return `: reserved are ${parts.join(', ')}${rest > 0 ? ` and more by ${rest} others` : ''}`;
 }

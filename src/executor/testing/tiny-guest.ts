@@ -85,3 +85,37 @@ export function tickingGuest(ticks: number, wait: 'halt' | 'spin', work = 1): Ui
   const idtr = handlerAddress + handler.length;
   return image([...build(handlerAddress, idtr), ...handler, 0xff, 0x07, ...u32(idt)]);
 }
+
+/** What {@link touchingGuest} prints when all that it looked at was zero, and when something was not. */
+export const foundClean = 'all zero';
+export const foundDirty = 'not zero';
+
+/**
+ * Looks whether all of its RAM is zero but for what the loader has put there (below 68 KiB and its own page), fills that
+ * with a pattern, every byte of every page, prints what it found, and halts for ever.
+ */
+export function touchingGuest(ramBytes: number): Uint8Array {
+  const ranges = [
+    { base: 0x11000, end: 0x90000 },
+    { base: loadAddress + 0x1000, end: ramBytes },
+  ];
+  // MOV EDI, base; then OR EBX, [EDI + n] for each of 16 words; ADD EDI, 64; CMP EDI, end; JB.
+  const words = Array.from({ length: 16 }, (_, n) => [0x0b, 0x5f, n * 4]).flat();
+  const look = ranges.flatMap(({ base, end }) => {
+    const round = [...words, 0x83, 0xc7, 64, 0x81, 0xff, ...u32(end)];
+    return [0xbf, ...u32(base), ...round, 0x72, 256 - (round.length + 2)];
+  });
+  // MOV EDI, base; MOV ECX, words; MOV EAX, pattern; REP STOSD.
+  const fill = ranges.flatMap(({ base, end }) => [
+    ...[0xbf, ...u32(base), 0xb9, ...u32((end - base) / 4), 0xb8, ...u32(0xa5c35a3c)],
+    ...[0xf3, 0xab],
+  ]);
+  const print = (text: string): number[] => [
+    ...[0xba, ...u32(0x3f8)],
+    ...[...new TextEncoder().encode(`${text}\n`)].flatMap((byte) => [0xb0, byte, 0xee]),
+    ...[0xfa, 0xf4, 0xeb, 0xfd],
+  ];
+  const clean = print(foundClean);
+  // CLD; XOR EBX, EBX; …; TEST EBX, EBX; JNZ over the first text; what it found.
+  return image([0xfc, 0x31, 0xdb, ...look, ...fill, 0x85, 0xdb, 0x75, clean.length, ...clean, ...print(foundDirty)]);
+}

@@ -20,6 +20,13 @@ const rings = {
   disks: [],
 };
 
+const pulseBits =
+  requestBit.mail | requestBit.reset | requestBit.powerButton | requestBit.nmi | requestBit.renewIdentity;
+
+/** Its RAM is nothing but some pages for tests, all of them in use. */
+const frameTable = rings.log + ringBytes();
+export const fakeFrames = { base: 0x800000, count: 4 } as const;
+
 const encoder = new TextEncoder();
 
 export class FakeExecutor implements ExecutorApi {
@@ -53,6 +60,9 @@ export class FakeExecutor implements ExecutorApi {
     if (options.fresh) {
       this.#control.initialize();
       for (const address of [rings.consoleOutput, rings.consoleInput, rings.log]) initializeRing(buffer, address);
+      this.#control.fields.frameTable = frameTable;
+      this.#control.fields.frameCount = fakeFrames.count;
+      this.#control.frameTable.set(Array.from({ length: fakeFrames.count }, (_, n) => fakeFrames.base + n * 4096));
     }
     this.#output = new ByteRing(buffer, rings.consoleOutput);
     this.#input = new ByteRing(buffer, rings.consoleInput);
@@ -88,14 +98,14 @@ export class FakeExecutor implements ExecutorApi {
     const serial = control.load('requestSerial');
     const request = control.load('request');
     const paused = (request & requestBit.pause) !== 0;
-    const pulses = control.take(requestBit.mail | requestBit.reset | requestBit.powerButton | requestBit.nmi);
+    const pulses = control.take(pulseBits);
     if ((pulses & requestBit.reset) !== 0) this.#boot();
     if (!paused) this.#work(control);
     control.setState(this.#stateFor(request));
     const asleep = paused || (this.#mode === 'shell' && this.#pending === '');
     const outcome = this.#outcomeOf(request, pulses);
     if (asleep && outcome === undefined) tenure.rest();
-    control.acknowledge(request & (requestBit.stop | requestBit.pause), serial);
+    control.acknowledge(request & (requestBit.stop | requestBit.park | requestBit.pause), serial);
     if (outcome !== undefined) return outcome;
     if (!asleep) {
       await new Promise<void>((resolve) => setTimeout(resolve, 1));
@@ -107,12 +117,14 @@ export class FakeExecutor implements ExecutorApi {
 
   #outcomeOf(request: number, pulses: number): RunResult | undefined {
     if ((request & requestBit.stop) !== 0) return { kind: 'ended', state: 'stopped', exitCode: 0 };
+    if ((request & requestBit.park) !== 0) return { kind: 'parked' };
     if ((pulses & requestBit.powerButton) !== 0) return this.#end('poweredOff', 'reboot: Power down\r\n');
     return (pulses & requestBit.mail) !== 0 ? { kind: 'mail' } : this.#verdict;
   }
 
-  #stateFor(request: number): 'stopped' | 'paused' | 'halted' | 'running' {
+  #stateFor(request: number): 'stopped' | 'parked' | 'paused' | 'halted' | 'running' {
     if ((request & requestBit.stop) !== 0) return 'stopped';
+    if ((request & requestBit.park) !== 0) return 'parked';
     if ((request & requestBit.pause) !== 0) return 'paused';
     return this.#mode === 'shell' ? 'halted' : 'running';
   }

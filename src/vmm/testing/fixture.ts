@@ -1,5 +1,6 @@
 /** A coordinator on pretended executors, a catalogue and files, for tests. */
 import { Coordinator } from '../coordinator.ts';
+import { GuestCopy } from '../guest-copy.ts';
 import type { ExecutorHandle, Host } from '../host.ts';
 import { FakeExecutor } from './fake-executor.ts';
 
@@ -71,6 +72,14 @@ export function fixture(over: Partial<Host> = {}, limitMiB = 1024): Fixture {
       scrub: (memory) => {
         new Uint8Array(memory.buffer).fill(0);
         return Promise.resolve();
+      },
+      beginCopy: (source, destination) => {
+        const copy = new GuestCopy(source.buffer, destination.buffer);
+        return {
+          ahead: () => Promise.resolve(copy.ahead()),
+          finish: (options) => Promise.resolve(copy.finish(options)),
+          end: () => {},
+        };
       },
       now: () => performance.now(),
       confirmForeign: (urls) => {
