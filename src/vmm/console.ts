@@ -58,6 +58,7 @@ export class GuestConsole {
   #undigested = 0;
   #generation = 0;
   #lost: () => number = () => 0;
+  #output: ByteRing | undefined;
 
   /** Reads the rings of a new life of the guest, until the returned function is called; text starts anew. */
   attach(buffer: ArrayBufferLike, rings: GuestRings, control: ControlPage): { detach: () => Promise<void> } {
@@ -67,6 +68,7 @@ export class GuestConsole {
     this.#input = new ByteRing(buffer, rings.consoleInput, () => control.ring());
     this.#inputTail = Promise.resolve();
     this.#lost = () => output.lost;
+    this.#output = output;
     output.attachConsumer();
     log.attachConsumer();
     const live = () => this.#generation === generation;
@@ -82,6 +84,7 @@ export class GuestConsole {
         for (let rest = output.read(); rest.length > 0; rest = output.read()) this.#accept(rest);
         this.#generation++;
         this.#input = undefined;
+        this.#output = undefined;
         const lost = output.lost;
         this.#lost = () => lost;
         await nextTask();
@@ -113,6 +116,11 @@ export class GuestConsole {
   /** Bytes that the guest printed while nobody read. */
   get lostBytes(): number {
     return this.#lost();
+  }
+
+  /** Bytes that the guest printed, and was given, since power-on, mod 2^32; 0 while it does not run. */
+  get traffic(): { readonly out: number; readonly in: number } {
+    return { out: this.#output?.written ?? 0, in: this.#input?.written ?? 0 };
   }
 
   /** Returns a function that ends the listening. */
