@@ -11,6 +11,8 @@ import { button, h } from './dom.ts';
 
 export interface CatalogueActions {
   readonly bootEntry: (catalogueId: string) => void;
+  /** Several, in bare-metal mode. */
+  readonly bootBareMetal: (catalogueIds: readonly string[]) => void;
   readonly bootOwn: (source: GuestSource) => void;
 }
 
@@ -60,6 +62,12 @@ async function fill(
         button('Boot all side by side', 'tiles', () => {
           for (const entry of entries) actions.bootEntry(entry.catalogueId);
         }),
+        button(
+          'Boot all on bare metal',
+          'host',
+          () => actions.bootBareMetal(entries.map(({ catalogueId }) => catalogueId)),
+          'Tabvisor’s own scheduler shares the processors among them',
+        ),
       );
     }
   } catch (error) {

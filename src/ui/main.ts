@@ -4,7 +4,7 @@ import { Coordinator } from '../vmm/index.ts';
 import { App } from './app.ts';
 import { confirmForeign } from './dialog.ts';
 import { initialMemoryLimitBytes } from './memory-meter.ts';
-import './style.css';
+import './styles/index.css';
 
 declare global {
   interface Window {

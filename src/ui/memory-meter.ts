@@ -21,6 +21,16 @@ function readStored(): string | null {
   }
 }
 
+/** Sets the limit, and keeps it for the next visit. */
+export function setMemoryLimit(vmm: Coordinator, bytes: number): void {
+  vmm.setMemoryLimit(bytes);
+  try {
+    localStorage.setItem(storageKey, String(Math.round(bytes / MiB)));
+  } catch {
+    // Without storage the limit holds for this visit.
+  }
+}
+
 export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: () => void } {
   const used = h('span', { class: 'meter-used' });
   const kept = h('span', { class: 'meter-kept' });
@@ -44,12 +54,7 @@ export function memoryMeter(vmm: Coordinator): { element: HTMLElement; update: (
       input.reportValidity();
       return;
     }
-    vmm.setMemoryLimit(mib * MiB);
-    try {
-      localStorage.setItem(storageKey, String(mib));
-    } catch {
-      // Without storage the limit holds for this visit.
-    }
+    setMemoryLimit(vmm, mib * MiB);
     details.open = false;
   });
   input.addEventListener('input', () => input.setCustomValidity(''));
