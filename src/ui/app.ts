@@ -16,7 +16,7 @@ import { catalogueView } from './catalogue-view.ts';
 import { openMenu } from './context-menu.ts';
 import { ask } from './dialog.ts';
 import { button, h, icon } from './dom.ts';
-import { stateText } from './format.ts';
+import { callName, stateText } from './format.ts';
 import { failedPane, guestPane, type Pane } from './guest-pane.ts';
 import { guestsView, type GuestsView } from './guests-view.ts';
 import { hostView, type HostView } from './host/host-view.ts';
@@ -352,16 +352,19 @@ export class App {
     this.#layoutButton.title = title;
     this.#layoutButton.setAttribute('aria-label', title);
     this.#layoutButton.replaceChildren(icon(tiles ? 'tabs' : 'tiles'));
-    for (const pane of this.#panes.values()) pane.layOut();
+    for (const [id, pane] of this.#panes) {
+      pane.layOut();
+      if (this.#onScreen(id)) pane.tick();
+    }
     this.#updateInventory();
   }
 
   /** Every guest that can run, and what never became one. */
   #items(): InventoryItem[] {
     const guests = this.#vmm.list().filter(({ definition }) => !definition.template);
-    const items = guests.map(({ id, name, status }) => ({
+    const items = guests.map(({ id, status }) => ({
       id,
-      name,
+      name: callName(guests, id),
       state: status.state,
       title: this.#panes.get(id)?.summary() ?? stateText(status),
       note: status.state === 'running' ? '' : stateText(status),
@@ -396,11 +399,15 @@ export class App {
 
   #tick(): void {
     if (document.hidden) return;
-    for (const pane of this.#panes.values()) pane.tick();
+    for (const [id, pane] of this.#panes) if (this.#onScreen(id)) pane.tick();
     this.#inventory.sample((id) => this.#figures(id));
     this.#host.update();
     this.#updateInventory();
     this.#logged();
+  }
+
+  #onScreen(id: string): boolean {
+    return !this.#grid.hidden && (this.#layout === 'tiles' || id === this.#active);
   }
 
   #figures(id: string): InventoryFigures | undefined {

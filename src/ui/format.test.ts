@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GuestStats } from '../vmm/index.ts';
-import { durationText, noticeOf, speedText, stateText, tiersText } from './format.ts';
+import { callName, durationText, noticeOf, speedText, stateText, tiersText } from './format.ts';
 
 describe('format', () => {
   it('writes durations', () => {
@@ -24,6 +24,15 @@ describe('format', () => {
     expect(tiersText({ compiledShare: 0.934, compiler: some })).toBe(
       '93 % by compiled code: 20 regions in 1 module; compiling took 1.2 s.',
     );
+  });
+
+  it('calls guests by their names, and tells those of one name apart', () => {
+    const guests = [
+      { id: 'a', name: 'A' },
+      { id: 'b', name: 'B' },
+      { id: 'b-2', name: 'B' },
+    ];
+    expect(['a', 'b', 'b-2', 'gone'].map((id) => callName(guests, id))).toEqual(['A', 'B · b', 'B · b-2', 'gone']);
   });
 
   it('has a notice for everything but a running guest', () => {

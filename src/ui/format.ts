@@ -32,6 +32,12 @@ export function tiersText({ compiledShare, compiler }: Pick<GuestStats, 'compile
   );
 }
 
+/** What to call a guest: its name, with its id where another one has the same. */
+export function callName(guests: readonly { readonly id: string; readonly name: string }[], id: string): string {
+  const name = guests.find((guest) => guest.id === id)?.name ?? id;
+  return guests.some((guest) => guest.id !== id && guest.name === name) ? `${name} · ${id}` : name;
+}
+
 /** One word for a badge. */
 export function stateText(status: GuestStatus): string {
   switch (status.state) {

@@ -39,7 +39,7 @@ export interface Pane {
   /** What can be done with it now. */
   actions(): readonly MenuItem[];
   showSettings(): void;
-  /** A line for the tab's tooltip and the page's title. */
+  /** What state it is in, for its tooltip. */
   summary(): string;
   focus(): void;
   layOut(): void;
@@ -139,7 +139,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
 
   function showSettings(): void {
     tabs.select('settings');
-    panels.settings.querySelector('input')?.focus();
+    settings.focus();
   }
 
   function update(): void {
@@ -176,7 +176,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
 
   function tick(): void {
     const { status } = vmm.get(id);
-    if (tabs.selected === 'monitor' && element.checkVisibility()) monitor.update();
+    if (tabs.selected === 'monitor') monitor.update();
     const stats = vmm.stats(id);
     const speed = status.state === 'running' ? speedText(stats.millionInstructionsPerSecond) : undefined;
     const now = performance.now();
@@ -211,7 +211,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
       { label: 'Settings', icon: 'edit', act: showSettings },
     ],
     showSettings,
-    summary: () => `${stateText(vmm.get(id).status)} · ${facts.textContent ?? ''}`,
+    summary: () => stateText(vmm.get(id).status),
     focus: () => {
       const { state } = vmm.get(id).status;
       if (tabs.selected !== 'console')
@@ -244,8 +244,8 @@ export function failedPane(id: string, name: string, message: string, close: () 
     h(
       'header',
       { class: 'pane-head' },
-      h('h2', {}, name),
-      h('span', { class: 'badge' }, 'not booted'),
+      h('div', { class: 'pane-name' }, h('h2', {}, name), h('span', { class: 'badge' }, 'not booted')),
+      h('span'),
       h('div', { class: 'toolbar' }, remove),
     ),
     banner.element,

@@ -7,6 +7,8 @@ export interface SettingsView {
   readonly element: HTMLElement;
   /** Shows the definition as it is now; what is being typed is left alone. */
   show(): void;
+  /** Into its first field. */
+  focus(): void;
 }
 
 export function settingsView(vmm: Coordinator, id: string): SettingsView {
@@ -23,6 +25,7 @@ export function settingsView(vmm: Coordinator, id: string): SettingsView {
   );
   /** The definition that the form was made from, as text. */
   let shown = '';
+  let made: Promise<void> = Promise.resolve();
 
   async function save(changes: Parameters<Coordinator['definitions']['edit']>[1]): Promise<void> {
     await vmm.definitions.edit(id, changes);
@@ -46,7 +49,7 @@ export function settingsView(vmm: Coordinator, id: string): SettingsView {
         .join(' '),
     );
     const text = JSON.stringify(definition);
-    if (text === shown) return;
+    if (text === shown) return made;
     shown = text;
     setText(saved, '');
     const entries = await vmm.catalogue().catch(() => []);
@@ -57,6 +60,9 @@ export function settingsView(vmm: Coordinator, id: string): SettingsView {
 
   return {
     element,
-    show: () => void show().catch((error: unknown) => setText(hint, messageOf(error))),
+    show: () => {
+      made = show().catch((error: unknown) => setText(hint, messageOf(error)));
+    },
+    focus: () => void made.then(() => place.querySelector('input')?.focus()),
   };
 }

@@ -12,10 +12,10 @@ export interface PoolBar {
 
 export function poolBar(vmm: Coordinator, setLimit: (bytes: number) => void): PoolBar {
   const parts = [
-    { name: 'Resident', hint: 'of the guests’ RAM, holds something' },
-    { name: 'Reserved', hint: 'for guests that run, with what surrounds their RAM' },
-    { name: 'Kept', hint: 'cleaned, for the next guest' },
-    { name: 'Budget', hint: 'for all guests together' },
+    { name: 'Resident', hint: 'of guests’ RAM, in use' },
+    { name: 'Reserved', hint: 'by guests that run' },
+    { name: 'Kept', hint: 'for the next guest' },
+    { name: 'Budget', hint: 'for all guests' },
   ].map(({ name, hint }) => {
     const value = h('dd', { class: 'figure' });
     const swatch = h('span', { class: `swatch pool-${name.toLowerCase()}` });

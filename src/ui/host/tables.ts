@@ -1,7 +1,7 @@
 /** The guests of the host, and its processors, as tables of figures. */
 import { sampleIntervalMs, type Coordinator, type MonitorSnapshot, type ProcessorsState } from '../../vmm/index.ts';
 import { h, setText } from '../dom.ts';
-import { stateText } from '../format.ts';
+import { callName, stateText } from '../format.ts';
 import { bytesText, byteRateText, millionsText, percentText, rateText } from '../monitor/numbers.ts';
 
 export interface FigureTable {
@@ -15,8 +15,8 @@ interface Rows {
   show(rows: ReadonlyMap<string, readonly string[]>): void;
 }
 
-/** The first column is text, the others are numbers. */
-function rowsOf(caption: string, headings: readonly string[], open?: (key: string) => void): Rows {
+/** The first `texts` columns are text, the others are numbers. */
+function rowsOf(caption: string, texts: number, headings: readonly string[], open?: (key: string) => void): Rows {
   const body = h('tbody');
   const shown = new Map<string, HTMLTableRowElement>();
   const element = h(
@@ -29,7 +29,7 @@ function rowsOf(caption: string, headings: readonly string[], open?: (key: strin
       h(
         'thead',
         {},
-        h('tr', {}, ...headings.map((text, n) => h('th', { scope: 'col', class: n > 0 ? 'number' : '' }, text))),
+        h('tr', {}, ...headings.map((text, n) => h('th', { scope: 'col', class: n < texts ? '' : 'number' }, text))),
       ),
       body,
     ),
@@ -37,7 +37,7 @@ function rowsOf(caption: string, headings: readonly string[], open?: (key: strin
   const make = (key: string): HTMLTableRowElement => {
     const name =
       open === undefined ? h('span') : h('button', { type: 'button', class: 'link', onclick: () => open(key) });
-    const cells = headings.slice(1).map(() => h('td', { class: 'number' }));
+    const cells = headings.slice(1).map((_, n) => h('td', { class: n + 1 < texts ? '' : 'number' }));
     const row = h('tr', {}, h('th', { scope: 'row' }, name), ...cells);
     body.append(row);
     shown.set(key, row);
@@ -78,13 +78,13 @@ export function guestTable(vmm: Coordinator, open: (id: string) => void): Figure
     'Weight',
     'Processor',
   ];
-  const rows = rowsOf('Guests of this host', headings, open);
+  const rows = rowsOf('Guests of this host', 2, headings, open);
   return {
     element: rows.element,
     update: ({ guests }) => {
       const { guests: times } = vmm.processorsNow;
       const cells = new Map<string, readonly string[]>();
-      for (const { id, name, status, definition } of vmm.list()) {
+      for (const { id, status, definition } of vmm.list()) {
         const figures = guests[id];
         if (definition.template || figures === undefined) continue;
         const runs = status.state === 'running' || status.state === 'paused';
@@ -100,7 +100,7 @@ export function guestTable(vmm: Coordinator, open: (id: string) => void): Figure
           String(vmm.share(id).weight),
           processor === undefined ? none : `CPU ${processor}`,
         ];
-        cells.set(id, [name, stateText(status), ...(runs ? numbers : numbers.map(() => none))]);
+        cells.set(id, [callName(vmm.list(), id), stateText(status), ...(runs ? numbers : numbers.map(() => none))]);
       }
       rows.show(cells);
     },
@@ -108,7 +108,7 @@ export function guestTable(vmm: Coordinator, open: (id: string) => void): Figure
 }
 
 export function processorTable(vmm: Coordinator): FigureTable {
-  const rows = rowsOf('Processors', ['Processor', 'Runs', 'Busy', 'Switches', 'Taken over', 'Switch takes']);
+  const rows = rowsOf('Processors', 2, ['Processor', 'Runs', 'Busy', 'Switches', 'Taken over', 'Switch takes']);
   let before: { readonly atMs: number; readonly processors: ProcessorsState['processors'] } | undefined;
   return {
     element: rows.element,
@@ -124,10 +124,10 @@ export function processorTable(vmm: Coordinator): FigureTable {
         const old = last?.processors[n];
         const rate = (of: 'busySeconds' | 'switches' | 'takeOvers'): number =>
           old === undefined || seconds <= 0 ? 0 : Math.max(0, use[of] - old[of]) / seconds;
-        const name = vmm.list().find(({ id }) => id === use.guest)?.name ?? use.guest;
+        const name = use.guest === undefined ? 'idle' : callName(vmm.list(), use.guest);
         cells.set(String(n), [
           `CPU ${n}`,
-          name ?? 'idle',
+          name,
           percentText(Math.min(100, 100 * rate('busySeconds'))),
           rateText(rate('switches')),
           rateText(rate('takeOvers')),

@@ -1,9 +1,10 @@
 /**
  * The scheduler's timeline, live: a lane for each processor, a colour for each guest. It is read from the ring of
- * decisions four times a second while it is on the screen, and stands still where one wants to look closely.
+ * decisions twice a second while it is on the screen, and stands still where one wants to look closely.
  */
 import type { Coordinator } from '../../vmm/index.ts';
 import { button, h, setAttribute, setText } from '../dom.ts';
+import { callName } from '../format.ts';
 import { nanosecondsText } from '../monitor/numbers.ts';
 import { Timeline, type Stretch } from './timeline.ts';
 
@@ -11,7 +12,7 @@ const laneHeight = 30;
 const laneGap = 6;
 const axisHeight = 18;
 const leftWidth = 42;
-const redrawMs = 250;
+const redrawMs = 500;
 /** Colours of guests, `--guest-1` … in `styles/tokens.css`. */
 const guestColours = 8;
 
@@ -56,13 +57,17 @@ export function timelineView(vmm: Coordinator): TimelineView {
     canvas,
     h('div', { class: 'timeline-foot' }, legend, readout),
   );
+  let colour = themeColours();
+  /** As of the last drawing. */
+  let guests = vmm.list();
+  let canvasWidth = 0;
   let next = 0;
   let timer: ReturnType<typeof setInterval> | undefined;
   let frozen = false;
   let endNs = 0;
   let pointer: { readonly x: number; readonly y: number } | undefined;
 
-  const width = (): number => canvas.clientWidth - leftWidth;
+  const width = (): number => canvasWidth - leftWidth;
   const spanNs = (): number => Number(span.value);
   const nsAt = (x: number): number => endNs - spanNs() * (1 - (x - leftWidth) / width());
 
@@ -83,30 +88,30 @@ export function timelineView(vmm: Coordinator): TimelineView {
 
   /** A guest keeps its colour while it is on the list. */
   function colourOf(guest: string): number {
-    const at = vmm.list().findIndex(({ id }) => id === guest);
+    const at = guests.findIndex(({ id }) => id === guest);
     return ((at < 0 ? guestColours - 1 : at) % guestColours) + 1;
   }
 
   function draw(): void {
+    guests = vmm.list();
     const { processors } = vmm.processorsNow;
     const height = processors.length * (laneHeight + laneGap) + axisHeight;
     const scale = devicePixelRatio;
-    if (canvas.clientWidth === 0 || processors.length === 0) return;
-    canvas.style.height = `${height}px`;
-    if (canvas.width !== Math.round(canvas.clientWidth * scale) || canvas.height !== Math.round(height * scale)) {
-      canvas.width = Math.round(canvas.clientWidth * scale);
+    if (canvasWidth === 0 || processors.length === 0) return;
+    if (canvas.width !== Math.round(canvasWidth * scale) || canvas.height !== Math.round(height * scale)) {
+      canvas.width = Math.round(canvasWidth * scale);
       canvas.height = Math.round(height * scale);
+      canvas.style.height = `${height}px`;
     }
     const context = canvas.getContext('2d');
     if (context === null) return;
-    const style = getComputedStyle(canvas);
     context.setTransform(scale, 0, 0, scale, 0, 0);
-    context.clearRect(0, 0, canvas.clientWidth, height);
+    context.clearRect(0, 0, canvasWidth, height);
     context.font = '12px system-ui, sans-serif';
     context.textBaseline = 'middle';
     const shown = new Set<string>();
-    for (let n = 0; n < processors.length; n++) drawLane(context, style, n, shown);
-    drawAxis(context, style, processors.length * (laneHeight + laneGap));
+    for (let n = 0; n < processors.length; n++) drawLane(context, colour, n, shown);
+    drawAxis(context, colour, processors.length * (laneHeight + laneGap));
     showLegend(shown);
     tell();
     const names = [...shown].map(nameOf).join(', ');
@@ -114,40 +119,35 @@ export function timelineView(vmm: Coordinator): TimelineView {
     setAttribute(canvas, 'aria-label', label);
   }
 
-  function drawLane(
-    context: CanvasRenderingContext2D,
-    style: CSSStyleDeclaration,
-    n: number,
-    shown: Set<string>,
-  ): void {
+  function drawLane(context: CanvasRenderingContext2D, colour: Colours, n: number, shown: Set<string>): void {
     const y = n * (laneHeight + laneGap);
     const fromNs = endNs - spanNs();
     const perNs = width() / spanNs();
-    context.fillStyle = style.getPropertyValue('--muted');
+    context.fillStyle = colour('--muted');
     context.textAlign = 'left';
     context.fillText(`CPU ${n}`, 0, y + laneHeight / 2);
-    context.fillStyle = style.getPropertyValue('--surface-2');
+    context.fillStyle = colour('--surface-2');
     context.fillRect(leftWidth, y, width(), laneHeight);
     for (const { guest, startNs, endNs: untilNs, boosted } of timeline.between(n, fromNs, endNs)) {
       const left = leftWidth + Math.max(0, startNs - fromNs) * perNs;
       const right = leftWidth + (Math.min(untilNs, endNs) - fromNs) * perNs;
       shown.add(guest);
-      context.fillStyle = style.getPropertyValue(`--guest-${colourOf(guest)}`);
+      context.fillStyle = colour(`--guest-${colourOf(guest)}`);
       context.fillRect(left, y, Math.max(0.75, right - left), laneHeight);
       // A boost is marked by an edge: colour says who it is.
       if (boosted) {
-        context.fillStyle = style.getPropertyValue('--text');
+        context.fillStyle = colour('--text');
         context.fillRect(left, y, Math.max(0.75, Math.min(right - left, 2)), 5);
       }
       if (right - left > 74) {
-        context.fillStyle = style.getPropertyValue('--guest-text');
+        context.fillStyle = colour('--guest-text');
         context.fillText(clipped(nameOf(guest), right - left), left + 6, y + laneHeight / 2, right - left - 10);
       }
     }
   }
 
-  function drawAxis(context: CanvasRenderingContext2D, style: CSSStyleDeclaration, y: number): void {
-    context.fillStyle = style.getPropertyValue('--muted');
+  function drawAxis(context: CanvasRenderingContext2D, colour: Colours, y: number): void {
+    context.fillStyle = colour('--muted');
     context.font = '11px system-ui, sans-serif';
     for (let n = 0; n <= 4; n++) {
       const ns = spanNs() * (1 - n / 4);
@@ -157,7 +157,7 @@ export function timelineView(vmm: Coordinator): TimelineView {
   }
 
   function nameOf(guest: string): string {
-    return vmm.list().find(({ id }) => id === guest)?.name ?? guest;
+    return callName(guests, guest);
   }
 
   function showLegend(shown: ReadonlySet<string>): void {
@@ -189,6 +189,10 @@ export function timelineView(vmm: Coordinator): TimelineView {
     );
   }
 
+  new ResizeObserver(([entry]) => {
+    canvasWidth = Math.floor(entry?.contentRect.width ?? 0);
+    draw();
+  }).observe(canvas);
   canvas.addEventListener('pointermove', ({ offsetX: x, offsetY: y }) => {
     pointer = x < leftWidth ? undefined : { x, y };
     tell();
@@ -213,7 +217,23 @@ export function timelineView(vmm: Coordinator): TimelineView {
         timer = undefined;
       }
     },
-    paint: draw,
+    paint: () => {
+      colour = themeColours();
+      draw();
+    },
+  };
+}
+
+type Colours = (name: string) => string;
+
+/** Custom properties of the page, each looked up once: looking makes the browser compute all styles. */
+function themeColours(): Colours {
+  const style = getComputedStyle(document.documentElement);
+  const known = new Map<string, string>();
+  return (name) => {
+    const found = known.get(name) ?? style.getPropertyValue(name).trim();
+    known.set(name, found);
+    return found;
   };
 }
 

@@ -24,6 +24,8 @@ export interface ChartSpec<Column extends string> {
   readonly text: (value: number) => string;
   /** The least upper end of the scale, so that noise does not fill a chart; `fixed`: it is the end. */
   readonly top: number;
+  /** Distances between lines of the grid; default: decimal ones. */
+  readonly steps?: readonly number[];
   readonly fixed?: boolean;
 }
 
@@ -42,6 +44,9 @@ export interface Chart<Column extends string> {
 }
 
 const heightPx = 132;
+
+/** 1, 2, 5 and their decades. */
+const decimalSteps = Array.from({ length: 12 }, (_, n) => [1, 2, 5].map((step) => step * 10 ** n)).flat();
 
 export function chart<Column extends string>(spec: ChartSpec<Column>): Chart<Column> {
   const values = spec.series.map(() => h('span', { class: 'legend-value' }));
@@ -62,6 +67,8 @@ export function chart<Column extends string>(spec: ChartSpec<Column>): Chart<Col
   let colours = themeColours();
   let plot: uPlot | undefined;
   let visible = false;
+  /** As observed: to ask for it after texts have changed would have the page laid out for each chart. */
+  let width = 0;
   let latest: { readonly data: ChartData<Column>; readonly seconds: number } | undefined;
 
   const seen = new IntersectionObserver(([entry]) => {
@@ -69,10 +76,15 @@ export function chart<Column extends string>(spec: ChartSpec<Column>): Chart<Col
     if (visible) show();
   });
   seen.observe(canvas);
-  const resized = new ResizeObserver(() => {
-    if (canvas.clientWidth > 0) plot?.setSize({ width: canvas.clientWidth, height: heightPx });
+  const resized = new ResizeObserver(([entry]) => {
+    width = Math.floor(entry?.contentRect.width ?? 0);
+    if (width === 0) return;
+    plot?.setSize({ width, height: heightPx });
+    show();
   });
   resized.observe(canvas);
+
+  const texts = (_self: uPlot, splits: number[]): string[] => splits.map(spec.text);
 
   function make(): uPlot {
     const axis: uPlot.Axis = {
@@ -83,7 +95,7 @@ export function chart<Column extends string>(spec: ChartSpec<Column>): Chart<Col
     };
     return new uPlot(
       {
-        width: canvas.clientWidth,
+        width,
         height: heightPx,
         legend: { show: false },
         cursor: { y: false, points: { size: 5 }, drag: { x: false, y: false } },
@@ -93,7 +105,7 @@ export function chart<Column extends string>(spec: ChartSpec<Column>): Chart<Col
         },
         axes: [
           { ...axis, size: 24, splits: (self) => splitsOf(self), values: (self, splits) => agoTexts(self, splits) },
-          { ...axis, size: 62, space: 30, values: (_self, splits) => splits.map(spec.text) },
+          { ...axis, size: 62, space: 30, incrs: spec.steps ? [...spec.steps] : decimalSteps, values: texts },
         ],
         series: [
           {},
@@ -113,7 +125,7 @@ export function chart<Column extends string>(spec: ChartSpec<Column>): Chart<Col
   }
 
   function show(): void {
-    if (latest === undefined || !visible || canvas.clientWidth === 0) return;
+    if (latest === undefined || !visible || width === 0) return;
     plot ??= make();
     const { data, seconds } = latest;
     const rows = seconds + 1;

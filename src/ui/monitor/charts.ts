@@ -13,7 +13,7 @@ const instructions: ChartSpec<GuestColumn> = {
     { column: 'compiled', label: 'compiled', colour: 'series-1', filled: true },
   ],
   text: millionsText,
-  top: 1,
+  top: 10,
 };
 
 const exits: ChartSpec<GuestColumn> = {
@@ -43,6 +43,7 @@ const memory: ChartSpec<GuestColumn> = {
   ],
   text: bytesText,
   top: 16 * mib,
+  steps: Array.from({ length: 14 }, (_, n) => 2 ** n * mib),
 };
 
 /** `processors`: how many can be used at once. */

@@ -117,17 +117,17 @@ const reasonTexts: Record<ExitCounter, string> = {
   compile: 'Compiler',
 };
 
-/** Reasons that occurred in the time that is kept, the most frequent first as of now. */
+/** Reasons that have occurred, in a fixed order: rows that change places cannot be read. */
 function exitTable(): { readonly element: HTMLElement; update(history: GuestHistory): void } {
   const rows = exitReasons.map((reason) => {
     const rate = h('td', { class: 'number' });
-    const bar = h('span', { class: 'bar-fill' });
+    const bar = h('span', { class: 'share-fill' });
     const element = h(
       'tr',
       { hidden: true },
       h('th', { scope: 'row' }, reasonTexts[reason]),
       rate,
-      h('td', { class: 'bar-cell', 'aria-hidden': 'true' }, h('span', { class: 'bar' }, bar)),
+      h('td', { class: 'share-cell', 'aria-hidden': 'true' }, h('span', { class: 'share' }, bar)),
     );
     return { reason, element, rate, bar };
   });

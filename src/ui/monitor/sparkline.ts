@@ -21,11 +21,13 @@ export function sparkline(width: number, height: number): Sparkline {
   const shown = new Uint8Array(points);
   const next = new Uint8Array(points);
   let drawn = false;
+  let colour = '';
 
   function stroke(): void {
     const context = element.getContext('2d');
     if (context === null) return;
-    const style = getComputedStyle(element);
+    // Asked for once a theme: it makes the browser compute all styles.
+    colour ||= getComputedStyle(element).color;
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
     context.beginPath();
@@ -33,12 +35,12 @@ export function sparkline(width: number, height: number): Sparkline {
       context.lineTo((n * (width - 2)) / (points - 1) + 1, height - 1 - ((shown[n] ?? 0) * (height - 2)) / 100);
     }
     context.lineWidth = 1.25;
-    context.strokeStyle = style.color;
+    context.strokeStyle = colour;
     context.stroke();
     context.lineTo(width - 1, height);
     context.lineTo(1, height);
     context.globalAlpha = 0.16;
-    context.fillStyle = style.color;
+    context.fillStyle = colour;
     context.fill();
     context.globalAlpha = 1;
     drawn = true;
@@ -58,6 +60,7 @@ export function sparkline(width: number, height: number): Sparkline {
       stroke();
     },
     paint: () => {
+      colour = '';
       if (drawn) stroke();
     },
   };
