@@ -4,6 +4,8 @@ import { h } from '../dom.ts';
 const points = 60;
 /** Below this the curve is the base line: a guest that does its housekeeping makes nobody draw. */
 const leastPercent = 2;
+/** The curve of a guest that idles moves on this often: each drawing makes the browser composite a frame. */
+const idleMs = 10_000;
 
 export interface Sparkline {
   readonly element: HTMLCanvasElement;
@@ -22,6 +24,7 @@ export function sparkline(width: number, height: number): Sparkline {
   const next = new Uint8Array(points);
   let drawn = false;
   let colour = '';
+  let drawnMs = -Infinity;
 
   function stroke(): void {
     const context = element.getContext('2d');
@@ -44,6 +47,7 @@ export function sparkline(width: number, height: number): Sparkline {
     context.fill();
     context.globalAlpha = 1;
     drawn = true;
+    drawnMs = performance.now();
   }
 
   return {
@@ -56,6 +60,8 @@ export function sparkline(width: number, height: number): Sparkline {
         next[points - values.length + n] = value < leastPercent ? 0 : value;
       }
       if (drawn && next.every((value, n) => value === shown[n])) return;
+      const idle = next[points - 1] === 0 && shown[points - 1] === 0;
+      if (idle && performance.now() - drawnMs < idleMs) return;
       shown.set(next);
       stroke();
     },
