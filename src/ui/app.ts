@@ -12,26 +12,21 @@ import {
   type VmmEvent,
 } from '../vmm/index.ts';
 import { forgetGuests, rememberGuest, rememberProcessors } from './address.ts';
-import { catalogueView } from './catalogue-view.ts';
+import { catalogueView, obstacleView } from './catalogue-view.ts';
 import { openMenu } from './context-menu.ts';
-import { ask } from './dialog.ts';
+import { confirmEnd } from './dialog.ts';
 import { button, h, icon } from './dom.ts';
-import { callName, stateText } from './format.ts';
 import { failedPane, guestPane, type Pane } from './guest-pane.ts';
 import { guestsView, type GuestsView } from './guests-view.ts';
 import { hostView, type HostView } from './host/host-view.ts';
-import { inventory, places, type Inventory, type InventoryFigures, type InventoryItem } from './inventory.ts';
+import { inventoryFigures, inventoryItems } from './inventory-items.ts';
+import { inventory, places, type Inventory } from './inventory.ts';
+import { keepLayout, readLayout, type Layout } from './layout.ts';
 import { memoryMeter, setMemoryLimit } from './memory-meter.ts';
-import { bytesText } from './monitor/numbers.ts';
 import { processorControl } from './processor-control.ts';
 import { themeButton } from './theme.ts';
 
-const layoutKey = 'tabvisor.layout';
-/** A guest that uses less of a processor does its housekeeping, and nothing else. */
-const idlePercent = 2;
 const catalogue = places.catalogue;
-
-type Layout = 'tiles' | 'tabs';
 
 export class App {
   readonly element: HTMLElement;
@@ -359,25 +354,8 @@ export class App {
     this.#updateInventory();
   }
 
-  /** Every guest that can run, and what never became one. */
-  #items(): InventoryItem[] {
-    const guests = this.#vmm.list().filter(({ definition }) => !definition.template);
-    const items = guests.map(({ id, status }) => ({
-      id,
-      name: callName(guests, id),
-      state: status.state,
-      title: this.#panes.get(id)?.summary() ?? stateText(status),
-      note: status.state === 'running' ? '' : stateText(status),
-    }));
-    for (const pane of this.#panes.values()) {
-      if (pane.guest) continue;
-      items.push({ id: pane.id, name: pane.name, state: 'failed', title: pane.summary(), note: pane.summary() });
-    }
-    return items;
-  }
-
   #updateInventory(): void {
-    this.#inventory.update(this.#items(), this.#active);
+    this.#inventory.update(inventoryItems(this.#vmm, this.#panes), this.#active);
     const front = this.#panes.get(this.#active);
     const alive = this.#alive;
     const rest = alive > 0 ? `${alive} guest${alive === 1 ? '' : 's'} running` : 'boot a computer in this tab';
@@ -388,11 +366,7 @@ export class App {
 
   #toggleLayout(): void {
     this.#layout = this.#layout === 'tiles' ? 'tabs' : 'tiles';
-    try {
-      localStorage.setItem(layoutKey, this.#layout);
-    } catch {
-      // Without storage the choice holds for this visit.
-    }
+    keepLayout(this.#layout);
     if (!this.#panes.has(this.#active)) this.#active = [...this.#panes.keys()][0] ?? catalogue;
     this.#arrange();
   }
@@ -400,7 +374,7 @@ export class App {
   #tick(): void {
     if (document.hidden) return;
     for (const [id, pane] of this.#panes) if (this.#onScreen(id)) pane.tick();
-    this.#inventory.sample((id) => this.#figures(id));
+    this.#inventory.sample((id) => inventoryFigures(this.#vmm, id));
     this.#host.update();
     this.#updateInventory();
     this.#logged();
@@ -409,48 +383,9 @@ export class App {
   #onScreen(id: string): boolean {
     return !this.#grid.hidden && (this.#layout === 'tiles' || id === this.#active);
   }
-
-  #figures(id: string): InventoryFigures | undefined {
-    if (!this.#vmm.list().some((guest) => guest.id === id && guest.status.state === 'running')) return undefined;
-    const history = this.#vmm.history(id);
-    if (history === undefined) return undefined;
-    const cpu = history.last('cpu');
-    return {
-      cpu: cpu < idlePercent ? 'idle' : `${Math.round(cpu)} %`,
-      memory: bytesText(history.last('resident')),
-      curve: history.column('cpu', 60),
-    };
-  }
-}
-
-function confirmEnd(name: string): Promise<boolean> {
-  return ask({
-    title: `End ${name}?`,
-    content: [h('p', {}, 'It runs, and what it holds in its memory is lost.')],
-    no: 'Let it run',
-    yes: 'End it',
-    danger: true,
-  });
 }
 
 function nameOf(request: GuestRequest): string {
   if (request.kind === 'own') return request.source.name;
   return request.kind === 'catalogue' ? request.id : request.name;
-}
-
-function readLayout(): Layout {
-  try {
-    return localStorage.getItem(layoutKey) === 'tabs' ? 'tabs' : 'tiles';
-  } catch {
-    return 'tiles';
-  }
-}
-
-function obstacleView(obstacle: string): HTMLElement {
-  return h(
-    'div',
-    { class: 'catalogue' },
-    h('div', { class: 'intro' }, h('h1', {}, 'No guest can run in this page yet')),
-    h('div', { class: 'notice', 'data-tone': 'error', role: 'alert' }, h('span', { class: 'notice-text' }, obstacle)),
-  );
 }

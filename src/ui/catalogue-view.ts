@@ -189,3 +189,13 @@ function ownKernelForm(boot: (source: GuestSource) => void): HTMLElement {
   });
   return h('details', { class: 'own' }, h('summary', {}, 'Boot a kernel of your own'), form);
 }
+
+/** In place of the catalogue where no guest can run. */
+export function obstacleView(obstacle: string): HTMLElement {
+  return h(
+    'div',
+    { class: 'catalogue' },
+    h('div', { class: 'intro' }, h('h1', {}, 'No guest can run in this page yet')),
+    h('div', { class: 'notice', 'data-tone': 'error', role: 'alert' }, h('span', { class: 'notice-text' }, obstacle)),
+  );
+}
