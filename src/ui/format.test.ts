@@ -31,8 +31,11 @@ describe('format', () => {
       { id: 'a', name: 'A' },
       { id: 'b', name: 'B' },
       { id: 'b-2', name: 'B' },
+      { id: 'x', name: 'C' },
+      { id: 'y', name: 'C' },
     ];
-    expect(['a', 'b', 'b-2', 'gone'].map((id) => callName(guests, id))).toEqual(['A', 'B · b', 'B · b-2', 'gone']);
+    const names = ['a', 'b', 'b-2', 'x', 'y', 'gone'].map((id) => callName(guests, id));
+    expect(names).toEqual(['A', 'B', 'B #2', 'C · x', 'C · y', 'gone']);
   });
 
   it('has a notice for everything but a running guest', () => {
