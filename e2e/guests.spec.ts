@@ -56,7 +56,7 @@ test.describe('one guest', () => {
     // Out of the console by keyboard alone, and back.
     await page.keyboard.press('F6');
     await expect(page.getByRole('tab', { name: /32-bit/ })).toBeFocused();
-    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
     await expect(vmm.pane(i386).locator('textarea')).toBeFocused();
   });
 

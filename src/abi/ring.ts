@@ -83,6 +83,11 @@ export class ByteRing {
     return this.capacity - this.readable;
   }
 
+  /** Bytes put so far, mod 2^32. */
+  get written(): number {
+    return Atomics.load(this.#words, tailWord) >>> 0;
+  }
+
   get consumerAttached(): boolean {
     return Atomics.load(this.#words, attachedWord) !== 0;
   }

@@ -1,5 +1,5 @@
 /**
- * The page: tabs at the top, and under them either the catalogue or the guests, side by side where the window is wide
+ * The page: the inventory at the left, and beside it the host, the catalogue, or the guests, tiled where the window is wide
  * enough, else one at a time. It keeps no state of guests: it shows the coordinator's.
  */
 import {
@@ -11,89 +11,114 @@ import {
   type GuestSource,
   type VmmEvent,
 } from '../vmm/index.ts';
-import { catalogueView } from './catalogue-view.ts';
-import { ask } from './dialog.ts';
+import { forgetGuests, rememberGuest, rememberProcessors } from './address.ts';
+import { catalogueView, obstacleView } from './catalogue-view.ts';
+import { openMenu } from './context-menu.ts';
+import { confirmEnd } from './dialog.ts';
 import { button, h, icon } from './dom.ts';
 import { failedPane, guestPane, type Pane } from './guest-pane.ts';
 import { guestsView, type GuestsView } from './guests-view.ts';
+import { hostView, type HostView } from './host/host-view.ts';
+import { inventoryFigures, inventoryItems } from './inventory-items.ts';
+import { inventory, places, type Inventory } from './inventory.ts';
+import { keepLayout, readLayout, type Layout } from './layout.ts';
 import { memoryMeter } from './memory-meter.ts';
 import { processorControl } from './processor-control.ts';
-import { tabStrip } from './tabs.ts';
 import { themeButton } from './theme.ts';
 
-const layoutKey = 'tabvisor.layout';
-/** Counters are shown this often. */
-const tickMs = 1000;
-
-type Layout = 'tiles' | 'tabs';
+const catalogue = places.catalogue;
 
 export class App {
   readonly element: HTMLElement;
   readonly #vmm: Coordinator;
   readonly #panes = new Map<string, Pane>();
-  readonly #tabs;
+  readonly #inventory: Inventory;
   readonly #meter;
   readonly #processors;
   readonly #home: HTMLElement;
+  readonly #host: HostView;
   readonly #guests: GuestsView;
   readonly #catalogue: HTMLElement;
-  readonly #grid = h('div', { class: 'grid' });
+  readonly #grid = h('main', { class: 'grid', id: 'guests' }, h('h1', { class: 'sr-only' }, 'Guests'));
   readonly #layoutButton: HTMLButtonElement;
-  /** Id of the guest in front, or undefined for the catalogue. */
-  #active: string | undefined;
+  /** What is in front: the id of a guest, or one of {@link places}. */
+  #active: string = catalogue;
   #layout: Layout = readLayout();
 
   constructor(vmm: Coordinator) {
     this.#vmm = vmm;
     this.#meter = memoryMeter(vmm);
     this.#processors = processorControl(vmm);
-    this.#tabs = tabStrip({
-      select: (id, focus) => this.#show(id, focus ? 'console' : 'tab'),
+    this.#inventory = inventory({
+      select: (key, enter) => this.#show(key, enter ? 'content' : 'tab'),
       close: (id) => void this.#close(id),
+      settings: (id) => {
+        this.#show(id, 'none');
+        this.#panes.get(id)?.showSettings();
+      },
+      menu: (id, at) => {
+        this.#show(id, 'tab');
+        const pane = this.#panes.get(id);
+        if (pane !== undefined) openMenu(`Actions of ${pane.name}`, pane.actions(), at);
+      },
+    });
+    this.#host = hostView(vmm, {
+      open: (id) => this.#show(id, 'content'),
+      switched: rememberProcessors,
     });
     this.#layoutButton = button('', 'tiles', () => this.#toggleLayout());
     this.#layoutButton.classList.add('quiet');
-    const logo = h('img', { src: './favicon.svg', alt: '', width: '22', height: '22' });
-    const brand = h('a', { class: 'brand', href: './' }, logo, 'Tabvisor');
-    brand.addEventListener('click', (event) => {
-      // With guests on the page the catalogue is only another view of it.
-      if (this.#panes.size === 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    this.#home = h('main', { class: 'home', id: 'catalogue', tabindex: '-1' });
+    const skip = h('a', { class: 'skip-link', href: '#guests' }, 'Skip to the content');
+    skip.addEventListener('click', (event) => {
       event.preventDefault();
-      this.#show(undefined, 'none');
+      this.#show(this.#active, 'content');
     });
-    const theme = themeButton(() => {
-      for (const pane of this.#panes.values()) pane.paint();
-    });
-    this.#home = h('main', { class: 'home' });
-    const tools = h(
-      'div',
-      { class: 'tools' },
-      this.#processors.element,
-      this.#meter.element,
-      this.#layoutButton,
-      theme,
-    );
     this.element = h(
       'div',
       { class: 'app' },
-      h('header', { class: 'bar' }, brand, this.#tabs.element, tools),
-      this.#home,
-      this.#grid,
+      skip,
+      h('header', { class: 'bar' }, this.#brand(), this.#tools()),
+      this.#inventory.element,
+      h('div', { class: 'content' }, this.#home, this.#host.element, this.#grid),
     );
     this.#guests = guestsView(vmm, this.#home, { open: (id) => void this.#open(id) });
     const actions = {
       bootEntry: (id: string) => void this.#boot({ kind: 'catalogue', id, overrides: {} }),
+      bootBareMetal: (ids: readonly string[]) => void this.#bootBareMetal(ids),
       bootOwn: (source: GuestSource) => void this.#boot({ kind: 'own', source }),
     };
     this.#catalogue = catalogueView(vmm, actions, this.#guests.element);
     const { obstacle } = vmm;
     this.#home.append(obstacle === undefined ? this.#catalogue : obstacleView(obstacle));
     vmm.subscribe((event) => this.#onEvent(event));
-    setInterval(() => this.#tick(), tickMs);
+    vmm.onSample(() => this.#tick());
+    document.addEventListener('visibilitychange', () => this.#tick());
     addEventListener('beforeunload', (event) => {
       if (this.#alive > 0) event.preventDefault();
     });
     this.#arrange();
+  }
+
+  #brand(): HTMLElement {
+    const logo = h('img', { src: './favicon.svg', alt: '', width: '22', height: '22' });
+    const brand = h('a', { class: 'brand', href: './' }, logo, 'Tabvisor');
+    brand.addEventListener('click', (event) => {
+      // With guests on the page the catalogue is only another view of it.
+      if (this.#panes.size === 0 || event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      this.#show(catalogue, 'none');
+    });
+    return brand;
+  }
+
+  #tools(): HTMLElement {
+    const theme = themeButton(() => {
+      for (const pane of this.#panes.values()) pane.paint();
+      this.#inventory.paint();
+      this.#host.paint();
+    });
+    return h('div', { class: 'tools' }, this.#processors.element, this.#meter.element, this.#layoutButton, theme);
   }
 
   /**
@@ -134,10 +159,20 @@ export class App {
     await this.#start(id);
   }
 
+  async #bootBareMetal(catalogueIds: readonly string[]): Promise<void> {
+    try {
+      rememberProcessors(await this.#vmm.processors({ mode: 'bare-metal' }));
+    } catch (error) {
+      this.#showFailure('Processors', messageOf(error));
+      return;
+    }
+    await Promise.all(catalogueIds.map((id) => this.#boot({ kind: 'catalogue', id, overrides: {} })));
+  }
+
   async #boot(request: GuestRequest): Promise<void> {
     const id = await this.#define(request);
     if (id === undefined) return;
-    if (request.kind === 'catalogue') rememberInUrl(request.id);
+    if (request.kind === 'catalogue') rememberGuest(request.id);
     await this.#start(id);
   }
 
@@ -149,7 +184,7 @@ export class App {
         request.kind === 'own'
           ? await this.#vmm.create(request.source)
           : await this.#vmm.create(request.id, request.overrides);
-      this.#show(this.#active ?? id, 'none');
+      this.#show(this.#active === catalogue ? id : this.#active, 'none');
       return id;
     } catch (error) {
       this.#showFailure(nameOf(request), messageOf(error));
@@ -160,7 +195,7 @@ export class App {
   async #start(id: string): Promise<void> {
     try {
       const start = this.#vmm.start(id);
-      if (this.#active === undefined && this.#panes.has(id)) this.#show(id, 'none');
+      if (this.#active === catalogue && this.#panes.has(id)) this.#show(id, 'none');
       await start;
       // The console gets the keyboard, unless the user has gone on to something else.
       const at = document.activeElement;
@@ -175,7 +210,7 @@ export class App {
     let id = name;
     for (let n = 2; this.#panes.has(id); n++) id = `${name}-${n}`;
     this.#add(failedPane(id, name, message, () => this.#drop(id)));
-    if (this.#active === undefined) this.#show(id, 'none');
+    if (this.#active === catalogue) this.#show(id, 'none');
   }
 
   #onEvent(event: VmmEvent): void {
@@ -189,7 +224,15 @@ export class App {
     if (event.kind !== 'memory' && event.kind !== 'log') this.#updateGuests();
     this.#meter.update();
     this.#processors.update();
-    this.#updateTabs();
+    this.#updateInventory();
+    if (event.kind === 'log') return;
+    this.#host.update();
+    this.#logged();
+  }
+
+  #logged(): void {
+    for (const pane of this.#panes.values()) pane.logged();
+    this.#host.logged();
   }
 
   #updateGuests(): void {
@@ -219,10 +262,10 @@ export class App {
     if (this.#panes.has(id)) return;
     const options = {
       onFocus: () => this.#focused(id),
-      onLeave: () => this.#tabs.focus(id),
+      onLeave: () => this.#inventory.focus(id),
       onClose: () => void this.#close(id),
       // The address need not name it any more.
-      onKept: () => forgetInUrl(this.#transient()),
+      onKept: () => forgetGuests(this.#transient()),
     };
     this.#add(guestPane(this.#vmm, id, options));
   }
@@ -260,8 +303,8 @@ export class App {
     const pane = this.#panes.get(id);
     this.#panes.delete(id);
     pane?.dispose();
-    forgetInUrl(this.#transient());
-    if (this.#active === id) this.#show([...this.#panes.keys()].at(-1), 'none');
+    forgetGuests(this.#transient());
+    if (this.#active === id) this.#show([...this.#panes.keys()].at(-1) ?? catalogue, 'none');
     else this.#arrange();
   }
 
@@ -272,18 +315,26 @@ export class App {
     this.#arrange();
   }
 
-  #show(id: string | undefined, focus: 'console' | 'tab' | 'none'): void {
-    this.#active = id;
+  /** `focus`: what gets the keyboard: what is shown, its place in the inventory, or nothing new. */
+  #show(key: string, focus: 'content' | 'tab' | 'none'): void {
+    const isGuest = this.#vmm.list().some(({ id }) => id === key);
+    if (isGuest) this.#addPane(key);
+    this.#active = key;
     this.#arrange();
-    if (focus === 'tab') this.#tabs.focus(id);
-    else if (focus === 'console' && id !== undefined) this.#panes.get(id)?.focus();
+    if (focus === 'tab') this.#inventory.focus(key);
+    if (focus !== 'content') return;
+    if (key === places.host) this.#host.focus();
+    else if (key === catalogue) this.#home.focus();
+    else this.#panes.get(key)?.focus();
   }
 
   #arrange(): void {
-    const home = this.#active === undefined;
     this.element.dataset['layout'] = this.#layout;
-    this.#home.hidden = !home;
-    this.#grid.hidden = home;
+    const guests = this.#panes.has(this.#active);
+    this.#home.hidden = this.#active !== catalogue;
+    this.#host.element.hidden = this.#active !== places.host;
+    this.#host.shown(this.#active === places.host);
+    this.#grid.hidden = !guests;
     for (const [id, pane] of this.#panes) {
       pane.element.classList.toggle('front', id === this.#active);
     }
@@ -295,21 +346,16 @@ export class App {
     this.#layoutButton.title = title;
     this.#layoutButton.setAttribute('aria-label', title);
     this.#layoutButton.replaceChildren(icon(tiles ? 'tabs' : 'tiles'));
-    for (const pane of this.#panes.values()) pane.layOut();
-    this.#updateTabs();
+    for (const [id, pane] of this.#panes) {
+      pane.layOut();
+      if (this.#onScreen(id)) pane.tick();
+    }
+    this.#updateInventory();
   }
 
-  #updateTabs(): void {
-    this.#tabs.update(
-      [...this.#panes.values()].map((pane) => ({
-        id: pane.id,
-        name: pane.name,
-        state: pane.status()?.state ?? 'failed',
-        title: pane.summary(),
-      })),
-      this.#active,
-    );
-    const front = this.#active === undefined ? undefined : this.#panes.get(this.#active);
+  #updateInventory(): void {
+    this.#inventory.update(inventoryItems(this.#vmm, this.#panes), this.#active);
+    const front = this.#panes.get(this.#active);
     const alive = this.#alive;
     const rest = alive > 0 ? `${alive} guest${alive === 1 ? '' : 's'} running` : 'boot a computer in this tab';
     const title =
@@ -319,75 +365,26 @@ export class App {
 
   #toggleLayout(): void {
     this.#layout = this.#layout === 'tiles' ? 'tabs' : 'tiles';
-    try {
-      localStorage.setItem(layoutKey, this.#layout);
-    } catch {
-      // Without storage the choice holds for this visit.
-    }
-    if (this.#active === undefined) this.#active = [...this.#panes.keys()][0];
+    keepLayout(this.#layout);
+    if (!this.#panes.has(this.#active)) this.#active = [...this.#panes.keys()][0] ?? catalogue;
     this.#arrange();
   }
 
   #tick(): void {
     if (document.hidden) return;
-    for (const pane of this.#panes.values()) pane.tick();
-    this.#updateTabs();
+    for (const [id, pane] of this.#panes) if (this.#onScreen(id)) pane.tick();
+    this.#inventory.sample((id) => inventoryFigures(this.#vmm, id));
+    this.#host.update();
+    this.#updateInventory();
+    this.#logged();
   }
-}
 
-function confirmEnd(name: string): Promise<boolean> {
-  return ask({
-    title: `End ${name}?`,
-    content: [h('p', {}, 'It runs, and what it holds in its memory is lost.')],
-    no: 'Let it run',
-    yes: 'End it',
-    danger: true,
-  });
+  #onScreen(id: string): boolean {
+    return !this.#grid.hidden && (this.#layout === 'tiles' || id === this.#active);
+  }
 }
 
 function nameOf(request: GuestRequest): string {
   if (request.kind === 'own') return request.source.name;
   return request.kind === 'catalogue' ? request.id : request.name;
-}
-
-function readLayout(): Layout {
-  try {
-    return localStorage.getItem(layoutKey) === 'tabs' ? 'tabs' : 'tiles';
-  } catch {
-    return 'tiles';
-  }
-}
-
-/** What was booted by a click stands in the address afterwards: a reload, or a colleague, boots the same. */
-function rememberInUrl(catalogueId: string): void {
-  const url = new URL(location.href);
-  url.searchParams.append('guest', catalogueId);
-  history.replaceState(null, '', url);
-}
-
-/** Takes what is no longer there out of the page's address; `ids`: what is. */
-function forgetInUrl(ids: readonly string[]): void {
-  const url = new URL(location.href);
-  const kept = new Map<string, number>();
-  for (const id of ids) {
-    const base = id.replace(/-\d+$/, '');
-    for (const name of new Set([id, base])) kept.set(name, (kept.get(name) ?? 0) + 1);
-  }
-  const guests = url.searchParams.getAll('guest');
-  url.searchParams.delete('guest');
-  for (const guest of guests) {
-    const left = kept.get(guest) ?? 0;
-    if (left > 0) url.searchParams.append('guest', guest);
-    kept.set(guest, left - 1);
-  }
-  history.replaceState(null, '', url);
-}
-
-function obstacleView(obstacle: string): HTMLElement {
-  return h(
-    'div',
-    { class: 'catalogue' },
-    h('div', { class: 'intro' }, h('h1', {}, 'No guest can run in this page yet')),
-    h('div', { class: 'notice', 'data-tone': 'error', role: 'alert' }, h('span', { class: 'notice-text' }, obstacle)),
-  );
 }

@@ -1,5 +1,12 @@
 /** The memory of one guest: what it uses of what it has, and a slider for what it shall keep. */
-import { messageOf, mostBalloonMiB, sizeText, type Coordinator, type MemoryStatistics } from '../vmm/index.ts';
+import {
+  messageOf,
+  mostBalloonMiB,
+  sizeText,
+  type Coordinator,
+  type GuestStats,
+  type MemoryStatistics,
+} from '../vmm/index.ts';
 import { closeWhenLeft, h, setText } from './dom.ts';
 
 const MiB = 2 ** 20;
@@ -11,7 +18,7 @@ const explanation =
 export interface BalloonControl {
   readonly element: HTMLElement;
   /** Takes the present figures. */
-  update(running: boolean): void;
+  update(running: boolean, stats: GuestStats): void;
 }
 
 export function balloonControl(vmm: Coordinator, id: string, complain: (message: string) => void): BalloonControl {
@@ -39,10 +46,9 @@ export function balloonControl(vmm: Coordinator, id: string, complain: (message:
   slider.addEventListener('change', () => {
     vmm.setBalloon(id, ramMiB() - Number(slider.value)).catch((error: unknown) => complain(messageOf(error)));
   });
-  element.addEventListener('toggle', () => update(!slider.disabled));
+  element.addEventListener('toggle', () => update(!slider.disabled, vmm.stats(id)));
 
-  function update(running: boolean): void {
-    const { ramBytes, memory } = vmm.stats(id);
+  function update(running: boolean, { ramBytes, memory }: GuestStats): void {
     slider.disabled = !running;
     setText(summary, `${sizeText(memory.residentBytes)} of ${sizeText(ramBytes)} used`);
     element.hidden = ramBytes === 0 || memory.balloonDriver === 'none';

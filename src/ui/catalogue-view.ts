@@ -11,6 +11,8 @@ import { button, h } from './dom.ts';
 
 export interface CatalogueActions {
   readonly bootEntry: (catalogueId: string) => void;
+  /** Several, in bare-metal mode. */
+  readonly bootBareMetal: (catalogueIds: readonly string[]) => void;
   readonly bootOwn: (source: GuestSource) => void;
 }
 
@@ -60,6 +62,12 @@ async function fill(
         button('Boot all side by side', 'tiles', () => {
           for (const entry of entries) actions.bootEntry(entry.catalogueId);
         }),
+        button(
+          'Boot all on bare metal',
+          'host',
+          () => actions.bootBareMetal(entries.map(({ catalogueId }) => catalogueId)),
+          'Tabvisor’s own scheduler shares the processors among them',
+        ),
       );
     }
   } catch (error) {
@@ -180,4 +188,14 @@ function ownKernelForm(boot: (source: GuestSource) => void): HTMLElement {
     });
   });
   return h('details', { class: 'own' }, h('summary', {}, 'Boot a kernel of your own'), form);
+}
+
+/** In place of the catalogue where no guest can run. */
+export function obstacleView(obstacle: string): HTMLElement {
+  return h(
+    'div',
+    { class: 'catalogue' },
+    h('div', { class: 'intro' }, h('h1', {}, 'No guest can run in this page yet')),
+    h('div', { class: 'notice', 'data-tone': 'error', role: 'alert' }, h('span', { class: 'notice-text' }, obstacle)),
+  );
 }

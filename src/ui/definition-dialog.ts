@@ -1,16 +1,7 @@
-/** The dialog in which a guest is defined or edited. It says what is wrong with a field as one types. */
-import {
-  definitionDefaults,
-  definitionProblems,
-  keptFileUrl,
-  messageOf,
-  parseMemoryMiB,
-  type CatalogueEntry,
-  type Definition,
-  type DefinitionChanges,
-  type DefinitionField,
-} from '../vmm/index.ts';
-import { button, h, setText } from './dom.ts';
+/** The dialog in which a guest is defined or edited. */
+import type { CatalogueEntry, Definition, DefinitionChanges } from '../vmm/index.ts';
+import { definitionForm } from './definition-form.ts';
+import { h } from './dom.ts';
 
 export interface DefinitionDialogOptions {
   readonly title: string;
@@ -26,222 +17,32 @@ export interface DefinitionDialogOptions {
   readonly save: (changes: DefinitionChanges) => Promise<HTMLElement | void>;
 }
 
-type Control = HTMLInputElement | HTMLSelectElement;
-
-interface Row {
-  readonly element: HTMLElement;
-  readonly control: Control;
-  show(problem: string | undefined): void;
-}
-
-/** Value of the choice "a kernel of one's own". */
-const ownKernel = '';
-
-function row(field: string, label: string, control: Control, hint = '', beside?: HTMLElement): Row {
-  const id = `definition-${field}`;
-  control.id = id;
-  control.name = field;
-  control.setAttribute('aria-describedby', `${id}-note`);
-  const note = h('span', { class: 'note', id: `${id}-note` }, hint);
-  const inline = control instanceof HTMLInputElement && control.type === 'checkbox';
-  const caption = h('label', { for: id }, label);
-  const children = inline
-    ? [h('div', { class: 'row check' }, control, caption)]
-    : [caption, beside === undefined ? control : h('div', { class: 'row' }, control, beside)];
-  return {
-    element: h('div', { class: 'field' }, ...children, note),
-    control,
-    show: (problem) => {
-      control.setAttribute('aria-invalid', String(problem !== undefined));
-      note.classList.toggle('wrong', problem !== undefined);
-      setText(note, problem ?? hint);
-    },
-  };
-}
-
-const textInput = (value: string, placeholder = '') =>
-  h('input', { type: 'text', value, placeholder, spellcheck: 'false', autocomplete: 'off' });
-
-function checkbox(checked: boolean): HTMLInputElement {
-  return h('input', { type: 'checkbox', checked });
-}
-
-function select(options: readonly (readonly [value: string, text: string])[], chosen: string): HTMLSelectElement {
-  return h('select', {}, ...options.map(([value, text]) => h('option', { value, selected: value === chosen }, text)));
-}
-
-/** A row for an address, or a file of this computer, which is kept with the definition. */
-function imageRow(field: 'kernelUrl' | 'initrdUrl', label: string, url: string, placeholder: string): Row {
-  const control = textInput(url, placeholder);
-  const file = h('input', { type: 'file', 'aria-label': `${label} from this computer` });
-  file.addEventListener('change', () => {
-    const chosen = file.files?.[0];
-    if (chosen === undefined) return;
-    control.value = URL.createObjectURL(chosen);
-    control.title = chosen.name;
-    control.dispatchEvent(new Event('input', { bubbles: true }));
-  });
-  const hint = url === keptFileUrl ? 'The file that was chosen is kept with the definition.' : '';
-  return row(field, label, control, hint, h('label', { class: 'button file' }, 'File …', file));
-}
-
-function rowsOf(given: Partial<Definition>, entries: readonly CatalogueEntry[]) {
-  const choices = entries
-    .filter((entry) => !entry.hidden || entry.catalogueId === given.catalogueId)
-    .map((entry) => [entry.catalogueId, entry.name] as const);
-  const { catalogueId } = given;
-  if (catalogueId !== undefined && !choices.some(([id]) => id === catalogueId)) {
-    choices.push([catalogueId, `${catalogueId} (not in the catalogue now)`]);
-  }
-  const chosen = catalogueId ?? (given.kernelUrl === undefined ? (choices[0]?.[0] ?? ownKernel) : ownKernel);
-  const { memoryMiB, clock, weight, capPercent, autostart, template } = { ...definitionDefaults, ...given };
-  return {
-    name: row('name', 'Name', textInput(given.name ?? '')),
-    catalogueId: row('catalogueId', 'Boots', select([...choices, [ownKernel, 'A kernel of your own']], chosen)),
-    kernelUrl: imageRow('kernelUrl', 'Kernel', given.kernelUrl ?? '', 'bzImage, multiboot or ELF: an address'),
-    initrdUrl: imageRow('initrdUrl', 'Initial RAM disk', given.initrdUrl ?? '', 'none'),
-    memoryMiB: row('memoryMiB', 'Memory', textInput(`${memoryMiB}M`)),
-    commandLine: row('commandLine', 'Command line', textInput(given.commandLine ?? '')),
-    disks: row(
-      'disks',
-      'Disks',
-      textInput((given.disks ?? []).join(' ')),
-      'Ids of disks (ID,ro: read-only) or addresses of raw images, with spaces between.',
-    ),
-    clock: row(
-      'clock',
-      'Clock',
-      select(
-        [
-          ['real', 'Real time'],
-          ['virtual', 'Virtual: counts instructions, runs repeat exactly'],
-        ],
-        clock,
-      ),
-    ),
-    weight: row(
-      'weight',
-      'Weight',
-      textInput(String(weight)),
-      'Twice the weight, twice the share of a busy processor.',
-    ),
-    capPercent: row(
-      'capPercent',
-      'Cap, in %',
-      textInput(String(capPercent)),
-      'Of one processor’s time; 0 is no limit.',
-    ),
-    autostart: row('autostart', 'Start it when this page is opened', checkbox(autostart)),
-    template: row('template', 'Template: not to be started, others are made from it', checkbox(template)),
-  } satisfies Record<DefinitionField, Row>;
-}
-
-type Rows = ReturnType<typeof rowsOf>;
-
-/** What the fields say, right or wrong; an optional one that is empty is undefined. */
-function valuesOf(rows: Rows): Record<DefinitionField, unknown> {
-  const text = (field: DefinitionField) => rows[field].control.value.trim();
-  const optional = (field: DefinitionField) => (text(field) === '' ? undefined : text(field));
-  const whole = (field: DefinitionField) => (/^\d+$/.test(text(field)) ? Number(text(field)) : NaN);
-  const checked = ({ control }: Row) => control instanceof HTMLInputElement && control.checked;
-  const own = text('catalogueId') === ownKernel;
-  return {
-    name: text('name'),
-    catalogueId: own ? undefined : text('catalogueId'),
-    kernelUrl: own ? text('kernelUrl') : undefined,
-    initrdUrl: own ? optional('initrdUrl') : undefined,
-    commandLine: optional('commandLine'),
-    disks: optional('disks')?.split(/\s+/),
-    // What is no size at all is told as one that is out of bounds.
-    memoryMiB: parseMemoryMiB(text('memoryMiB')) ?? NaN,
-    clock: text('clock'),
-    weight: whole('weight'),
-    capPercent: whole('capPercent'),
-    autostart: checked(rows.autostart),
-    template: checked(rows.template),
-  };
-}
-
 export function openDefinitionDialog(options: DefinitionDialogOptions): void {
   const { entries, definition } = options;
-  const rows = rowsOf(definition ?? {}, entries);
-  const touched = new Set<string>();
-  const failure = h('div', { class: 'notice', 'data-tone': 'error', role: 'alert', hidden: true });
-  const save = h('button', { type: 'submit', class: 'button primary' }, definition === undefined ? 'Define' : 'Save');
-  const form = h(
-    'form',
-    { novalidate: true },
-    h('div', { class: 'fields' }, ...Object.values(rows).map(({ element }) => element)),
-    failure,
-    h(
-      'div',
-      { class: 'actions' },
-      button('Cancel', undefined, () => dialog.close()),
-      save,
-    ),
-  );
+  let next = document.activeElement;
+  const form = definitionForm({
+    prefix: 'definition',
+    definition,
+    entries,
+    submit: definition === undefined ? 'Define' : 'Save',
+    save: async (changes) => {
+      next = (await options.save(changes)) ?? next;
+      dialog.close();
+    },
+    cancel: () => dialog.close(),
+  });
   const dialog = h(
     'dialog',
     { class: 'dialog wide', 'aria-labelledby': 'definition-title' },
     h('h2', { id: 'definition-title' }, options.title),
     options.hint === undefined ? undefined : h('p', { class: 'hint' }, options.hint),
-    form,
+    form.element,
   );
-
-  /** Shows what is wrong with what the user has been at; returns the first row that is wrong. */
-  function look(): Row | undefined {
-    const values = valuesOf(rows);
-    const problems = definitionProblems(values);
-    const own = values.catalogueId === undefined;
-    rows.kernelUrl.element.hidden = !own;
-    rows.initrdUrl.element.hidden = !own;
-    const entry = entries.find(({ catalogueId }) => catalogueId === values.catalogueId);
-    if (rows.commandLine.control instanceof HTMLInputElement) {
-      rows.commandLine.control.placeholder = entry?.commandLine ?? 'console=ttyS0';
-    }
-    let first: Row | undefined;
-    for (const [field, one] of Object.entries(rows) as [DefinitionField, Row][]) {
-      const problem = problems[field];
-      one.show(touched.has(field) ? problem : undefined);
-      if (problem !== undefined) first ??= one;
-    }
-    return first;
-  }
-
-  form.addEventListener('input', (event) => {
-    if (event.target instanceof HTMLElement) touched.add(event.target.id.replace('definition-', ''));
-    failure.hidden = true;
-    look();
-  });
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    for (const field of Object.keys(rows)) touched.add(field);
-    const wrong = look();
-    if (wrong !== undefined) {
-      wrong.control.focus();
-      return;
-    }
-    save.disabled = true;
-    options.save(valuesOf(rows) as DefinitionChanges).then(
-      (element) => {
-        next = element ?? next;
-        dialog.close();
-      },
-      (error: unknown) => {
-        save.disabled = false;
-        failure.hidden = false;
-        setText(failure, messageOf(error));
-      },
-    );
-  });
-  let next = document.activeElement;
   dialog.addEventListener('close', () => {
     dialog.remove();
     if (next instanceof HTMLElement && next.isConnected) next.focus();
   });
   document.body.append(dialog);
-  look();
   dialog.showModal();
-  rows.name.control.focus();
-  if (rows.name.control instanceof HTMLInputElement) rows.name.control.select();
+  form.focus();
 }

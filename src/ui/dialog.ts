@@ -56,3 +56,14 @@ export function confirmForeign(urls: readonly string[]): Promise<boolean> {
     yesIcon: 'start',
   });
 }
+
+/** Asks before a guest that runs is ended. */
+export function confirmEnd(name: string): Promise<boolean> {
+  return ask({
+    title: `End ${name}?`,
+    content: [h('p', {}, 'It runs, and what it holds in its memory is lost.')],
+    no: 'Let it run',
+    yes: 'End it',
+    danger: true,
+  });
+}

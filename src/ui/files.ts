@@ -3,7 +3,8 @@ import { h } from './dom.ts';
 
 /** Has the browser save a text as a file. */
 export function saveAsFile(name: string, content: string): void {
-  const url = URL.createObjectURL(new Blob([content], { type: 'application/json' }));
+  const type = name.endsWith('.csv') ? 'text/csv' : 'application/json';
+  const url = URL.createObjectURL(new Blob([content], { type }));
   const link = h('a', { href: url, download: name });
   link.click();
   URL.revokeObjectURL(url);

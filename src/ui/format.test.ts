@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { GuestStats } from '../vmm/index.ts';
-import { durationText, noticeOf, speedText, stateText, tiersText } from './format.ts';
+import { callName, durationText, noticeOf, speedText, stateText, tiersText } from './format.ts';
 
 describe('format', () => {
   it('writes durations', () => {
@@ -24,6 +24,18 @@ describe('format', () => {
     expect(tiersText({ compiledShare: 0.934, compiler: some })).toBe(
       '93 % by compiled code: 20 regions in 1 module; compiling took 1.2 s.',
     );
+  });
+
+  it('calls guests by their names, and tells those of one name apart', () => {
+    const guests = [
+      { id: 'a', name: 'A' },
+      { id: 'b', name: 'B' },
+      { id: 'b-2', name: 'B' },
+      { id: 'x', name: 'C' },
+      { id: 'y', name: 'C' },
+    ];
+    const names = ['a', 'b', 'b-2', 'x', 'y', 'gone'].map((id) => callName(guests, id));
+    expect(names).toEqual(['A', 'B', 'B #2', 'C · x', 'C · y', 'gone']);
   });
 
   it('has a notice for everything but a running guest', () => {

@@ -32,6 +32,19 @@ export function tiersText({ compiledShare, compiler }: Pick<GuestStats, 'compile
   );
 }
 
+/**
+ * What to call a guest: its name, and where another one has the same, the number at the end of its id or else the id. The
+ * first of those that were numbered keeps its name alone.
+ */
+export function callName(guests: readonly { readonly id: string; readonly name: string }[], id: string): string {
+  const name = guests.find((guest) => guest.id === id)?.name ?? id;
+  const others = guests.filter((guest) => guest.id !== id && guest.name === name);
+  if (others.length === 0) return name;
+  const number = /-(\d+)$/.exec(id)?.[1];
+  if (number !== undefined) return `${name} #${number}`;
+  return others.every((other) => /-\d+$/.test(other.id)) ? name : `${name} · ${id}`;
+}
+
 /** One word for a badge. */
 export function stateText(status: GuestStatus): string {
   switch (status.state) {

@@ -1,10 +1,16 @@
-/** The pane of one guest: its name and state, what one can do with it, a notice where there is something to say, and
- * its console. */
+/**
+ * The pane of one guest: its name and state, what one can do with it, a notice where there is something to say, and its
+ * tabs: console, monitor, settings, events.
+ */
 import { messageOf, sizeText, type Coordinator, type GuestStatus } from '../vmm/index.ts';
 import { balloonControl } from './balloon-control.ts';
-import { button, h, iconButton, setAttribute, setText } from './dom.ts';
+import type { MenuItem } from './context-menu.ts';
+import { button, h, iconButton, setAttribute, setText, type IconName } from './dom.ts';
 import { durationText, idleText, noticeOf, speedText, stateText, tiersText, type Notice } from './format.ts';
-import { editGuest } from './guests-view.ts';
+import { eventList } from './monitor/event-list.ts';
+import { guestMonitor } from './monitor/guest-monitor.ts';
+import { settingsView } from './settings-view.ts';
+import { subTabs } from './sub-tabs.ts';
 import { GuestTerminal } from './terminal.ts';
 
 export interface PaneOptions {
@@ -26,9 +32,14 @@ export interface Pane {
   status(): GuestStatus | undefined;
   /** Takes the guest's present state. */
   update(): void;
-  /** Takes the counters; cheap, called twice a second. */
+  /** Takes the monitor's last sample. */
   tick(): void;
-  /** A line for the tab's tooltip and the page's title. */
+  /** An event has been logged. */
+  logged(): void;
+  /** What can be done with it now. */
+  actions(): readonly MenuItem[];
+  showSettings(): void;
+  /** What state it is in, for its tooltip. */
   summary(): string;
   focus(): void;
   layOut(): void;
@@ -55,7 +66,6 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   const powerOff = button('Power off', 'power', () => act(vmm.powerOff(id)), 'Press the power button: it shuts down');
   const kill = button('Kill', 'kill', () => act(vmm.kill(id)), 'End it at once, whatever it does');
   const close = button('Close', 'kill', options.onClose, 'Take it off the screen');
-  const edit = iconButton('Edit', 'edit', () => act(editGuest(vmm, id)));
   const keep = iconButton('Keep it for the next visit', 'keep', () =>
     act(vmm.definitions.keep(id).then(options.onKept)),
   );
@@ -64,6 +74,26 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   const facts = h('span', { class: 'facts' });
   const banner = noticeBanner();
   const balloon = balloonControl(vmm, id, complain);
+  const monitor = guestMonitor(vmm, id);
+  const settings = settingsView(vmm, id);
+  const events = eventList(vmm, id);
+  const panels = {
+    console: h('div', { class: 'panel console-panel' }, terminal.element),
+    monitor: h('div', { class: 'panel scroll' }, monitor.element),
+    settings: h('div', { class: 'panel scroll' }, settings.element),
+    events: h('div', { class: 'panel scroll' }, events.element),
+  };
+  const tabs = subTabs<keyof typeof panels>(
+    `pane-${id}`,
+    'Views of this guest',
+    [
+      { key: 'console', label: 'Console', panel: panels.console },
+      { key: 'monitor', label: 'Monitor', panel: panels.monitor },
+      { key: 'settings', label: 'Settings', panel: panels.settings },
+      { key: 'events', label: 'Events', panel: panels.events },
+    ],
+    showPanel,
+  );
   let shown: { speed: string | undefined; atMs: number } = { speed: undefined, atMs: 0 };
   const element = h(
     'section',
@@ -71,8 +101,8 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     h(
       'header',
       { class: 'pane-head' },
-      title,
-      badge,
+      h('div', { class: 'pane-name' }, title, badge),
+      tabs.element,
       h(
         'div',
         { class: 'toolbar', role: 'toolbar', 'aria-label': `Control of ${name}` },
@@ -84,21 +114,32 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
         kill,
         close,
         keep,
-        edit,
       ),
     ),
     banner.element,
-    terminal.element,
+    ...Object.values(panels),
     h('footer', { class: 'pane-foot' }, facts, balloon.element, h('span', { class: 'hint' }, 'F6 leaves the console')),
   );
   element.addEventListener('focusin', options.onFocus);
   const unlisten = vmm.onConsole(id, (bytes) => terminal.write(bytes));
   let before: GuestStatus['state'] = vmm.get(id).status.state;
 
+  function showPanel(key: keyof typeof panels): void {
+    if (key === 'console') terminal.fit();
+    if (key === 'monitor') monitor.update();
+    if (key === 'settings') settings.show();
+    if (key === 'events') events.update();
+  }
+
   /** A request that was refused; the state stays what it is, and its notice comes back with the next change. */
   function complain(message: string): void {
     if (vmm.get(id).status.state !== 'failed')
       banner.show({ tone: 'error', title: 'That did not work', text: message });
+  }
+
+  function showSettings(): void {
+    tabs.select('settings');
+    settings.focus();
   }
 
   function update(): void {
@@ -122,6 +163,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     ]);
     const hadFocus = document.activeElement;
     for (const [control, shown] of visible) control.hidden = !shown;
+    if (tabs.selected === 'settings') settings.show();
     // A button that goes away under the keyboard hands the focus to its successor.
     if (hadFocus instanceof HTMLButtonElement && visible.get(hadFocus) === false) {
       [...visible].find(([, shown]) => shown)?.[0].focus();
@@ -134,10 +176,11 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
 
   function tick(): void {
     const { status } = vmm.get(id);
+    if (tabs.selected === 'monitor') monitor.update();
     const stats = vmm.stats(id);
     const speed = status.state === 'running' ? speedText(stats.millionInstructionsPerSecond) : undefined;
     const now = performance.now();
-    balloon.update(status.state === 'running');
+    balloon.update(status.state === 'running', stats);
     if (speed === idleText && shown.speed === idleText && now - shown.atMs < idleFactsMs) return;
     shown = { speed, atMs: now };
     const parts = speed === undefined ? [] : [speed];
@@ -159,12 +202,31 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     status: () => vmm.get(id).status,
     update,
     tick,
-    summary: () => `${stateText(vmm.get(id).status)} · ${facts.textContent ?? ''}`,
-    focus: () => (['running', 'paused'].includes(vmm.get(id).status.state) ? terminal.focus() : start.focus()),
+    logged: () => {
+      if (tabs.selected === 'events') events.update();
+    },
+    actions: () => [
+      ...[start, resume, pause, reset, powerOff, kill, keep, close].filter((one) => !one.hidden).map(menuItem),
+      { label: 'Monitor', icon: 'host', act: () => tabs.select('monitor') },
+      { label: 'Settings', icon: 'edit', act: showSettings },
+    ],
+    showSettings,
+    summary: () => stateText(vmm.get(id).status),
+    focus: () => {
+      const { state } = vmm.get(id).status;
+      if (tabs.selected !== 'console')
+        panels[tabs.selected].querySelector<HTMLElement>('button, input, select')?.focus();
+      else if (state === 'running' || state === 'paused') terminal.focus();
+      else start.focus();
+    },
     layOut: () => terminal.fit(),
-    paint: () => terminal.paint(),
+    paint: () => {
+      terminal.paint();
+      monitor.paint();
+    },
     dispose: () => {
       unlisten();
+      monitor.dispose();
       terminal.dispose();
       element.remove();
     },
@@ -182,8 +244,8 @@ export function failedPane(id: string, name: string, message: string, close: () 
     h(
       'header',
       { class: 'pane-head' },
-      h('h2', {}, name),
-      h('span', { class: 'badge' }, 'not booted'),
+      h('div', { class: 'pane-name' }, h('h2', {}, name), h('span', { class: 'badge' }, 'not booted')),
+      h('span'),
       h('div', { class: 'toolbar' }, remove),
     ),
     banner.element,
@@ -197,11 +259,24 @@ export function failedPane(id: string, name: string, message: string, close: () 
     status: () => undefined,
     update: () => {},
     tick: () => {},
+    logged: () => {},
+    actions: () => [menuItem(remove)],
+    showSettings: () => {},
     summary: () => 'not booted',
     focus: () => remove.focus(),
     layOut: () => {},
     paint: () => {},
     dispose: () => element.remove(),
+  };
+}
+
+/** The same as a button does. */
+function menuItem(control: HTMLButtonElement): MenuItem {
+  const iconClass = control.querySelector('.icon')?.classList[1];
+  return {
+    label: control.textContent || control.title,
+    icon: iconClass?.replace('icon-', '') as IconName | undefined,
+    act: () => control.click(),
   };
 }
 

@@ -3,7 +3,7 @@ import { browserHost } from '../vmm/browser.ts';
 import { Coordinator } from '../vmm/index.ts';
 import { App } from './app.ts';
 import { confirmForeign } from './dialog.ts';
-import './style.css';
+import './styles/index.css';
 
 declare global {
   interface Window {

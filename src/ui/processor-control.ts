@@ -1,5 +1,6 @@
 /** The switch between the two kinds of hypervisor, and how many processors are granted in bare-metal mode. */
 import { messageOf, type Coordinator, type ProcessorMode } from '../vmm/index.ts';
+import { rememberProcessors } from './address.ts';
 import { closeWhenLeft, h, setText } from './dom.ts';
 
 const modes: readonly { readonly mode: ProcessorMode; readonly text: string }[] = [
@@ -37,7 +38,7 @@ export function processorControl(vmm: Coordinator): { element: HTMLElement; upda
     vmm.processors(change).then(
       () => {
         details.open = false;
-        remember(change);
+        rememberProcessors(change);
         setText(hint, about);
       },
       (error: unknown) => setText(hint, messageOf(error)),
@@ -54,16 +55,4 @@ export function processorControl(vmm: Coordinator): { element: HTMLElement; upda
   };
   update();
   return { element: details, update };
-}
-
-/** A reload, or a colleague, gets the same. */
-function remember({ mode, count }: { readonly mode: ProcessorMode; readonly count: number }): void {
-  const url = new URL(location.href);
-  url.searchParams.delete('mode');
-  url.searchParams.delete('processors');
-  if (mode === 'bare-metal') {
-    url.searchParams.set('mode', mode);
-    url.searchParams.set('processors', String(count));
-  }
-  history.replaceState(null, '', url);
 }

@@ -68,6 +68,7 @@ export class GuestConsole {
   #undigested = 0;
   #generation = 0;
   #lost: () => number = () => 0;
+  #output: ByteRing | undefined;
 
   /** Reads the rings of a new life of the guest, until the returned function is called; text starts anew. */
   attach(buffer: ArrayBufferLike, rings: GuestRings, control: ControlPage): ConsolePump {
@@ -78,6 +79,7 @@ export class GuestConsole {
     if (this.#moving === undefined) this.#inputTail = Promise.resolve();
     this.#arrive();
     this.#lost = () => output.lost;
+    this.#output = output;
     output.attachConsumer();
     log.attachConsumer();
     const live = () => this.#generation === generation;
@@ -96,6 +98,7 @@ export class GuestConsole {
         for (let rest = output.read(); rest.length > 0; rest = output.read()) this.#accept(rest);
         this.#generation++;
         this.#input = undefined;
+        this.#output = undefined;
         const lost = output.lost;
         this.#lost = () => lost;
         await nextTask();
@@ -138,6 +141,11 @@ export class GuestConsole {
   /** Bytes that the guest printed while nobody read. */
   get lostBytes(): number {
     return this.#lost();
+  }
+
+  /** Bytes that the guest printed, and was given, since power-on, mod 2^32; 0 while it does not run. */
+  get traffic(): { readonly out: number; readonly in: number } {
+    return { out: this.#output?.written ?? 0, in: this.#input?.written ?? 0 };
   }
 
   /** Returns a function that ends the listening. */

@@ -31,6 +31,9 @@ import { Guest, type GuestStats } from './guest.ts';
 import type { Host } from './host.ts';
 import { initialBudget, keepBudget, type MemoryBudget } from './memory-budget.ts';
 import { MemoryPool, type MemoryPoolUsage } from './memory-pool.ts';
+import type { LogEntry } from './monitor/event-log.ts';
+import type { GuestHistory, HostHistory, MonitorSnapshot } from './monitor/figures.ts';
+import { Monitor } from './monitor/monitor.ts';
 import { Processors } from './processors/processors.ts';
 import type { ProcessorSettings, ProcessorsState, ScheduleEntry, Share } from './processors/share.ts';
 import { SharedImages } from './shared-images.ts';
@@ -64,6 +67,8 @@ export type VmmEvent =
   | { readonly kind: 'processors' }
   /** The list of disks, or who uses one, has changed. */
   | { readonly kind: 'disks' }
+  /** A guest was asked to give up so much memory, or to take it back. */
+  | { readonly kind: 'balloon'; readonly id: string; readonly mib: number }
   /** {@link Definitions.storage} has changed. */
   | { readonly kind: 'storage' }
   /** The guest's executor died of `message` while the guest was at rest, and another one goes on with it. */
@@ -109,6 +114,7 @@ export class Coordinator {
   readonly #pool: MemoryPool;
   readonly #images = new SharedImages();
   readonly #processors: Processors;
+  readonly #monitor: Monitor;
   readonly #guests = new Map<string, Guest>();
   readonly #listeners = new Set<(event: VmmEvent) => void>();
   #catalogue: Promise<readonly CatalogueEntry[]> | undefined;
@@ -141,6 +147,15 @@ export class Coordinator {
       },
       () => this.#emit({ kind: 'memory' }),
     );
+    this.#monitor = new Monitor({
+      guests: () => [...this.#guests.values()].map((guest) => guest.monitored),
+      pool: () => this.#pool.usage,
+      mode: () => this.#processors.settings.mode,
+      stealSeconds: (id) => this.#processors.stealSeconds(id),
+      now: host.now,
+    });
+    this.#record({ kind: 'processors' });
+    this.#record({ kind: 'memory' });
   }
 
   /**
@@ -356,6 +371,7 @@ export class Coordinator {
    */
   async setBalloon(id: string, mib: number): Promise<void> {
     this.#guest(id).setBalloon(mib);
+    this.#emit({ kind: 'balloon', id, mib });
   }
 
   /** Asks the guest's balloon driver what memory the guest has and uses; the answer comes to `stats(id).memory.guest`. */
@@ -428,6 +444,40 @@ export class Coordinator {
    */
   schedule(from = 0): { readonly entries: readonly ScheduleEntry[]; readonly next: number } {
     return this.#processors.schedule(from);
+  }
+
+  // The monitor.
+
+  /**
+   * What guests and host do, as of the last sample (one a second while a guest runs): CPU use, steal time, instructions by
+   * tier, VM exits by reason, memory, console. Plain data, so that tests can take it out of the page.
+   * @example (await page.evaluate(() => tabvisor.monitor())).guests['linux-amd64'].cpuPercent
+   */
+  monitor(): MonitorSnapshot {
+    return this.#monitor.snapshot;
+  }
+
+  /**
+   * The samples of the last five minutes, of a guest or of the host: `history(id)?.column('cpu')`. Undefined for a guest
+   * that has never run.
+   */
+  history(): HostHistory;
+  history(id: string): GuestHistory | undefined;
+  history(id?: string): HostHistory | GuestHistory | undefined {
+    return id === undefined ? this.#monitor.host : this.#monitor.history(this.#guest(id).id);
+  }
+
+  /** Tells after each sample; returns a function that ends it. */
+  onSample(listener: () => void): () => void {
+    return this.#monitor.onSample(listener);
+  }
+
+  /**
+   * What happened, with causes, from number `from` on: the last thousand events. `next` is what to give as `from` for those
+   * that come after.
+   */
+  events(from = 0): { readonly entries: readonly LogEntry[]; readonly next: number } {
+    return this.#monitor.log.since(from);
   }
 
   /** The console's bytes as they come, for a terminal; a listener that returns a promise slows the guest down. */
@@ -513,7 +563,20 @@ export class Coordinator {
     return { id, name: definition.name, definition, kept, transient: this.definitions.isTransient(id), status };
   }
 
+  /** Writes down what the event log keeps. */
+  #record(event: VmmEvent): void {
+    const { log } = this.#monitor;
+    if (event.kind === 'guests') log.guests(this.list());
+    else if (event.kind === 'status') log.status(this.get(event.id));
+    else if (event.kind === 'executorReplaced') log.executorReplaced(event.id, event.message);
+    else if (event.kind === 'balloon') log.balloonAsked(event.id, event.mib);
+    else if (event.kind === 'processors') log.processors(this.#processors.settings);
+    else if (event.kind === 'memory') log.memoryLimit(this.#pool.usage.limitBytes);
+    if (event.kind === 'guests' || event.kind === 'status') this.#monitor.look();
+  }
+
   #emit(event: VmmEvent): void {
+    this.#record(event);
     for (const listener of this.#listeners) listener(event);
   }
 }

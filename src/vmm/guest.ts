@@ -25,6 +25,7 @@ import {
   type LifecycleState,
 } from './lifecycle.ts';
 import type { MemoryPool } from './memory-pool.ts';
+import type { MonitoredGuest } from './monitor/monitor.ts';
 import type { SharedImages } from './shared-images.ts';
 
 /** What the guest has done since power-on, and where it stands. */
@@ -116,6 +117,21 @@ export class Guest {
   /** What of the budget is reserved for it. */
   get reservedBytes(): number {
     return this.#life?.lease.chargedBytes ?? 0;
+  }
+
+  /** What the monitor reads of it. */
+  get monitored(): MonitoredGuest {
+    const { out, in: given } = this.console.traffic;
+    return {
+      id: this.id,
+      name: this.definition.name,
+      status: this.#status,
+      // While it starts its memory is being laid out.
+      control: this.#status.state === 'starting' ? undefined : this.#life?.control,
+      ramBytes: this.#ramBytes,
+      consoleOut: out,
+      consoleIn: given,
+    };
   }
 
   // Requests.

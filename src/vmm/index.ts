@@ -32,11 +32,28 @@ export type { Definitions } from './definitions.ts';
 export type { CrashCause, GuestStatus, StopCause } from './guest-status.ts';
 export type { GuestStats } from './guest.ts';
 export type { LifeCopy } from './guest-life.ts';
+export type { ExitCounter } from '../abi/control.ts';
+export type { ScheduleReason } from '../abi/host-page.ts';
 export type { MemoryStatistics, Statistics } from '../abi/statistics.ts';
 export { mostBalloonMiB } from './balloon.ts';
 export type { Host, ExecutorHandle, ProcessorHandle } from './host.ts';
 export type { MemoryBudget } from './memory-budget.ts';
 export type { MemoryHolder, MemoryPoolUsage } from './memory-pool.ts';
+export type { LogEntry, LogKind, LogTone } from './monitor/event-log.ts';
+export { exportEvents, exportHistory, type ExportFormat } from './monitor/export.ts';
+export {
+  exitReasons,
+  type ExitColumn,
+  type GuestColumn,
+  type GuestFigures,
+  type GuestHistory,
+  type HostColumn,
+  type HostFigures,
+  type HostHistory,
+  type MonitorSnapshot,
+  type SharedFigures,
+} from './monitor/figures.ts';
+export { sampleCount, sampleIntervalMs } from './monitor/monitor.ts';
 export {
   settingsOfQuery,
   type Affinity,

@@ -170,6 +170,17 @@ export class Processors {
     return times;
   }
 
+  get settings(): ProcessorSettings {
+    return this.#settings;
+  }
+
+  /** Seconds that a guest was ready to run and waited, since it came into bare-metal mode; undefined in hosted mode. */
+  stealSeconds(id: string): number | undefined {
+    if (this.#settings.mode === 'hosted') return undefined;
+    const record = this.#bareMetal?.page.vcpus[vcpuOf(this.#entries.get(id)?.seat) ?? -1];
+    return record === undefined || record.state === vcpuState.absent ? 0 : record.stealNs / 1e9;
+  }
+
   /** Decisions from number `from` on, and the number of the next one. */
   schedule(from = 0): { readonly entries: readonly ScheduleEntry[]; readonly next: number } {
     if (this.#bareMetal === undefined) return { entries: [], next: 0 };
