@@ -16,7 +16,7 @@ import { array, struct, structRows, type Struct } from '../base/struct.ts';
 import { waitAsync } from './control.ts';
 
 export const hostMagic = 0x54565350; // 'PSVT'
-export const hostVersion = 1;
+export const hostVersion = 2;
 
 /** vCPUs that a host page holds; an affinity mask has a bit for each executor. */
 export const maximumVcpus = 64;
@@ -89,6 +89,10 @@ export const HostVcpu = struct('HostVcpu', 1, {
   capLeftNs: 'f64',
   /** What is left of its boost. */
   boostLeftNs: 'f64',
+  /** A boost that it has once its debt is worked off (`scheduler/credit.ts`). */
+  boostDueNs: 'f64',
+  /** Boosts that it has had since it woke up. */
+  boosts: 'i32',
   /** Blocked: until when, Infinity for ever. */
   deadlineNs: 'f64',
   /** When it got into the state that it is in. */
@@ -336,7 +340,7 @@ export class HostPage {
   admit(n: number, nowNs: number): void {
     const vcpu = this.vcpus[n];
     if (vcpu === undefined) throw new RangeError(`the host page has no vCPU ${n}`);
-    Object.assign(vcpu, { creditNs: 0, capLeftNs: 0, boostLeftNs: 0, sleptNs: 0, clockKnown: 0 });
+    Object.assign(vcpu, { creditNs: 0, capLeftNs: 0, boostLeftNs: 0, boostDueNs: 0, sleptNs: 0, clockKnown: 0 });
     vcpu.deadlineNs = Infinity;
     vcpu.sinceNs = nowNs;
     vcpu.state = vcpuState.blocked;

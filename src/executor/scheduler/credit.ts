@@ -21,8 +21,10 @@ import {
 } from '../../abi/host-page.ts';
 import { fairShares, type Claimant } from './fair-shares.ts';
 
-/** Of a time slice: how long a boost lasts. */
+/** Of a time slice: how long a boost lasts, and the debt with which none is had: it is due once the debt is worked off. */
 const boostSlices = 1 / 3;
+/** Boosts that who woke has one after the other, if it computes for so long and its debt allows. */
+const boostsPerWake = 3;
 /** Credit in time slices that a vCPU must be ahead of others to be moved. */
 const moveSlices = 5;
 /** The same for an executor that its soft affinity does not name. */
@@ -61,6 +63,10 @@ export class CreditScheduler {
     return this.#page.header.timeSliceNs;
   }
 
+  get #boostNs(): number {
+    return boostSlices * this.#sliceNs;
+  }
+
   // Time. -----------------------------------------------------------------------------------------------------------
 
   /** Earns and burns credit up to now. */
@@ -78,7 +84,7 @@ export class CreditScheduler {
     const running = vcpu.state === vcpuState.running;
     if (running) {
       vcpu.runNs += tookNs;
-      vcpu.boostLeftNs = Math.max(vcpu.boostLeftNs - tookNs, 0);
+      if (vcpu.boostLeftNs > 0) this.#spendBoost(vcpu, tookNs);
     }
     if (running || vcpu.state === vcpuState.runnable) {
       const limit = creditLimitSlices * this.#sliceNs;
@@ -98,6 +104,20 @@ export class CreditScheduler {
     vcpu.capLeftNs = Math.min(vcpu.capLeftNs + tookNs * (cap - (running ? 1 : 0)), most);
     if (vcpu.capLeftNs <= 0) vcpu.throttled = 1;
     else if (vcpu.capLeftNs >= most / 2) vcpu.throttled = 0;
+  }
+
+  #spendBoost(vcpu: HostVcpuAccess, tookNs: number): void {
+    vcpu.boostLeftNs = Math.max(vcpu.boostLeftNs - tookNs, 0);
+    if (vcpu.boostLeftNs > 0 || ++vcpu.boosts >= boostsPerWake) return;
+    vcpu.boostDueNs = this.#boostNs;
+  }
+
+  /** A boost that is due is had as soon as the debt allows. True: it is boosted from now on. */
+  #takeBoost(vcpu: HostVcpuAccess): boolean {
+    if (vcpu.boostDueNs === 0 || vcpu.creditNs <= -this.#boostNs) return false;
+    vcpu.boostLeftNs = vcpu.boostDueNs;
+    vcpu.boostDueNs = 0;
+    return true;
   }
 
   /** Who is runnable has changed, or what it is due. */
@@ -145,6 +165,7 @@ export class CreditScheduler {
     for (let n = 0; n < this.#page.header.vcpuEnd; n++) {
       const vcpu = this.#vcpu(n);
       if (vcpu.state === vcpuState.blocked && vcpu.deadlineNs <= nowNs + dueSlackNs) this.#wake(n, nowNs);
+      else if (vcpu.state === vcpuState.runnable && this.#takeBoost(vcpu)) this.#place(vcpu);
     }
     this.#findNextEvent();
   }
@@ -154,7 +175,7 @@ export class CreditScheduler {
     const vcpu = this.#vcpu(n);
     this.#wake(n, nowNs);
     if (!urgent || vcpu.state !== vcpuState.runnable) return;
-    vcpu.boostLeftNs = boostSlices * this.#sliceNs;
+    vcpu.boostLeftNs = this.#boostNs;
     vcpu.capLeftNs = Math.max(vcpu.capLeftNs, leastTurnNs);
     vcpu.throttled = 0;
     this.#place(vcpu);
@@ -166,8 +187,10 @@ export class CreditScheduler {
     this.#payBack(vcpu, nowNs - vcpu.sinceNs);
     // While it was paused its time stood still.
     if (vcpu.clockKnown !== 0) vcpu.sleptNs += nowNs - vcpu.sinceNs;
-    const boostNs = boostSlices * this.#sliceNs;
-    vcpu.boostLeftNs = vcpu.creditNs > -boostNs ? boostNs : 0;
+    vcpu.boosts = 0;
+    vcpu.boostLeftNs = 0;
+    vcpu.boostDueNs = this.#boostNs;
+    this.#takeBoost(vcpu);
     this.#become(vcpu, 'runnable', nowNs);
     this.#place(vcpu);
   }
@@ -206,12 +229,17 @@ export class CreditScheduler {
     const victim = this.#bestExecutor(
       vcpu,
       ({ state, current, preempt }) =>
-        state === executorState.busy && preempt === 0 && current >= 0 && this.#vcpu(current).boostLeftNs <= 0,
+        state === executorState.busy && preempt === 0 && current >= 0 && this.#goesBefore(vcpu, this.#vcpu(current)),
       ({ current }) => this.#vcpu(current).creditNs,
     );
     if (victim < 0) return;
     this.#executor(victim).preempt = 1;
     this.#page.nudge();
+  }
+
+  /** A boosted one preempts who is not, and on its first boost who has outlasted that. */
+  #goesBefore(boosted: HostVcpuAccess, running: HostVcpuAccess): boolean {
+    return running.boostLeftNs <= 0 || (boosted.boosts === 0 && running.boosts > 0);
   }
 
   /** Its own executor is about to wake up, or runs somebody who was boosted and will be done in a moment. */
@@ -220,7 +248,7 @@ export class CreditScheduler {
     if (vcpu.waitedNs >= moveAfterNs) return false;
     const { state, current } = this.#executor(vcpu.executor);
     if (state !== executorState.busy) return false;
-    return current < 0 || this.#vcpu(current).boostLeftNs > 0;
+    return current < 0 || !this.#goesBefore(vcpu, this.#vcpu(current));
   }
 
   /** Of the executors that may run it and fulfil `suits`: the last one, one that it prefers, the one of least `cost`; or −1. */
@@ -279,7 +307,10 @@ export class CreditScheduler {
     const before = own.current;
     const running = this.#currentOf(executor);
     // Who goes on has not waited.
-    if (running !== undefined) running.state = vcpuState.runnable;
+    if (running !== undefined) {
+      running.state = vcpuState.runnable;
+      this.#takeBoost(running);
+    }
     own.preempt = 0;
     const next = this.#best(executor);
     if (running !== undefined && next !== before) this.#become(running, 'runnable', nowNs);
@@ -307,6 +338,8 @@ export class CreditScheduler {
       vcpu.waitedNs = 0;
     }
     vcpu.switches++;
+    // Who is picked without a boost has its turn as others have.
+    vcpu.boostDueNs = 0;
     this.#become(vcpu, 'running', nowNs);
   }
 
@@ -328,7 +361,7 @@ export class CreditScheduler {
     own.switches++;
   }
 
-  /** Boosted ones first, then by credit; staying where one ran last is worth some. */
+  /** Boosted ones first, of these who has just woken, then by credit; staying where one ran last is worth some. */
   #best(executor: number): number {
     let best = -1;
     let bestRank = -Infinity;
@@ -352,7 +385,8 @@ export class CreditScheduler {
       rank -= moveSlices * this.#sliceNs;
     }
     if (((vcpu.softMask >>> executor) & 1) === 0) rank -= softSlices * this.#sliceNs;
-    return vcpu.boostLeftNs > 0 ? rank + 1e12 : rank;
+    if (vcpu.boostLeftNs <= 0) return rank;
+    return rank + (vcpu.boosts === 0 ? 2e12 : 1e12);
   }
 
   /** Whoever still waits while an executor idles: that one looks. */
@@ -365,8 +399,10 @@ export class CreditScheduler {
 
   /** When something is due without anybody ringing. */
   #findNextEvent(): void {
+    // When debts are worked off depends on rates.
+    if (this.#page.header.sharesStale !== 0) this.#computeShares();
     let next = Infinity;
-    for (const vcpu of this.#vcpus) next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
+    for (const vcpu of this.#vcpus) next = Math.min(next, this.#eventOf(vcpu));
     this.#page.header.nextEventNs = next;
   }
 
@@ -378,9 +414,23 @@ export class CreditScheduler {
     for (const vcpu of this.#vcpus) {
       const elsewhere = vcpu.executor !== executor && this.#isGranted(vcpu.executor);
       if (elsewhere && vcpu.state === vcpuState.blocked) continue;
-      next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
+      next = Math.min(next, this.#eventOf(vcpu));
     }
     return next;
+  }
+
+  /** When a vCPU wants to be looked at though nobody rings. */
+  #eventOf(vcpu: HostVcpuAccess): number {
+    const nowNs = this.#page.header.accountedNs;
+    if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
+    if (vcpu.state !== vcpuState.runnable) return Infinity;
+    if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
+      const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
+      const debtNs = vcpu.boostDueNs > 0 ? Math.max(-this.#boostNs - vcpu.creditNs, 0) / vcpu.rate : Infinity;
+      return nowNs + Math.min(leftNs > 0 ? leftNs : Infinity, debtNs) + dueSlackNs;
+    }
+    const cap = vcpu.capPercent / 100;
+    return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
   }
 
   #become(vcpu: HostVcpuAccess, state: 'runnable' | 'running' | 'blocked' | 'held', nowNs: number): void {
@@ -416,16 +466,4 @@ export class CreditScheduler {
   #executor(n: number): HostExecutorAccess {
     return this.#page.executors[n] as HostExecutorAccess;
   }
-}
-
-/** When a vCPU wants to be looked at though nobody rings. */
-function eventOf(vcpu: HostVcpuAccess, nowNs: number): number {
-  if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
-  if (vcpu.state !== vcpuState.runnable) return Infinity;
-  if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
-    const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
-    return leftNs > 0 ? nowNs + leftNs + dueSlackNs : Infinity;
-  }
-  const cap = vcpu.capPercent / 100;
-  return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
 }
