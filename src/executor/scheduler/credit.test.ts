@@ -200,6 +200,20 @@ describe('boost', () => {
     expect(host.vcpu(woken).state).toBe(vcpuState.blocked);
   });
 
+  it('a stall of the host is no debt of the guest that it hit', () => {
+    const host = new Simulation(1);
+    const woken = host.add({ workMs: 5 });
+    for (let n = 0; n < 4; n++) host.add();
+    host.run(400);
+    host.ring(woken, 100);
+    host.run(104);
+    expect(host.vcpu(woken).state).toBe(vcpuState.running);
+    host.stall(0, 100);
+    host.ring(woken, 120);
+    host.run(200);
+    expect(host.latenciesMs(woken).at(-1)).toBeLessThan(7);
+  });
+
   it('is not to be lived on: who computes in bursts gets his share', () => {
     const [bursts = 0] = sharesOf(1, [{ workMs: 9, sleepMs: 1 }, {}, {}, {}]);
     expect(bursts).toBeLessThan(27);

@@ -39,6 +39,8 @@ const capPeriodNs = 100e6;
  */
 const moveAfterNs = 4e6;
 const waitForgotten = 0.02;
+/** A stretch of instructions is over by then; beyond, the host has kept the executor from running: that is no debt. */
+const graceNs = 5e6;
 /** A deadline that comes within this time is due: waking up takes longer. */
 const dueSlackNs = 20e3;
 /** Nobody is picked for less: the decision would take as long. */
@@ -88,7 +90,7 @@ export class CreditScheduler {
     }
     if (running || vcpu.state === vcpuState.runnable) {
       const limit = creditLimitSlices * this.#sliceNs;
-      const credit = vcpu.creditNs + tookNs * (vcpu.rate - (running ? 1 : 0));
+      const credit = vcpu.creditNs + tookNs * vcpu.rate - (running ? this.#chargeNs(vcpu, tookNs) : 0);
       vcpu.creditNs = Math.min(Math.max(credit, -limit), limit);
     }
     if (vcpu.state === vcpuState.runnable && vcpu.throttled === 0) {
@@ -104,6 +106,12 @@ export class CreditScheduler {
     vcpu.capLeftNs = Math.min(vcpu.capLeftNs + tookNs * (cap - (running ? 1 : 0)), most);
     if (vcpu.capLeftNs <= 0) vcpu.throttled = 1;
     else if (vcpu.capLeftNs >= most / 2) vcpu.throttled = 0;
+  }
+
+  /** What one that runs is charged of the last `tookNs`. */
+  #chargeNs(vcpu: HostVcpuAccess, tookNs: number): number {
+    const startNs = this.#page.header.accountedNs - tookNs;
+    return Math.min(tookNs, Math.max(this.#executor(vcpu.executor).sliceEndNs + graceNs - startNs, 0));
   }
 
   #spendBoost(vcpu: HostVcpuAccess, tookNs: number): void {
