@@ -65,6 +65,8 @@ export interface StartOptions {
   readonly initrd?: SharedArrayBuffer;
   /** Leads to a thread that compiles for this executor; absent: it does so itself. */
   readonly translator?: SignalledPort;
+  /** As in {@link ServedExecutor}. */
+  readonly translationGroup?: number;
   /** False: the memory holds a guest at an exit (its last executor is gone), which goes on where it was. */
   readonly fresh: boolean;
 }
@@ -74,6 +76,8 @@ export interface ServedExecutor extends SignalledPort {
   readonly memory: WebAssembly.Memory;
   /** `core.wasm`. */
   readonly module: WebAssembly.Module;
+  /** Executors that run the same guest in turns have the same number: what is compiled for one is sent to all. */
+  readonly group?: number;
 }
 
 /** Where the rings lie in the guest's memory (see `ByteRing`), below {@link guestOverheadBytes}. */

@@ -102,6 +102,8 @@ export const HostVcpu = struct('HostVcpu', 1, {
   /** Host time less guest time, while `clockKnown` (a guest whose time stands still has none). */
   clockOffsetNs: 'f64',
   clockKnown: 'i32',
+  /** The arena in its memory is one that executors of this page made: who takes it over goes on with it. */
+  arenaKnown: 'i32',
   /** Time in which executors ran it, and in which it was ready to run and waited. */
   runNs: 'f64',
   stealNs: 'f64',
@@ -340,7 +342,15 @@ export class HostPage {
   admit(n: number, nowNs: number): void {
     const vcpu = this.vcpus[n];
     if (vcpu === undefined) throw new RangeError(`the host page has no vCPU ${n}`);
-    Object.assign(vcpu, { creditNs: 0, capLeftNs: 0, boostLeftNs: 0, boostDueNs: 0, sleptNs: 0, clockKnown: 0 });
+    Object.assign(vcpu, {
+      creditNs: 0,
+      capLeftNs: 0,
+      boostLeftNs: 0,
+      boostDueNs: 0,
+      sleptNs: 0,
+      clockKnown: 0,
+      arenaKnown: 0,
+    });
     vcpu.deadlineNs = Infinity;
     vcpu.sinceNs = nowNs;
     vcpu.state = vcpuState.blocked;

@@ -9,5 +9,5 @@ const service = new TranslationService(() => performance.now());
 
 addEventListener('message', ({ data }: MessageEvent<ServedExecutor | WebAssembly.Module>) => {
   if (data instanceof WebAssembly.Module) service.prepare(data);
-  else service.serve(data, data.memory, data.module);
+  else service.serve(data, data.memory, data.module, data.group);
 });

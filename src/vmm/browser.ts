@@ -9,7 +9,7 @@ import type {
   StartOptions,
   StartResult,
 } from '../abi/executor.ts';
-import type { SignalledPort } from '../base/port.ts';
+import { signalBytes, type SignalledPort } from '../base/port.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
 import type { ExecutorHandle, Host, ProcessorHandle } from './host.ts';
@@ -63,7 +63,11 @@ interface TranslatorWorker {
   /** Has it get ready for guests of a core. */
   prepare(module: WebAssembly.Module): void;
   /** Gives an executor's end of a new channel to it, for a guest in `memory`. */
-  connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
+  connect(
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module,
+    group?: number,
+  ): SignalledPort & { readonly port: MessagePort };
 }
 
 function createExecutor(purpose: string, translator: TranslatorWorker): ExecutorHandle {
@@ -110,7 +114,7 @@ function createProcessor(name: string, translator: TranslatorWorker): ProcessorH
     api: {
       join: (options: JoinOptions) => orDeath(remote.join(transfer(options, [options.events as MessagePort])), died),
       add: (vcpu, start) => {
-        const end = translator.connect(start.memory, start.module);
+        const end = translator.connect(start.memory, start.module, start.translationGroup);
         return orDeath<StartResult>(remote.add(vcpu, transfer({ ...start, translator: end }, [end.port])), died);
       },
       remove: (vcpu) => orDeath(remote.remove(vcpu), died),
@@ -161,13 +165,14 @@ function lazyTranslator(): TranslatorWorker {
     prepare: (module) => {
       (worker ??= start()).postMessage(module);
     },
-    connect: (memory, module) => {
+    connect: (memory, module, group) => {
       worker ??= start();
       const { port1, port2 } = new MessageChannel();
-      const signal = new Int32Array(new SharedArrayBuffer(4));
-      const served: ServedExecutor = { port: port1, signal, memory, module };
+      const signal = new Int32Array(new SharedArrayBuffer(signalBytes));
+      const shared = group !== undefined;
+      const served: ServedExecutor = { port: port1, signal, memory, module, ...(shared ? { group } : {}) };
       worker.postMessage(served, [port1]);
-      return { port: port2, signal };
+      return { port: port2, signal, shared };
     },
   };
 }

@@ -62,6 +62,8 @@ export interface TranslatedEntry {
 }
 
 export interface TranslatedModule {
+  /** Rises with each module that a translator makes, from 1. */
+  readonly serial: number;
   readonly module: WebAssembly.Module;
   readonly bytes: number;
   readonly regions: readonly TranslatedRegion[];
@@ -74,12 +76,27 @@ export interface TranslationFailure {
 }
 
 export interface Translation {
+  /** The executor that gets it has ordered it; otherwise another one of the same guest has. */
+  readonly own: boolean;
   readonly epoch: number;
   readonly modules: readonly TranslatedModule[];
   readonly failures: readonly TranslationFailure[];
   /** Records where nothing can be compiled. */
   readonly declined: readonly number[];
   readonly microseconds: number;
+}
+
+/** Regions of a module that have numbers. */
+const numberedRegions = 1024;
+
+/** A number for a region of a module; never 0. */
+export function codeNumber({ serial }: TranslatedModule, region: number): number {
+  if (region >= numberedRegions) throw new RangeError(`a module of ${region + 1} regions`);
+  return serial * numberedRegions + region;
+}
+
+export function moduleOf(code: number): { readonly serial: number; readonly region: number } {
+  return { serial: Math.floor(code / numberedRegions), region: code % numberedRegions };
 }
 
 const { offsets } = Record;

@@ -39,7 +39,10 @@ const capPeriodNs = 100e6;
  */
 const moveAfterNs = 4e6;
 const waitForgotten = 0.02;
-/** A stretch of instructions is over by then; beyond, the host has kept the executor from running: that is no debt. */
+/**
+ * A stretch of instructions is over by then. Beyond, the host has kept the executor from running: for one that is boosted,
+ * and does not compute for long, that is no debt.
+ */
 const graceNs = 5e6;
 /** A deadline that comes within this time is due: waking up takes longer. */
 const dueSlackNs = 20e3;
@@ -110,6 +113,7 @@ export class CreditScheduler {
 
   /** What one that runs is charged of the last `tookNs`. */
   #chargeNs(vcpu: HostVcpuAccess, tookNs: number): number {
+    if (vcpu.boostLeftNs <= 0 && vcpu.boostDueNs <= 0) return tookNs;
     const startNs = this.#page.header.accountedNs - tookNs;
     return Math.min(tookNs, Math.max(this.#executor(vcpu.executor).sliceEndNs + graceNs - startNs, 0));
   }
