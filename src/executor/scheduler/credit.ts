@@ -21,8 +21,10 @@ import {
 } from '../../abi/host-page.ts';
 import { fairShares, type Claimant } from './fair-shares.ts';
 
-/** Of a time slice: how long a boost lasts, and the debt with which none is had: it is due once the debt is worked off. */
+/** Of a time slice: how long a boost lasts. */
 const boostSlices = 1 / 3;
+/** Of a time slice: beyond this debt a boost is due only, and had once so much is worked off. */
+const debtSlices = 1;
 /** Boosts that who woke has one after the other, if it computes for so long and its debt allows. */
 const boostsPerWake = 3;
 /** Credit in time slices that a vCPU must be ahead of others to be moved. */
@@ -70,6 +72,10 @@ export class CreditScheduler {
 
   get #boostNs(): number {
     return boostSlices * this.#sliceNs;
+  }
+
+  get #debtLimitNs(): number {
+    return debtSlices * this.#sliceNs;
   }
 
   // Time. -----------------------------------------------------------------------------------------------------------
@@ -126,7 +132,7 @@ export class CreditScheduler {
 
   /** A boost that is due is had as soon as the debt allows. True: it is boosted from now on. */
   #takeBoost(vcpu: HostVcpuAccess): boolean {
-    if (vcpu.boostDueNs === 0 || vcpu.creditNs <= -this.#boostNs) return false;
+    if (vcpu.boostDueNs === 0 || vcpu.creditNs <= -this.#debtLimitNs) return false;
     vcpu.boostLeftNs = vcpu.boostDueNs;
     vcpu.boostDueNs = 0;
     return true;
@@ -438,7 +444,7 @@ export class CreditScheduler {
     if (vcpu.state !== vcpuState.runnable) return Infinity;
     if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
       const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
-      const debtNs = vcpu.boostDueNs > 0 ? Math.max(-this.#boostNs - vcpu.creditNs, 0) / vcpu.rate : Infinity;
+      const debtNs = vcpu.boostDueNs > 0 ? Math.max(-this.#debtLimitNs - vcpu.creditNs, 0) / vcpu.rate : Infinity;
       return nowNs + Math.min(leftNs > 0 ? leftNs : Infinity, debtNs) + dueSlackNs;
     }
     const cap = vcpu.capPercent / 100;
