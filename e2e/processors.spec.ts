@@ -52,6 +52,8 @@ test('two guests share one processor by weight, and an echo does not wait', asyn
     `echo beside two busy guests on one processor: median ${echoes[25]?.toFixed(1)}, worst ${echoes[49]?.toFixed(1)} ms`,
   );
   expect(echoes[25]).toBeLessThan(20);
+  // The 99th percentile of 50: one of them may meet a stall of the host.
+  expect(echoes[48]).toBeLessThan(20);
   const reasons = await vmm.page.evaluate(() => [
     ...new Set(window.tabvisor.schedule().entries.map(({ reason }) => reason)),
   ]);
@@ -140,6 +142,24 @@ test('guests on processors end, begin anew and survive the death of an idle proc
   await vmm.page.evaluate((id) => window.tabvisor.kill(id), amd64);
   expect(await vmm.run(i386, 'uname -m')).toBe('i686');
   expect(await vmm.page.evaluate(() => Object.keys(window.tabvisor.processorsNow.guests))).toEqual([i386]);
+});
+
+test('a processor that ends without a word is noticed: its guests go on, or are crashed with the cause', async ({
+  vmm,
+}) => {
+  await vmm.open(`?guest=${i386}&guest=${amd64}&mode=bare-metal&processors=1`);
+  await vmm.bootedQuietly(i386);
+  await vmm.bootedQuietly(amd64);
+  await vmm.type(i386, `${busyLoop}\n`);
+  for (const worker of vmm.page.workers()) {
+    const name = await worker.evaluate(() => self.name);
+    if (name.startsWith('processor')) await worker.evaluate(() => self.close());
+  }
+  const ended = await vmm.state(i386, 'crashed');
+  expect(ended.message).toMatch(/the browser ended it/);
+  expect(await vmm.run(amd64, 'echo still $((40 + 2))')).toBe('still 42');
+  await vmm.page.evaluate((id) => window.tabvisor.start(id), i386);
+  await vmm.bootedQuietly(i386);
 });
 
 test('the page switches, and refuses what makes no sense', async ({ vmm }) => {

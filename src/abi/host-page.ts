@@ -107,6 +107,9 @@ export const HostVcpu = struct('HostVcpu', 1, {
   /** Time in which executors ran it, and in which it was ready to run and waited. */
   runNs: 'f64',
   stealNs: 'f64',
+  /** Of these, what has been entered in the guest's control page. */
+  runEnteredNs: 'f64',
+  stealEnteredNs: 'f64',
   /** Time that it has waited lately: a leaky bucket (`scheduler/credit.ts`). */
   waitedNs: 'f64',
   /** Times that it was picked, and that it was picked by another executor than before. */

@@ -38,6 +38,13 @@ describe('processor', () => {
     expect(a / (a + b)).toBeGreaterThan(0.72);
     expect(a / (a + b)).toBeLessThan(0.78);
     expect(a + b).toBeGreaterThan(1.9e9);
+    for (const [n, { control }] of bench.guests.entries()) {
+      const { runNs = 0, stealNs = 0 } = bench.page.vcpus[n] ?? {};
+      // The last slice may not have been entered.
+      expect(runNs - control.fields.runNs).toBeLessThan(50e6);
+      expect(stealNs - control.fields.stealNs).toBeLessThan(200e6);
+      expect(control.fields.stealNs).toBeGreaterThan(0.3e9);
+    }
     // Guest time is the host's, whoever ran.
     for (const { control } of bench.guests) expect(control.fields.uptimeNs).toBeGreaterThan(1.7e9);
   });

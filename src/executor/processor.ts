@@ -222,6 +222,7 @@ export class Processor implements ProcessorApi {
       if (this.#hasMail) await this.#receiveMail();
       const reason = this.#look();
       if (reason === undefined) continue;
+      this.#enterTimes(vcpu, executor);
       executor.yieldGuest();
       executor.rest();
       await this.#receiveCode();
@@ -274,6 +275,7 @@ export class Processor implements ProcessorApi {
   #block(vcpu: number, guest: Executor, sleep: Sleep): boolean {
     const { executor, scheduler, page } = this.#at;
     // Nothing of the guest's memory is touched once others may run it.
+    this.#enterTimes(vcpu, guest);
     guest.yieldGuest();
     return this.#locked((nowNs) => {
       if (guest.control.doorbellValue() !== sleep.doorbell) return false;
@@ -322,7 +324,18 @@ export class Processor implements ProcessorApi {
     resident.tenure = record.tenure;
     executor.control.fields.idleNs += record.sleptNs;
     record.sleptNs = 0;
+    this.#enterTimes(vcpu, executor);
     return executor;
+  }
+
+  /** What the guest had, and waited for, goes to its control page, as far as it has been accounted for. */
+  #enterTimes(vcpu: number, { control: { fields } }: Executor): void {
+    const record = this.#at.page.vcpus[vcpu];
+    if (record === undefined) return;
+    fields.runNs += record.runNs - record.runEnteredNs;
+    fields.stealNs += record.stealNs - record.stealEnteredNs;
+    record.runEnteredNs = record.runNs;
+    record.stealEnteredNs = record.stealNs;
   }
 
   /** It was claimed while it was at rest here. */

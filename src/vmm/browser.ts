@@ -106,13 +106,22 @@ function createExecutor(purpose: string, translator: TranslatorWorker): Executor
   };
 }
 
-function createProcessor(name: string, translator: TranslatorWorker): ProcessorHandle {
+function createProcessor(purpose: string, translator: TranslatorWorker): ProcessorHandle {
+  const name = `${purpose} ${crypto.randomUUID()}`;
+  const ended = new AbortController();
   const worker = new Worker(new URL('../executor/processor-worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ProcessorApi> = wrap<ProcessorApi>(worker);
-  const died = deathOf(worker);
+  let watchLock = (): void => {};
+  const gone = new Promise<string>((resolve) => {
+    watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
+  });
+  const died = Promise.race([deathOf(worker), gone]);
   return {
     api: {
-      join: (options: JoinOptions) => orDeath(remote.join(transfer(options, [options.events as MessagePort])), died),
+      join: async (options: JoinOptions) => {
+        await orDeath(remote.join(transfer(options, [options.events as MessagePort])), died);
+        if (!ended.signal.aborted) watchLock();
+      },
       add: (vcpu, start) => {
         const end = translator.connect(start.memory, start.module, start.translationGroup);
         return orDeath<StartResult>(remote.add(vcpu, transfer({ ...start, translator: end }, [end.port])), died);
@@ -122,6 +131,8 @@ function createProcessor(name: string, translator: TranslatorWorker): ProcessorH
       run: () => orDeath(remote.run(), died),
     },
     terminate: () => {
+      if (ended.signal.aborted) return;
+      ended.abort();
       remote[releaseProxy]();
       worker.terminate();
     },

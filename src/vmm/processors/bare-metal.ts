@@ -172,7 +172,15 @@ export class BareMetal {
       this.page.use('vcpu', vcpu);
       enterShare(record, share);
       record.state = vcpuState.held;
-      Object.assign(record, { executor: -1, runNs: 0, stealNs: 0, switches: 0, moves: 0 });
+      Object.assign(record, {
+        executor: -1,
+        runNs: 0,
+        stealNs: 0,
+        runEnteredNs: 0,
+        stealEnteredNs: 0,
+        switches: 0,
+        moves: 0,
+      });
       this.page.announceMail(first[0]);
       const result = await first[1].api.add(vcpu, options);
       if (!result.ok) return result;
