@@ -131,5 +131,5 @@ export function selfModifyingGuest(outer: number, inner: number): Uint8Array {
   const send = [0xba, ...u32(0x3f8), ...[1, 2, 3, 4].flatMap(() => [0x89, 0xf0, 0xee, 0xc1, 0xee, 8])];
   const code = [...start, ...round, ...rest, back & 0xff, ...send, ...exit(9)];
   if (code.length > 0x1000) throw new Error('the program reaches into its routine');
-  return image([...code, ...new Array<number>(0x1000 - code.length).fill(0x90), ...loop(7), 0xc3]);
+  return image([...code, ...Array.from({ length: 0x1000 - code.length }, () => 0x90), ...loop(7), 0xc3]);
 }
