@@ -11,6 +11,10 @@ const module = new WebAssembly.Module(readFileSync(new URL('../../build/core/cor
 const outer = 24;
 const inner = 150_000;
 
+const turnMs = 4;
+/** A processor comes after so many turns. */
+const lateTurn = 60;
+
 interface Outcome {
   readonly output: string;
   readonly retired: number;
@@ -19,13 +23,14 @@ interface Outcome {
 }
 
 /** Runs the guest to its end on so many processors, in turns of a few milliseconds. */
-async function run(count: number, clock: 'real' | 'virtual', turnMs = 4): Promise<Outcome> {
+async function run(count: number, clock: 'real' | 'virtual', late = false): Promise<Outcome> {
   const bench = new Bench({ module, tier: 'auto', nextTask });
   const processors = [];
   for (let n = 0; n < count; n++) processors.push(await bench.processor());
   await bench.add(selfModifyingGuest(outer, inner), clock);
   for (let turn = 0; bench.events.length === 0; turn++) {
-    const n = turn % count;
+    if (late && turn === lateTurn) processors.push(await bench.lateProcessor());
+    const n = turn % processors.length;
     bench.grant(1 << n);
     bench.revokeAfter(turnMs);
     await processors[n]?.run();
@@ -43,6 +48,15 @@ async function run(count: number, clock: 'real' | 'virtual', turnMs = 4): Promis
     counters: fields.counters,
   };
 }
+
+describe('a processor that comes late', () => {
+  it('kills what it has no modules of, and the guest computes what it computes', async () => {
+    const { output, moves, counters } = await run(1, 'virtual', true);
+    expect(output).toBe(selfModified(outer, inner).join(' '));
+    expect(moves).toBeGreaterThan(2);
+    expect(counters[guestCounter.regionsKilled]).toBeGreaterThan(1);
+  });
+});
 
 describe('a guest that writes its own code and moves after every turn', () => {
   const expected = selfModified(outer, inner).join(' ');

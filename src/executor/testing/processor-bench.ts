@@ -1,6 +1,7 @@
 /** A host page with processors in this thread, for tests. */
 import { ControlPage } from '../../abi/control.ts';
 import { allExecutors, defaultWeight, HostPage, vcpuState, type TraceEntry } from '../../abi/host-page.ts';
+import type { StartOptions } from '../../abi/executor.ts';
 import type { ProcessorEvent } from '../../abi/processor.ts';
 import { ByteRing } from '../../abi/ring.ts';
 import { signalBytes, type SignalledPort } from '../../base/port.ts';
@@ -16,6 +17,7 @@ const originMs = performance.timeOrigin;
 interface Added {
   readonly memory: WebAssembly.Memory;
   readonly control: ControlPage;
+  readonly options: StartOptions;
 }
 
 export interface BenchOptions {
@@ -93,7 +95,7 @@ export class Bench {
     const bytes = new SharedArrayBuffer(kernel.length);
     new Uint8Array(bytes).set(kernel);
     const definition = { name: 'test', ramBytes, commandLine: '', clock, noReboot: true };
-    const options = { memory, module: this.#options.module, definition, kernel: bytes };
+    const options: Omit<StartOptions, 'fresh'> = { memory, module: this.#options.module, definition, kernel: bytes };
     const n = this.guests.length;
     this.page.use('vcpu', n);
     const vcpu = this.page.vcpus[n];
@@ -105,20 +107,31 @@ export class Bench {
       softMask: allExecutors,
       state: vcpuState.held,
     });
-    for (const [k, processor] of this.#processors.entries()) {
-      this.page.announceMail(k);
-      const translator = this.#options.tier === 'auto' ? { translator: this.#translator(n, memory) } : {};
-      const added = await processor.add(n, { ...options, ...translator, fresh: k === 0 });
-      if (!added.ok) throw new Error(added.error.message);
-    }
+    for (const k of this.#processors.keys()) await this.#introduce(k, n, { ...options, fresh: k === 0 });
     const control = new ControlPage(memory.buffer);
     control.alsoRings = (urgent) => {
       this.page.wake(n, urgent);
     };
-    this.guests.push({ memory, control });
+    this.guests.push({ memory, control, options: { ...options, fresh: false } });
     this.page.admit(n, performance.now() * 1e6);
     this.page.wake(n);
     return n;
+  }
+
+  async #introduce(processor: number, guest: number, options: StartOptions): Promise<void> {
+    this.page.announceMail(processor);
+    const { tier } = this.#options;
+    const translator = tier === 'auto' ? { translator: this.#translator(guest, options.memory) } : {};
+    const added = await this.#processors[processor]?.add(guest, { ...options, ...translator });
+    if (added?.ok !== true) throw new Error(added?.error.message ?? 'no such processor');
+  }
+
+  /** One more processor, which knows the guests that there are, but nothing of what was compiled for them. */
+  async lateProcessor(): Promise<Processor> {
+    const processor = await this.processor();
+    for (const [n, { options }] of this.guests.entries())
+      await this.#introduce(this.#processors.length - 1, n, options);
+    return processor;
   }
 
   grant(executors: number): void {
