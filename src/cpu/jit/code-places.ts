@@ -44,6 +44,7 @@ export class CodePlaces {
   private readonly view: () => Uint32Array;
   /** By place: what this table holds, as the arena would say it. */
   private readonly held = new Uint32Array(Arena.codePlaceCount);
+  private readonly addresses = new Uint32Array(Arena.codePlaceCount);
   private readonly modules = new Map<number, KnownModule>();
   private free: number[] = [];
   private end = Arena.noCode + 1;
@@ -92,6 +93,7 @@ export class CodePlaces {
     places[2 * slot] = address;
     places[2 * slot + 1] = code;
     this.held[slot] = code;
+    this.addresses[slot] = address;
     module.regions++;
     this.modules.set(module.made.serial, module);
     this.core.compiled.set(slot, this.functionOf(module, region));
@@ -154,7 +156,8 @@ export class CodePlaces {
       const address = places[2 * slot] ?? 0;
       const code = address === 0 ? 0 : (places[2 * slot + 1] ?? 0);
       if (code !== 0) end = slot + 1;
-      if (this.held[slot] === code) continue;
+      // Both: the executor that has the guest may be writing while this one looks.
+      if (this.held[slot] === code && (code === 0 || this.addresses[slot] === address)) continue;
       if (this.held[slot] !== 0) {
         changes.left(slot);
         this.forget(slot);
@@ -175,6 +178,7 @@ export class CodePlaces {
     const translated = module?.made.regions[region];
     if (module === undefined || translated === undefined) return undefined;
     this.held[slot] = code;
+    this.addresses[slot] = address;
     this.core.compiled.set(slot, module.instance === undefined ? this.stub(slot) : this.functionOf(module, region));
     return { slot, address, translated, module };
   }
