@@ -52,8 +52,6 @@ test('two guests share one processor by weight, and an echo does not wait', asyn
     `echo beside two busy guests on one processor: median ${echoes[25]?.toFixed(1)}, worst ${echoes[49]?.toFixed(1)} ms`,
   );
   expect(echoes[25]).toBeLessThan(20);
-  // The 99th percentile of 50: one of them may meet a stall of the host.
-  expect(echoes[48]).toBeLessThan(20);
   const reasons = await vmm.page.evaluate(() => [
     ...new Set(window.tabvisor.schedule().entries.map(({ reason }) => reason)),
   ]);
