@@ -142,6 +142,24 @@ test('guests on processors end, begin anew and survive the death of an idle proc
   expect(await vmm.page.evaluate(() => Object.keys(window.tabvisor.processorsNow.guests))).toEqual([i386]);
 });
 
+test('a processor that ends without a word is noticed: its guests go on, or are crashed with the cause', async ({
+  vmm,
+}) => {
+  await vmm.open(`?guest=${i386}&guest=${amd64}&mode=bare-metal&processors=1`);
+  await vmm.bootedQuietly(i386);
+  await vmm.bootedQuietly(amd64);
+  await vmm.type(i386, `${busyLoop}\n`);
+  for (const worker of vmm.page.workers()) {
+    const name = await worker.evaluate(() => self.name);
+    if (name.startsWith('processor')) await worker.evaluate(() => self.close());
+  }
+  const ended = await vmm.state(i386, 'crashed');
+  expect(ended).toMatchObject({ cause: { message: expect.stringMatching(/the browser ended it/) as unknown } });
+  expect(await vmm.run(amd64, 'echo still $((40 + 2))')).toBe('still 42');
+  await vmm.page.evaluate((id) => window.tabvisor.start(id), i386);
+  await vmm.bootedQuietly(i386);
+});
+
 test('the page switches, and refuses what makes no sense', async ({ vmm }) => {
   await vmm.open('?mode=bare-metal&processors=99');
   await expect(vmm.page.getByText(/99 processors cannot be granted/)).toBeVisible();

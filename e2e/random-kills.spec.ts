@@ -1,11 +1,11 @@
 /**
  * Workers killed at random moments under a guest that prints numbers, computes for each a little, and sleeps between
  * them. Whatever the moment: the guest goes on and misses no number, or it is crashed and says so; never wrong output.
- * TABVISOR_KILLS=200 for a campaign; TABVISOR_SEED repeats one.
+ * `npm run kill-campaign` for many; TABVISOR_SEED repeats a run.
  */
 import { amd64, expect, test, type Vmm } from './fixtures.ts';
 
-const kills = Number(process.env['TABVISOR_KILLS'] ?? 6);
+const kills = Number(process.env['TABVISOR_KILLS'] ?? 4);
 const seed = Number(process.env['TABVISOR_SEED'] ?? 1);
 
 /** xorshift32: numbers in 0…1 that a seed repeats. */
@@ -40,38 +40,44 @@ function checkNumbers(text: string): number {
   return lines.length;
 }
 
-test(`${kills} kills at random moments: the guest goes on without a gap, or is crashed`, async ({ vmm, page }) => {
-  test.setTimeout(240_000 + kills * 20_000);
-  const next = random(seed);
-  const came = { wentOn: 0, crashed: 0 };
-  await vmm.open(`?guest=${amd64}`);
-  let from = await begin(vmm);
-  for (let n = 0; n < kills; n++) {
-    // The kill comes from within the page, or its moment would be that of the test's messages.
-    const { state, position } = await page.evaluate(
-      async ([id, afterMs]) => {
-        await new Promise((resolve) => setTimeout(resolve, afterMs));
-        await window.tabvisor.killExecutor(id);
-        return { state: window.tabvisor.get(id).status.state, position: window.tabvisor.consolePosition(id) };
-      },
-      [amd64, next() * 250] as const,
-    );
-    const console = () => page.evaluate((id) => window.tabvisor.consoleText(id), amd64);
-    if (state === 'running') {
-      came.wentOn++;
-      await vmm.text(amd64, /number \d+ sum \d+\r?\n(.*\n)*number/, { from: position });
+for (const mode of ['hosted', 'bare-metal'] as const) {
+  test(`${kills} kills at random moments, ${mode}: the guest goes on without a gap, or is crashed`, async ({
+    vmm,
+    page,
+  }) => {
+    test.setTimeout(240_000 + kills * 20_000);
+    const next = random(seed);
+    const came = { wentOn: 0, crashed: 0 };
+    await vmm.open(`?guest=${amd64}${mode === 'hosted' ? '' : '&mode=bare-metal&processors=2'}`);
+    let from = await begin(vmm);
+    for (let n = 0; n < kills; n++) {
+      // The kill comes from within the page, or its moment would be that of the test's messages.
+      const { state, position } = await page.evaluate(
+        async ([id, afterMs]) => {
+          await new Promise((resolve) => setTimeout(resolve, afterMs));
+          await window.tabvisor.killExecutor(id);
+          return { state: window.tabvisor.get(id).status.state, position: window.tabvisor.consolePosition(id) };
+        },
+        [amd64, next() * 250] as const,
+      );
+      const console = () => page.evaluate((id) => window.tabvisor.consoleText(id), amd64);
+      if (state === 'running') {
+        came.wentOn++;
+        await vmm.text(amd64, /number \d+ sum \d+\r?\n(.*\n)*number/, { from: position });
+        checkNumbers((await console()).slice(from));
+        continue;
+      }
+      came.crashed++;
+      expect(state).toBe('crashed');
       checkNumbers((await console()).slice(from));
-      continue;
+      await page.evaluate((id) => window.tabvisor.start(id), amd64);
+      from = await begin(vmm);
     }
-    came.crashed++;
-    expect(state).toBe('crashed');
-    checkNumbers((await console()).slice(from));
-    await page.evaluate((id) => window.tabvisor.start(id), amd64);
-    from = await begin(vmm);
-  }
-  test.info().annotations.push({ type: 'kills', description: JSON.stringify(came) });
-  console.log(`${kills} kills, seed ${seed}: ${came.wentOn} went on, ${came.crashed} crashed`);
-  const { state } = await page.evaluate((id) => window.tabvisor.get(id).status, amd64);
-  expect(state).toBe('running');
-  expect(came.wentOn).toBeGreaterThan(0);
-});
+    test.info().annotations.push({ type: 'kills', description: JSON.stringify(came) });
+    console.log(`${kills} kills, ${mode}, seed ${seed}: ${came.wentOn} went on, ${came.crashed} crashed`);
+    const { state } = await page.evaluate((id) => window.tabvisor.get(id).status, amd64);
+    expect(state).toBe('running');
+    // On processors none has gone on yet: docs/status.md.
+    if (mode === 'hosted') expect(came.wentOn).toBeGreaterThan(0);
+  });
+}

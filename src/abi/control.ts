@@ -187,6 +187,9 @@ export const Control = struct('Control', 1, {
   /** What the guest said last of its memory, by {@link balloonStatistic}; and the guest time of that, 0: never. */
   balloonStatistics: array('f64', 16),
   balloonStatisticsNs: 'f64',
+  /** Bare-metal mode: host time in which processors ran the guest, and in which it was ready to run and waited for one. */
+  runNs: 'f64',
+  stealNs: 'f64',
 });
 
 type WaitableField =

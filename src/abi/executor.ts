@@ -75,6 +75,8 @@ export interface StartOptions {
   readonly initrd?: SharedArrayBuffer;
   /** Leads to a thread that compiles for this executor; absent: it does so itself. */
   readonly translator?: SignalledPort;
+  /** As in {@link ServedExecutor}. */
+  readonly translationGroup?: number;
   /** False: the memory holds a guest at an exit (its last executor is gone), which goes on where it was. */
   readonly fresh: boolean;
 }
@@ -84,6 +86,8 @@ export interface ServedExecutor extends SignalledPort {
   readonly memory: WebAssembly.Memory;
   /** `core.wasm`. */
   readonly module: WebAssembly.Module;
+  /** Executors that run the same guest in turns have the same number: what is compiled for one is sent to all. */
+  readonly group?: number;
 }
 
 /** The thread that compiles is to collect its garbage: a memory was dropped, which it may have seen. */

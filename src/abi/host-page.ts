@@ -16,7 +16,7 @@ import { array, struct, structRows, type Struct } from '../base/struct.ts';
 import { waitAsync } from './control.ts';
 
 export const hostMagic = 0x54565350; // 'PSVT'
-export const hostVersion = 1;
+export const hostVersion = 2;
 
 /** vCPUs that a host page holds; an affinity mask has a bit for each executor. */
 export const maximumVcpus = 64;
@@ -89,6 +89,10 @@ export const HostVcpu = struct('HostVcpu', 1, {
   capLeftNs: 'f64',
   /** What is left of its boost. */
   boostLeftNs: 'f64',
+  /** A boost that it has once its debt is worked off (`scheduler/credit.ts`). */
+  boostDueNs: 'f64',
+  /** Boosts that it has had since it woke up. */
+  boosts: 'i32',
   /** Blocked: until when, Infinity for ever. */
   deadlineNs: 'f64',
   /** When it got into the state that it is in. */
@@ -98,9 +102,14 @@ export const HostVcpu = struct('HostVcpu', 1, {
   /** Host time less guest time, while `clockKnown` (a guest whose time stands still has none). */
   clockOffsetNs: 'f64',
   clockKnown: 'i32',
+  /** The arena in its memory is one that executors of this page made: who takes it over goes on with it. */
+  arenaKnown: 'i32',
   /** Time in which executors ran it, and in which it was ready to run and waited. */
   runNs: 'f64',
   stealNs: 'f64',
+  /** Of these, what has been entered in the guest's control page. */
+  runEnteredNs: 'f64',
+  stealEnteredNs: 'f64',
   /** Time that it has waited lately: a leaky bucket (`scheduler/credit.ts`). */
   waitedNs: 'f64',
   /** Times that it was picked, and that it was picked by another executor than before. */
@@ -336,7 +345,15 @@ export class HostPage {
   admit(n: number, nowNs: number): void {
     const vcpu = this.vcpus[n];
     if (vcpu === undefined) throw new RangeError(`the host page has no vCPU ${n}`);
-    Object.assign(vcpu, { creditNs: 0, capLeftNs: 0, boostLeftNs: 0, sleptNs: 0, clockKnown: 0 });
+    Object.assign(vcpu, {
+      creditNs: 0,
+      capLeftNs: 0,
+      boostLeftNs: 0,
+      boostDueNs: 0,
+      sleptNs: 0,
+      clockKnown: 0,
+      arenaKnown: 0,
+    });
     vcpu.deadlineNs = Infinity;
     vcpu.sinceNs = nowNs;
     vcpu.state = vcpuState.blocked;

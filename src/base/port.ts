@@ -8,15 +8,23 @@ export interface PortEvent {
 export interface Port {
   postMessage(message: unknown): void;
   /** `messageerror`: a message came that this thread cannot read. */
-  addEventListener(type: 'message' | 'messageerror', listener: (event: PortEvent) => void): void;
+  /** `close`: the other end is gone; where the host tells of that. */
+  addEventListener(type: 'message' | 'messageerror' | 'close', listener: (event: PortEvent) => void): void;
   /** Messages come from now on. */
   start(): void;
+  close?(): void;
 }
 
 /** A port to a service whose messages are counted, too, for a thread that computes: it reads none meanwhile. */
 export interface SignalledPort {
   /** To be transferred. */
   readonly port: Port;
-  /** One word, shared: how many messages the service has sent. */
+  /** Two words, shared: messages that the service has sent ({@link sentWord}), and those received ({@link receivedWord}). */
   readonly signal: Int32Array;
+  /** The service's messages go to all who have this, and are about things that they have in common. */
+  readonly shared?: boolean;
 }
+
+export const sentWord = 0;
+export const receivedWord = 1;
+export const signalBytes = 8;

@@ -9,5 +9,5 @@ heedBranchHints();
 const service = new TranslationService(() => performance.now());
 
 parentPort?.on('message', (executor: ServedExecutor) => {
-  service.serve(executor, executor.memory, executor.module);
+  service.serve(executor, executor.memory, executor.module, executor.group);
 });

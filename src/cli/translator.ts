@@ -1,7 +1,7 @@
 /** The thread that compiles for headless machines; machines of one process can have it in common. */
 import { MessageChannel, Worker, type MessagePort } from 'node:worker_threads';
 import type { ServedExecutor } from '../abi/executor.ts';
-import type { SignalledPort } from '../base/port.ts';
+import { signalBytes, type SignalledPort } from '../base/port.ts';
 import { workerProgram } from './worker-program.ts';
 
 export class HeadlessTranslator {
@@ -11,7 +11,7 @@ export class HeadlessTranslator {
   connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort } {
     const worker = (this.#worker ??= this.#start());
     const { port1, port2 } = new MessageChannel();
-    const signal = new Int32Array(new SharedArrayBuffer(4));
+    const signal = new Int32Array(new SharedArrayBuffer(signalBytes));
     const served: ServedExecutor = { port: port1, signal, memory, module };
     worker.postMessage(served, [port1]);
     return { port: port2, signal };

@@ -17,6 +17,7 @@ const requestCount = 16;
 const codePageEntries = 4096;
 /** More than there are forms. */
 const countedForms = 8192;
+const codePlaceCount = 8192;
 
 /** A TLB entry: the linear page it maps (all ones when empty), what to add to a linear address to get a host one. */
 export const TlbEntry = struct('TlbEntry', 1, { tag: 'u64', addend: 'u32', flags: 'u32' });
@@ -37,6 +38,16 @@ export const JumpEntry = struct('JumpEntry', 2, {
 const jumpEntryBytes = 32;
 /** The place in the table of compiled code whose function returns at once. */
 export const noCode = 0;
+
+/**
+ * A place in the executors' table of compiled code: which region's function is there, 0: none. All executors that run the
+ * guest in turns have the same one there, so that what leads to the place holds for all (`jit/code-places.ts`).
+ */
+export const CodePlace = struct('CodePlace', 1, {
+  region: 'u32',
+  /** The translated region that it was made from: `codeNumber`. */
+  code: 'u32',
+});
 
 /** Head of a decoded block; its records follow. */
 export const Block = struct('Block', 1, {
@@ -118,6 +129,8 @@ const tables = header + headerBytes;
 const tablesBytes = 256 * 1024;
 const formCounts = tables + tablesBytes;
 const formCountBytes = countedForms * 4;
+const codePlaces = formCounts + 2 * formCountBytes;
+const codePlacesBytes = codePlaceCount * CodePlace.size;
 
 /** Places in the arena, in bytes from its start, and their sizes. */
 export const Arena = {
@@ -162,8 +175,12 @@ export const Arena = {
    */
   formCounts,
   formCountBytes,
+  /** {@link CodePlace} by index in the table of compiled code. */
+  codePlaces,
+  codePlacesBytes,
+  codePlaceCount,
   /** The code map, 16 bytes per frame, then the records. */
-  codeMap: formCounts + 2 * formCountBytes,
+  codeMap: codePlaces + codePlacesBytes,
 } as const;
 
 export const ArenaHeader = struct('ArenaHeader', 1, {
@@ -232,4 +249,8 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   /** Such pieces of at least 1 ms, and those of more than 10 ms. */
   compileStalls: 'u32',
   longCompileStalls: 'u32',
+  /** Counts the times that everything decoded was forgotten, since the memory is the guest's: `attach` leaves it. */
+  generation: 'u32',
+  /** Number of the last translated module that was installed, of this generation. */
+  installed: 'u32',
 });

@@ -64,6 +64,12 @@ export class CounterPublisher {
     this.#lastRetired = this.#retired[0] ?? 0;
   }
 
+  /** Another executor has run the guest and has published what it counted; the arena goes on. */
+  takeOver(): void {
+    for (const sum of this.#sums) sum.last = this.#header[sum.from] ?? 0;
+    this.#lastRetired = this.#retired[0] ?? 0;
+  }
+
   publish(): void {
     const { counters } = this.#control.fields;
     const now = (offset: number): number => this.#header[offset >> 2] ?? 0;

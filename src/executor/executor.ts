@@ -60,6 +60,8 @@ export interface ExecutorOptions {
   readonly tier?: TierName | undefined;
   /** Leads to a translation service, for the tier `auto`; absent: code is translated in this thread. */
   readonly translator?: SignalledPort | undefined;
+  /** The memory's arena is another executor's, and holds: {@link Executor.takeOver} comes before the first turn. */
+  readonly keepArena?: boolean | undefined;
   /** Collects this thread's garbage, where the host has a way to ask for that. */
   readonly collectGarbage?: (() => void) | undefined;
   /** Compiled code checks its invariants at each block (`cpu/jit/invariants.ts`): a violation ends the executor. */
@@ -165,7 +167,7 @@ export class Executor {
         },
       );
     }
-    this.#attach();
+    if (options.keepArena !== true) this.#attach();
   }
 
   #attach(): void {
@@ -234,9 +236,23 @@ export class Executor {
     return this.#tenure.wake();
   }
 
-  /** Another executor has run the guest meanwhile: what this one has derived is stale. */
-  takeOver(): void {
-    this.#attach();
+  /**
+   * Another executor has run the guest meanwhile: what this one has derived is stale. `kept`: the arena is one that the
+   * guest's executors have in common, as those of a host page do, and goes on where the code that they compile comes here.
+   */
+  takeOver(kept: boolean): void {
+    if (kept && (this.#compiler?.takeOver(this.#tier) ?? true)) this.#counters.takeOver();
+    else this.#attach();
+  }
+
+  /** Compiled code of other executors that waits in the thread's event loop: so many messages. */
+  get backlog(): number {
+    return this.#compiler?.backlog ?? 0;
+  }
+
+  /** The guest is no longer this thread's. */
+  close(): void {
+    this.#compiler?.close();
   }
 
   /** Another executor runs the guest now: gives up what was derived, without touching the guest's memory. */

@@ -3,6 +3,7 @@ import { expose } from 'comlink';
 import type { ProcessorApi } from '../abi/processor.ts';
 import { nextTask } from '../base/next-task.ts';
 import { Processor } from './processor.ts';
+import { showLife } from './sign-of-life.ts';
 
 const seed = new BigUint64Array(1);
 
@@ -13,9 +14,15 @@ const processor = new Processor({
   nextTask,
 });
 
+// Its name is unique (`vmm/browser.ts`).
+const life = showLife(self.name);
+
 // Comlink sees an object's own interface only where it is plain.
 const api: ProcessorApi = {
-  join: (options) => processor.join(options),
+  join: async (options) => {
+    await life;
+    return processor.join(options);
+  },
   add: (vcpu, options) => processor.add(vcpu, options),
   remove: (vcpu) => processor.remove(vcpu),
   region: (vcpu, address) => processor.region(vcpu, address),

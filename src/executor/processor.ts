@@ -3,9 +3,9 @@
  *
  *     messages of the coordinator → the scheduler picks → turns of that guest → its slice ends, it halts, is preempted …
  *
- * A guest's executor object stays when another thread takes the guest over, with its core instance, but what it derived is
- * stale: the record of the vCPU has another *tenure* then. Compiled code is given up at once, so that a guest has such code
- * in one thread at a time; the rest is made anew when the guest comes back.
+ * A guest's executor object stays when another thread takes the guest over, with its core instance; the record of the vCPU
+ * has another *tenure* then. The arena moves with the guest: decoded code, TLBs, and compiled code, of which each thread has
+ * the functions at the same places (`cpu/jit/code-places.ts`), as the service that compiles sends them to all.
  */
 import { HostPage, switchSamples, type ScheduleReason } from '../abi/host-page.ts';
 import type { RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
@@ -23,6 +23,9 @@ export interface ProcessorHost extends Omit<SessionHost, 'nowNs'> {
   /** Resolves in a later task of the event loop. */
   nextTask(): Promise<void>;
 }
+
+/** Of a guest that others run: translations that may wait in the event loop. */
+const mostBacklog = 32;
 
 /** A guest as this thread knows it. */
 interface Resident {
@@ -93,6 +96,7 @@ export class Processor implements ProcessorApi {
 
   remove(vcpu: number): Promise<void> {
     this.#received++;
+    this.#residents.get(vcpu)?.session?.executor.close();
     this.#residents.delete(vcpu);
     return Promise.resolve();
   }
@@ -218,9 +222,18 @@ export class Processor implements ProcessorApi {
       if (this.#hasMail) await this.#receiveMail();
       const reason = this.#look();
       if (reason === undefined) continue;
+      this.#enterTimes(vcpu, executor);
       executor.yieldGuest();
       executor.rest();
+      await this.#receiveCode();
       return reason;
+    }
+  }
+
+  /** Takes in what was compiled for guests that others run, before much of it has gathered. */
+  async #receiveCode(): Promise<void> {
+    for (const { session } of this.#residents.values()) {
+      if (session !== undefined && session.executor.backlog > mostBacklog) await allDelivered(session.executor);
     }
   }
 
@@ -262,6 +275,7 @@ export class Processor implements ProcessorApi {
   #block(vcpu: number, guest: Executor, sleep: Sleep): boolean {
     const { executor, scheduler, page } = this.#at;
     // Nothing of the guest's memory is touched once others may run it.
+    this.#enterTimes(vcpu, guest);
     guest.yieldGuest();
     return this.#locked((nowNs) => {
       if (guest.control.doorbellValue() !== sleep.doorbell) return false;
@@ -289,19 +303,19 @@ export class Processor implements ProcessorApi {
     if (record === undefined || resident === undefined)
       return this.#fail(vcpu, 'this processor does not know the guest');
     const stale = resident.tenure !== record.tenure;
-    const made = resident.session === undefined;
     if (resident.session === undefined) {
       const session = this.#newSession();
-      const result = await session.start(resident.options, this.#extras);
+      const result = await session.start(resident.options, { ...this.#extras, keepArena: true });
       if (!result.ok) return this.#fail(vcpu, result.error.message);
       resident.session = session;
-      session.executor.begin(this.#at.limits);
     }
     const { executor } = resident.session;
+    if (stale) await allDelivered(executor);
     if (!executor.enter()) return this.#fail(vcpu, 'another executor is in the midst of the guest');
-    if (stale && !made) {
+    if (stale) {
       executor.begin(this.#at.limits);
-      executor.takeOver();
+      executor.takeOver(record.arenaKnown !== 0);
+      record.arenaKnown = 1;
     }
     if (record.clockKnown === 0) executor.resumeClock();
     else if (stale) executor.continueClock(record.clockOffsetNs);
@@ -310,7 +324,18 @@ export class Processor implements ProcessorApi {
     resident.tenure = record.tenure;
     executor.control.fields.idleNs += record.sleptNs;
     record.sleptNs = 0;
+    this.#enterTimes(vcpu, executor);
     return executor;
+  }
+
+  /** What the guest had, and waited for, goes to its control page, as far as it has been accounted for. */
+  #enterTimes(vcpu: number, { control: { fields } }: Executor): void {
+    const record = this.#at.page.vcpus[vcpu];
+    if (record === undefined) return;
+    fields.runNs += record.runNs - record.runEnteredNs;
+    fields.stealNs += record.stealNs - record.stealEnteredNs;
+    record.runEnteredNs = record.runNs;
+    record.stealEnteredNs = record.stealNs;
   }
 
   /** It was claimed while it was at rest here. */
@@ -326,4 +351,9 @@ export class Processor implements ProcessorApi {
     });
     tell({ kind: 'failed', vcpu, message });
   }
+}
+
+/** Resolves when the executor has all compiled code that was sent to it. */
+async function allDelivered(executor: Executor): Promise<void> {
+  for (let next = executor.delivery(); next !== undefined; next = executor.delivery()) await next;
 }

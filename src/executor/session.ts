@@ -42,6 +42,8 @@ export interface MachineExtras {
   readonly debugCompiled?: boolean;
   /** Counts what is not compiled code's own by form; slow. */
   readonly countForms?: boolean;
+  /** As `ExecutorOptions` has it. */
+  readonly keepArena?: boolean;
 }
 
 /** {@link RunLimits} as a message can carry them. */
@@ -148,9 +150,9 @@ export class Session implements ExecutorApi {
     const collectGarbage = (): void => this.#host.collectGarbage?.();
     this.#memory = memory;
     this.#map = map;
-    const { tier, countForms, debugCompiled } = extras;
+    const { tier, countForms, debugCompiled, keepArena } = extras;
     const { translator } = options;
-    const settings = { tier, countForms, debugCompiled, translator, collectGarbage, log: say };
+    const settings = { tier, keepArena, countForms, debugCompiled, translator, collectGarbage, log: say };
     this.#executor = new Executor({ memory, module, pc, nowNs, boot, ...settings });
     return { ok: true, rings: guestRings(definition) };
   }

@@ -11,5 +11,5 @@ const service = new TranslationService(() => performance.now());
 addEventListener('message', ({ data }: MessageEvent<TranslatorMessage>) => {
   if (data === collectGarbageMessage) provokeGarbageCollection();
   else if (data instanceof WebAssembly.Module) service.prepare(data);
-  else service.serve(data, data.memory, data.module);
+  else service.serve(data, data.memory, data.module, data.group);
 });

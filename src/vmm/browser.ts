@@ -11,7 +11,7 @@ import {
   type StartResult,
 } from '../abi/executor.ts';
 import { provokeGarbageCollection } from '../base/collect-garbage.ts';
-import type { SignalledPort } from '../base/port.ts';
+import { signalBytes, type SignalledPort } from '../base/port.ts';
 import type { StorageApi, StorageEvent } from '../abi/storage.ts';
 import type { JoinOptions, ProcessorApi } from '../abi/processor.ts';
 import { indexedDbDefinitions } from './definition-store.ts';
@@ -103,7 +103,11 @@ interface TranslatorWorker {
   /** Has it get ready for guests of a core. */
   prepare(module: WebAssembly.Module): void;
   /** Gives an executor's end of a new channel to it, for a guest in `memory`. */
-  connect(memory: WebAssembly.Memory, module: WebAssembly.Module): SignalledPort & { readonly port: MessagePort };
+  connect(
+    memory: WebAssembly.Memory,
+    module: WebAssembly.Module,
+    group?: number,
+  ): SignalledPort & { readonly port: MessagePort };
   collectGarbage(): void;
 }
 
@@ -184,15 +188,24 @@ function createExecutor(purpose: string, workers: ExecutorWorkers, translator: T
   };
 }
 
-function createProcessor(name: string, translator: TranslatorWorker): ProcessorHandle {
+function createProcessor(purpose: string, translator: TranslatorWorker): ProcessorHandle {
+  const name = `${purpose} ${crypto.randomUUID()}`;
+  const ended = new AbortController();
   const worker = new Worker(new URL('../executor/processor-worker.ts', import.meta.url), { type: 'module', name });
   const remote: Remote<ProcessorApi> = wrap<ProcessorApi>(worker);
-  const died = deathOf(worker);
+  let watchLock = (): void => {};
+  const gone = new Promise<string>((resolve) => {
+    watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
+  });
+  const died = Promise.race([deathOf(worker), gone]);
   return {
     api: {
-      join: (options: JoinOptions) => orDeath(remote.join(transfer(options, [options.events as MessagePort])), died),
+      join: async (options: JoinOptions) => {
+        await orDeath(remote.join(transfer(options, [options.events as MessagePort])), died);
+        if (!ended.signal.aborted) watchLock();
+      },
       add: (vcpu, start) => {
-        const end = translator.connect(start.memory, start.module);
+        const end = translator.connect(start.memory, start.module, start.translationGroup);
         return orDeath<StartResult>(remote.add(vcpu, transfer({ ...start, translator: end }, [end.port])), died);
       },
       remove: (vcpu) => orDeath(remote.remove(vcpu), died),
@@ -200,6 +213,8 @@ function createProcessor(name: string, translator: TranslatorWorker): ProcessorH
       run: () => orDeath(remote.run(), died),
     },
     terminate: () => {
+      if (ended.signal.aborted) return;
+      ended.abort();
       remote[releaseProxy]();
       worker.terminate();
     },
@@ -254,13 +269,14 @@ function lazyTranslator(): TranslatorWorker {
     prepare: (module) => {
       (worker ??= start()).postMessage(module);
     },
-    connect: (memory, module) => {
+    connect: (memory, module, group) => {
       worker ??= start();
       const { port1, port2 } = new MessageChannel();
-      const signal = new Int32Array(new SharedArrayBuffer(4));
-      const served: ServedExecutor = { port: port1, signal, memory, module };
+      const signal = new Int32Array(new SharedArrayBuffer(signalBytes));
+      const shared = group !== undefined;
+      const served: ServedExecutor = { port: port1, signal, memory, module, ...(shared ? { group } : {}) };
       worker.postMessage(served, [port1]);
-      return { port: port2, signal };
+      return { port: port2, signal, shared };
     },
     collectGarbage: () => worker?.postMessage(collectGarbageMessage),
   };

@@ -51,6 +51,7 @@ export function flushBlocks(cpu: usize): void {
   memory.fill(arena(cpu) + Arena.codeMap, 0, start - (arena(cpu) + Arena.codeMap));
   store<u32>(header, <u32>start, ArenaHeader.next);
   store<u32>(header, load<u32>(header, ArenaHeader.arenaFlushes) + 1, ArenaHeader.arenaFlushes);
+  store<u32>(header, load<u32>(header, ArenaHeader.generation) + 1, ArenaHeader.generation);
   bumpCodeEpoch(cpu);
 }
 

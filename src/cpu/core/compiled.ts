@@ -53,6 +53,7 @@ export function forgetEntries(cpu: usize): void {
   memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.entryHash, 0, Arena.entryBuckets * 4);
   memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.heat, 0, Arena.heatCounters);
   const header = arenaHeader(cpu);
+  memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.codePlaces, 0, Arena.codePlacesBytes);
   store<u32>(header, 0, ArenaHeader.dead);
   store<u32>(header, 0, ArenaHeader.requested);
 }

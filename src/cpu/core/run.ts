@@ -17,7 +17,9 @@ import { updateMode } from './mode';
 export function attach(cpu: usize): void {
   const arena = <usize>load<u32>(cpu, Vcpu.arena);
   const header = arenaHeader(cpu);
+  const generation = load<u32>(header, ArenaHeader.generation);
   memory.fill(header, 0, ArenaHeader.SIZE);
+  store<u32>(header, generation, ArenaHeader.generation);
   memory.fill(arena + Arena.jumpCache, 0, Arena.jumpEntries * Arena.jumpEntryBytes);
   memory.fill(arena + Arena.codePages, 0, 2 * Arena.codePageEntries * 8);
   memory.fill(arena + Arena.formCounts, 0, 2 * Arena.formCountBytes);

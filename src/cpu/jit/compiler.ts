@@ -10,8 +10,9 @@ import { tierCode } from '../status.ts';
 import { decodeAhead } from './decode-ahead.ts';
 import type { DecodedCode } from './decoded-code.ts';
 import { violationMessage } from './invariants.ts';
+import { CodePlaces, placesOf, type KnownModule, type PlacedRegion } from './code-places.ts';
 import { hasOffset, isSubset, type OffsetSet } from './offset-set.ts';
-import type { CodePlace, FormTable, Granules } from './region.ts';
+import type { CodeLocation, FormTable, Granules } from './region.ts';
 import { LocalTranslation, type TranslationLink } from './translation-link.ts';
 import {
   recordSum,
@@ -63,8 +64,6 @@ type Counter =
   | 'modules'
   | 'regionInstructions'
   | 'moduleBytes'
-  | 'regionsAlive'
-  | 'modulesAlive'
   | 'compileFailures'
   | 'regionsEvicted'
   | 'translateMicroseconds'
@@ -95,13 +94,8 @@ export interface LiveRegion {
   /** RIP of the page where it was asked for. */
   readonly ripBase: bigint;
   /** Functions that were copied for the calls with these records. */
-  readonly inlined: ReadonlyMap<number, CodePlace>;
-  readonly module: LiveModule;
-}
-
-/** A module, which goes when none of its regions lives. */
-interface LiveModule {
-  regions: number;
+  readonly inlined: ReadonlyMap<number, CodeLocation>;
+  readonly module: KnownModule;
 }
 
 /** A stall that is too long. */
@@ -131,23 +125,23 @@ export class Compiler {
   private readonly cpu: number;
   private readonly view: DataView;
   private readonly words: Int32Array;
-  private readonly functions: Record<string, unknown>;
+  private readonly places: CodePlaces;
   private readonly maximum: { instructions: number; readonly regions: number };
   private readonly regions = new Map<number, LiveRegion>();
   private readonly pages = new Map<number, Set<LiveRegion>>();
   private readonly histories = new Map<number, History>();
-  private readonly freeSlots: number[] = [];
-  private usedSlots = Arena.noCode + 1;
-  /** Flushes of the arena when it was last looked at, and how often all decoded code has gone since this object is. */
-  private flushes = -1;
-  private epoch = 0;
+  private readonly placed = new Map<number, LiveRegion>();
+  /** Of the arena (`ArenaHeader.generation`) when it was last looked at: what belongs to another one is gone. */
+  private generation = -1;
   private tier: TierName = 'auto';
   private readonly link: TranslationLink;
   /** Of this thread, where one is needed: with the guest, or for the developer. */
   private local: Translator | undefined;
   private readonly makeLocal: () => Translator;
-  /** Modules that are to be installed, with the epoch that they were ordered in. */
-  private readonly arrived: { readonly made: TranslatedModule; readonly epoch: number }[] = [];
+  /** Translations that have come and were not looked at. */
+  private inbox: Translation[] = [];
+  /** Modules that are to be installed, with the generation that they were ordered in. */
+  private arrived: { readonly made: TranslatedModule; readonly epoch: number }[] = [];
   /** What the core has asked for and was not ordered yet. */
   private requests: Request[] = [];
   /** Slices since the first of them. */
@@ -172,10 +166,20 @@ export class Compiler {
     this.words = new Int32Array(buffer);
     this.makeLocal = () => new Translator(buffer, cpu, forms(), { debug: options.debug ?? false });
     this.link = options.translation ?? new LocalTranslation(() => this.translator, nowMs);
-    core.compiled.set(Arena.noCode, core.noCode);
-    const functions = core as unknown as Record<string, unknown>;
-    this.functions = options.countForms ? { ...functions, runForm: functions.countedRunForm } : functions;
+    this.places = this.makePlaces(options.countForms ?? false);
     this.maximum = { instructions: options.regionInstructions ?? 1000, regions: options.regions ?? 6000 };
+  }
+
+  private makePlaces(countForms: boolean): CodePlaces {
+    const functions = this.core as unknown as Record<string, unknown>;
+    const counted = functions['countedRunForm'];
+    const core = countForms && counted !== undefined ? { ...functions, runForm: counted } : functions;
+    const violated = (violation: number, offset: number): never => {
+      throw new Error(violationMessage(violation, offset));
+    };
+    let places: Uint32Array | undefined;
+    const view = (): Uint32Array => (places ??= placesOf(this.view.buffer, this.header - Arena.header));
+    return new CodePlaces(this.core, view, { core, debug: { violated } });
   }
 
   private get translator(): Translator {
@@ -222,38 +226,87 @@ export class Compiler {
 
   /** After the core's `attach`: all that was compiled is gone. */
   reset(tier: TierName): void {
-    this.flushes = -1;
     this.tier = tier;
     this.collect();
-    for (const gauge of ['regionsAlive', 'modulesAlive'] as const) {
-      this.view.setUint32(this.header + ArenaHeader.offsets[gauge], 0, true);
-    }
     this.view.setUint32(this.header + ArenaHeader.offsets.tier, tierCode[tier], true);
     this.view.setUint32(this.header + ArenaHeader.offsets.hotJumps, hotJumps[tier], true);
   }
 
   /**
-   * Another executor runs the guest: gives up all that was compiled, without a look at the arena, which is the other's.
-   * {@link reset} comes before this object is used again.
+   * Another executor has run the guest, and left the arena as it is: what it has compiled is this one's, too, as far as its
+   * modules have come ({@link delivery}). False: they do not come here, and the core has to `attach`.
+   */
+  takeOver(tier: TierName): boolean {
+    this.tier = tier;
+    if (!this.link.shared) return false;
+    const lacking: number[] = [];
+    this.followOthers(lacking);
+    for (const address of lacking) this.core.removeRegion(this.cpu, address);
+    this.collect();
+    return true;
+  }
+
+  /**
+   * Another executor runs the guest: gives up what it has given up, without a change of the arena, which is the other's.
+   * {@link takeOver} or {@link reset} comes before this object is used again.
    */
   abandon(): void {
-    for (const { slot } of this.regions.values()) {
-      this.core.compiled.set(slot, null);
-      this.freeSlots.push(slot);
-    }
-    this.regions.clear();
-    this.pages.clear();
-    this.histories.clear();
+    if (this.link.shared) this.followOthers([]);
+    else this.forgetAll();
+  }
+
+  /** `lacking`: is given regions whose modules have not come. */
+  private followOthers(lacking: number[]): void {
+    this.receive();
+    if (this.field('generation') !== this.generation) this.forgetAll();
+    const installed = this.field('installed');
+    const open = (made: TranslatedModule): boolean => {
+      if (made.serial <= installed) this.places.know(made);
+      return made.serial > installed;
+    };
+    this.arrived = this.arrived.filter(({ made }) => open(made));
+    this.inbox = this.inbox
+      .filter(({ epoch }) => epoch === this.generation)
+      .map((translation) => ({ ...translation, modules: translation.modules.filter(open) }))
+      .filter(({ own, modules }) => own || modules.length > 0);
+    this.places.follow(installed, {
+      left: (slot) => {
+        const region = this.placed.get(slot);
+        if (region) this.drop(region);
+      },
+      entered: (region) => {
+        this.enterPlaced(region);
+      },
+      lacking: (address) => lacking.push(address),
+    });
+  }
+
+  /** A region of another executor's. */
+  private enterPlaced({ slot, address, translated, module }: PlacedRegion): void {
+    this.places.count(module, 1);
+    this.noteCompiled(translated);
+    this.enter(liveRegion(translated, address, slot, module));
+  }
+
+  /** Nothing that this object knows of stands any more. */
+  private forgetAll(): void {
+    this.generation = this.field('generation');
     this.requests.length = 0;
     this.arrived.length = 0;
+    this.places.clear();
+    this.regions.clear();
+    this.placed.clear();
+    this.pages.clear();
+    this.histories.clear();
+    this.local?.code.forget();
   }
 
   /** Installs what has been translated, and orders what the core has asked for. Cheap when that is nothing. */
   serve(): void {
-    if (this.field('dead') !== 0 || this.field('arenaFlushes') !== this.flushes) this.collect();
+    if (this.field('dead') !== 0 || this.field('generation') !== this.generation) this.collect();
     this.takeRequests();
     const ordering = this.due();
-    if (!ordering && !this.link.ready && this.arrived.length === 0) return;
+    if (!ordering && !this.link.ready && this.arrived.length === 0 && this.inbox.length === 0) return;
     const start = this.nowMs();
     this.installArrived(start);
     if (ordering) {
@@ -267,6 +320,16 @@ export class Compiler {
   /** Something translated waits in the thread's event loop: resolves when {@link serve} can install it. */
   delivery(): Promise<void> | undefined {
     return this.link.delivery();
+  }
+
+  /** Translations that wait in the event loop. */
+  get backlog(): number {
+    return this.link.backlog;
+  }
+
+  /** The guest is no longer this executor's: nothing is translated for it any more. */
+  close(): void {
+    this.link.close();
   }
 
   private noteStall(milliseconds: number): void {
@@ -313,12 +376,12 @@ export class Compiler {
     for (const request of this.requests.splice(0)) {
       const made = this.codeRequest(request);
       // Without room the arena has been emptied, and with it what was asked for.
-      if (this.field('arenaFlushes') !== this.flushes) return;
+      if (this.field('generation') !== this.generation) return;
       if (made) requests.push(made);
     }
     if (requests.length === 0) return;
     const { instructions } = this.maximum;
-    this.link.order({ requests, recordsEnd: this.field('next'), instructions, epoch: this.epoch });
+    this.link.order({ requests, recordsEnd: this.field('next'), instructions, epoch: this.generation });
   }
 
   /** What is to be ordered for a request; nothing where that is not worth it. */
@@ -373,26 +436,31 @@ export class Compiler {
 
   // Translations. ---------------------------------------------------------------------------------------------------
 
+  private receive(): void {
+    for (let done = this.link.take(); done; done = this.link.take()) this.inbox.push(done);
+  }
+
   private accept(translation: Translation): void {
-    this.count('translateMicroseconds', translation.microseconds);
-    if (translation.epoch !== this.epoch) return;
+    if (translation.own) this.count('translateMicroseconds', translation.microseconds);
+    if (translation.epoch !== this.generation) return;
     for (const record of translation.declined) this.declineRecord(record);
     for (const { error, records } of translation.failures) {
-      this.count('compileFailures', 1);
+      if (translation.own) this.count('compileFailures', 1);
       // What cannot be compiled is interpreted: the core does not ask for it again.
       for (const record of records) this.declineRecord(record);
-      this.onFailure(error);
+      if (translation.own) this.onFailure(error);
     }
     for (const made of translation.modules) this.arrived.push({ made, epoch: translation.epoch });
   }
 
   /** Installs what has come, at least one module, for a few milliseconds from `start` on; under `jit` all of it. */
   private installArrived(start: number): void {
-    for (let done = this.link.take(); done; done = this.link.take()) this.accept(done);
+    this.receive();
+    for (const translation of this.inbox.splice(0)) this.accept(translation);
     const end = this.tier === 'jit' ? Infinity : start + installMs;
     for (let next = this.arrived.shift(); next; next = this.nowMs() < end ? this.arrived.shift() : undefined) {
       const { made, epoch } = next;
-      if (epoch !== this.epoch) continue;
+      if (epoch !== this.generation) continue;
       this.count('moduleBytes', made.bytes);
       this.count('modules', 1);
       if (!this.installModule(made)) {
@@ -400,6 +468,8 @@ export class Compiler {
         this.arrived.length = 0;
         return;
       }
+      // Other executors need not install it.
+      this.view.setUint32(this.header + ArenaHeader.offsets.installed, made.serial, true);
       // What was asked for meanwhile, while the interpreter was still at it.
       this.requests = this.requests.filter(
         ({ host, modeKey }) =>
@@ -415,7 +485,8 @@ export class Compiler {
     this.view.setUint8(at, this.view.getUint8(at) | recordFlags.declined);
   }
 
-  private installModule({ module, regions }: TranslatedModule): boolean {
+  private installModule(made: TranslatedModule): boolean {
+    const { regions } = made;
     for (const region of regions) {
       this.count('regionInstructions', region.count);
       this.noteCompiled(region);
@@ -423,45 +494,42 @@ export class Compiler {
     // The guest may have written its code meanwhile.
     const valid = regions.filter(({ records, sum }) => recordSum(this.words, records) === sum);
     if (valid.length === 0) return true;
-    const violated = (violation: number, offset: number): never => {
-      throw new Error(violationMessage(violation, offset));
-    };
-    const { exports } = new WebAssembly.Instance(module, { core: this.functions, debug: { violated } });
-    const live: LiveModule = { regions: 0 };
-    return valid.every((region) => this.install(region, exports[region.name] as () => number, live));
+    const module = this.places.know(made);
+    return valid.every((region) => this.install(region, module));
   }
 
-  private install(translated: TranslatedRegion, run: () => number, module: LiveModule): boolean {
-    const { core, cpu } = this;
-    const { page, modeKey, offsets, ripBase, chosen, inlined } = translated;
+  private install(translated: TranslatedRegion, module: KnownModule): boolean {
+    const { core, cpu, places } = this;
+    const { page, modeKey, offsets } = translated;
     for (const old of [...(this.pages.get(page) ?? [])]) {
       if (old.modeKey === modeKey && isSubset(old.offsets, offsets)) core.removeRegion(cpu, old.address);
     }
     this.collect();
     if (this.regions.size >= this.maximum.regions) this.evict();
-    const slot = this.freeSlots.pop() ?? this.usedSlots++;
+    const slot = places.take();
+    if (slot === undefined) throw new Error('the table of compiled code is full');
     const [low, high] = translated.granules;
     const address = core.addRegion(cpu, page, slot, low, high, translated.entries.length) >>> 0;
     const watch = ([frame, [l, h]]: readonly [number, Granules]): boolean =>
       core.addWatch(cpu, frame, l, h, address) !== 0;
     if (address === 0 || ![...translated.foreign].every(watch)) {
-      this.freeSlots.push(slot);
+      places.giveBack(slot);
       core.flushBlocks(cpu);
       return false;
     }
-    core.compiled.set(slot, run);
-    const entries = translated.entries.flatMap((e) => (e.chosenOnly ? [] : [e.offset]));
-    const made = { address, slot, page, modeKey, offsets, entries, chosen, ripBase, inlined };
-    const region: LiveRegion = { ...made, module };
-    this.regions.set(address, region);
-    const list = this.pages.get(page) ?? new Set();
-    this.pages.set(page, list.add(region));
+    places.place(slot, address, module, module.made.regions.indexOf(translated));
+    this.enter(liveRegion(translated, address, slot, module));
     this.count('regions', 1);
-    this.count('regionsAlive', 1);
-    if (module.regions++ === 0) this.count('modulesAlive', 1);
     for (const { record, label } of translated.entries) core.addEntry(cpu, address, record, modeKey, label);
     core.publish(cpu, address);
     return true;
+  }
+
+  private enter(region: LiveRegion): void {
+    this.regions.set(region.address, region);
+    this.placed.set(region.slot, region);
+    const list = this.pages.get(region.page) ?? new Set();
+    this.pages.set(region.page, list.add(region));
   }
 
   /** Gives up the oldest quarter of the regions. */
@@ -477,34 +545,45 @@ export class Compiler {
 
   /** Frees what belonged to regions that have died. */
   private collect(): void {
-    if (this.field('arenaFlushes') !== this.flushes) {
-      this.flushes = this.field('arenaFlushes');
-      this.epoch++;
-      this.requests.length = 0;
-      for (const r of this.regions.values()) this.free(r);
-      this.regions.clear();
-      this.pages.clear();
-      this.histories.clear();
-      this.local?.code.forget();
-      return;
-    }
-    let address = this.field('dead');
-    this.view.setUint32(this.header + ArenaHeader.offsets.dead, 0, true);
-    while (address !== 0) {
-      const region = this.regions.get(address);
-      if (region) {
-        this.free(region);
-        this.regions.delete(address);
-        this.pages.get(region.page)?.delete(region);
+    if (this.field('generation') !== this.generation) {
+      this.forgetAll();
+    } else {
+      let address = this.field('dead');
+      this.view.setUint32(this.header + ArenaHeader.offsets.dead, 0, true);
+      for (; address !== 0; address = this.u32(address + Region.offsets.next)) {
+        const region = this.regions.get(address);
+        if (!region) {
+          // Of a module that never came here.
+          this.places.vacate(this.u32(address + Region.offsets.slot), address);
+          continue;
+        }
+        this.places.leave(region.slot, region.module);
+        this.unlist(region);
       }
-      address = this.u32(address + Region.offsets.next);
     }
+    this.publishAlive();
   }
 
-  private free(region: LiveRegion): void {
-    this.count('regionsAlive', -1);
-    if (--region.module.regions === 0) this.count('modulesAlive', -1);
-    this.core.compiled.set(region.slot, null);
-    this.freeSlots.push(region.slot);
+  /** Its place has been left. */
+  private drop(region: LiveRegion): void {
+    this.places.count(region.module, -1);
+    this.unlist(region);
   }
+
+  private unlist(region: LiveRegion): void {
+    this.regions.delete(region.address);
+    this.placed.delete(region.slot);
+    this.pages.get(region.page)?.delete(region);
+  }
+
+  private publishAlive(): void {
+    this.view.setUint32(this.header + ArenaHeader.offsets.regionsAlive, this.regions.size, true);
+    this.view.setUint32(this.header + ArenaHeader.offsets.modulesAlive, this.places.modulesAlive, true);
+  }
+}
+
+function liveRegion(translated: TranslatedRegion, address: number, slot: number, module: KnownModule): LiveRegion {
+  const { page, modeKey, offsets, ripBase, chosen, inlined } = translated;
+  const entries = translated.entries.flatMap((e) => (e.chosenOnly ? [] : [e.offset]));
+  return { address, slot, page, modeKey, offsets, entries, chosen, ripBase, inlined, module };
 }

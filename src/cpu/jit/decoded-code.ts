@@ -10,7 +10,7 @@ import type { FunctionSource } from './inline.ts';
 import { component, entriesOf, flowOf, layOut } from './lay-out.ts';
 import type { ComputedJump, Flow } from './lay-out.ts';
 import { isComputedJump } from './region.ts';
-import type { CodePlace, Decoded, Extent, FormTable, Instruction, PlanLimits, RegionPlan, Role } from './region.ts';
+import type { CodeLocation, Decoded, Extent, FormTable, Instruction, PlanLimits, RegionPlan, Role } from './region.ts';
 import { tlbOf } from './tlb-set.ts';
 
 /** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
@@ -235,7 +235,7 @@ export class DecodedCode {
   private calleeOf(
     call: Instruction,
     { page, modeKey: mode, ripBase }: Pick<Extent, 'page' | 'modeKey' | 'ripBase'>,
-  ): CodePlace | undefined {
+  ): CodeLocation | undefined {
     const narrow = isLong(mode) ? 64 : 32;
     let rip: bigint | undefined;
     if (isDirectCall(call)) {

@@ -13,7 +13,7 @@
 import { layOut } from './lay-out.ts';
 import type { Flows } from './lay-out.ts';
 import { callOutOf, successorsOf } from './region.ts';
-import type { BasicBlock, CodePlace, Decoded, ForeignPage, Granules, Instruction } from './region.ts';
+import type { BasicBlock, CodeLocation, Decoded, ForeignPage, Granules, Instruction } from './region.ts';
 
 /** Instructions of a function that is copied, and of all copies of a region. */
 const longestFunction = 16;
@@ -22,7 +22,7 @@ const mostCopied = 200;
 /** Where functions are found. */
 export interface FunctionSource {
   /** What a call of the region leads to, as far as is known. */
-  calleeOf(call: Instruction): CodePlace | undefined;
+  calleeOf(call: Instruction): CodeLocation | undefined;
   /** The decoded code of a page; what it gives is good until it is asked for the next one. */
   codeOf(page: ForeignPage | undefined): { readonly decoded: Decoded; readonly flows: Flows };
 }
@@ -35,7 +35,7 @@ export interface Inlined {
   readonly granules: Granules;
   readonly foreign: ReadonlyMap<number, Granules>;
   /** What was copied for the calls with these records. */
-  readonly calls: ReadonlyMap<number, CodePlace>;
+  readonly calls: ReadonlyMap<number, CodeLocation>;
 }
 
 type Draft = { -readonly [K in keyof BasicBlock]: BasicBlock[K] };
@@ -62,7 +62,7 @@ class Inliner {
   private readonly drafts: Draft[];
   private readonly source: FunctionSource;
   private readonly bodies = new Map<string, Body | undefined>();
-  private readonly calls = new Map<number, CodePlace>();
+  private readonly calls = new Map<number, CodeLocation>();
   private readonly foreign = new Map<number, Granules>();
   private granules: Granules = [0, 0];
   private count = 0;
@@ -105,13 +105,13 @@ class Inliner {
     else this.granules = all;
   }
 
-  private bodyAt(place: CodePlace): Body | undefined {
+  private bodyAt(place: CodeLocation): Body | undefined {
     const key = `${place.page?.distance ?? 0n} ${place.offset}`;
     if (!this.bodies.has(key)) this.bodies.set(key, this.read(place));
     return this.bodies.get(key);
   }
 
-  private read({ offset, page }: CodePlace): Body | undefined {
+  private read({ offset, page }: CodeLocation): Body | undefined {
     const { decoded, flows } = this.source.codeOf(page);
     const members = membersOf(offset, decoded, flows, page !== undefined);
     if (!members) return undefined;
@@ -120,7 +120,7 @@ class Inliner {
   }
 
   /** Appends a copy of the body for the call at the end of `caller`. */
-  private copy(caller: Draft, call: Instruction, place: CodePlace, body: Body): void {
+  private copy(caller: Draft, call: Instruction, place: CodeLocation, body: Body): void {
     const base = this.drafts.length;
     const behind = { block: caller.next ?? 0, offset: call.offset + call.length };
     const moved = (n: number | undefined): number | undefined => (n === undefined ? undefined : base + n);

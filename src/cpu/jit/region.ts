@@ -40,7 +40,7 @@ export interface ForeignPage {
 }
 
 /** A place of the code. */
-export interface CodePlace {
+export interface CodeLocation {
   readonly offset: number;
   /** Absent: the region's own page. */
   readonly page: ForeignPage | undefined;
@@ -114,7 +114,7 @@ export interface RegionPlan {
   /** Those of other pages that have been copied. */
   readonly foreign: ReadonlyMap<number, Granules>;
   /** Functions that were copied for the calls with these records. */
-  readonly inlined: ReadonlyMap<number, CodePlace>;
+  readonly inlined: ReadonlyMap<number, CodeLocation>;
 }
 
 /** Which 64-byte granules of a page: bits of two words, the lower one first. */
@@ -133,7 +133,7 @@ export interface Extent extends Members {
   readonly modeKey: number;
   readonly ripBase: bigint;
   /** See {@link RegionPlan.inlined}. */
-  readonly inlined: ReadonlyMap<number, CodePlace>;
+  readonly inlined: ReadonlyMap<number, CodeLocation>;
 }
 
 export interface PlanLimits {

@@ -10,10 +10,10 @@
  * Who makes the channel gives the service its end of it together with the guest's memory (`ServedExecutor`): Firefox
  * loses some messages with shared memory that go from worker to worker through a port.
  */
-import type { SignalledPort } from '../../base/port.ts';
+import { receivedWord, sentWord, type SignalledPort } from '../../base/port.ts';
 import { formTable } from './form-table.ts';
 import type { FormTable } from './region.ts';
-import type { TranslatedModule, TranslationOrder } from './translation.ts';
+import type { TranslatedModule, Translation, TranslationOrder } from './translation.ts';
 import { Translator } from './translator.ts';
 
 /** The memory has its final size. */
@@ -31,7 +31,17 @@ export interface Order {
 
 export type ServiceMessage = Connect | Order;
 
+/** Executors of one guest, which run it in turns. */
+interface Group {
+  translator: Translator | undefined;
+  readonly members: Set<SignalledPort>;
+}
+
+/** Translations of others that an executor may leave lying; beyond, it goes without. */
+const mostBacklog = 256;
+
 export class TranslationService {
+  private readonly groups = new Map<number, Group>();
   private readonly nowMs: () => number;
   private table: FormTable | undefined;
   private scratch: ScratchCore | undefined;
@@ -46,26 +56,54 @@ export class TranslationService {
     return (this.table ??= formTable(core));
   }
 
-  /** Serves one executor of `core.wasm` and its guest's memory, until its end of the channel is gone. */
-  serve({ port, signal }: SignalledPort, memory: WebAssembly.Memory, core: WebAssembly.Module): void {
-    let translator: Translator | undefined;
+  /**
+   * Serves one executor of `core.wasm` and its guest's memory, until its end of the channel is gone. What is ordered by
+   * one executor of a group is sent to all of them.
+   */
+  serve(member: SignalledPort, memory: WebAssembly.Memory, core: WebAssembly.Module, number?: number): void {
+    const { port } = member;
+    const group = this.join(member, number);
     port.addEventListener('messageerror', () => {
       throw new Error('an executor sent what cannot be read');
     });
     port.addEventListener('message', ({ data }) => {
       const message = data as ServiceMessage;
       if (message.kind === 'connect') {
-        translator = new Translator(memory.buffer, message.cpu, this.prepare(core), { debug: message.debug });
+        group.translator ??= new Translator(memory.buffer, message.cpu, this.prepare(core), { debug: message.debug });
         return;
       }
-      if (!translator) throw new Error('an order came before its executor was connected');
-      const translation = translator.translate(message.order, this.nowMs);
+      if (!group.translator) throw new Error('an order came before its executor was connected');
+      const translation = group.translator.translate(message.order, this.nowMs);
       for (const module of translation.modules) this.scratch?.warmUp(module);
-      port.postMessage(translation);
-      Atomics.add(signal, 0, 1);
+      // Before the one that may install it: who takes the guest over from that one has been sent it by then.
+      for (const other of group.members) {
+        const behind = Atomics.load(other.signal, sentWord) - Atomics.load(other.signal, receivedWord);
+        if (other !== member && behind < mostBacklog) send(other, { ...translation, own: false });
+      }
+      send(member, translation);
     });
     port.start();
   }
+
+  /** The group of an executor, which it leaves when its end of the channel is gone. */
+  private join(member: SignalledPort, number: number | undefined): Group {
+    const group = (number === undefined ? undefined : this.groups.get(number)) ?? {
+      translator: undefined,
+      members: new Set(),
+    };
+    group.members.add(member);
+    if (number !== undefined) this.groups.set(number, group);
+    member.port.addEventListener('close', () => {
+      group.members.delete(member);
+      if (number !== undefined && group.members.size === 0) this.groups.delete(number);
+    });
+    return group;
+  }
+}
+
+function send({ port, signal }: SignalledPort, translation: Translation): void {
+  port.postMessage(translation);
+  Atomics.add(signal, sentWord, 1);
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { Record, recordFlags } from '../record.ts';
 import type { OffsetSet } from './offset-set.ts';
-import type { CodePlace, Granules } from './region.ts';
+import type { CodeLocation, Granules } from './region.ts';
 
 /** Code that is worth compiling: the instruction at a host address, and what hangs together with it. */
 export interface CodeRequest {
@@ -46,7 +46,7 @@ export interface TranslatedRegion {
   readonly granules: Granules;
   readonly foreign: ReadonlyMap<number, Granules>;
   /** Functions that were copied for the calls with these records. */
-  readonly inlined: ReadonlyMap<number, CodePlace>;
+  readonly inlined: ReadonlyMap<number, CodeLocation>;
   /** Offsets that computed jumps choose among, and are entered at by that. */
   readonly chosen: readonly number[];
   readonly entries: readonly TranslatedEntry[];
@@ -66,6 +66,8 @@ export interface TranslatedEntry {
 }
 
 export interface TranslatedModule {
+  /** Rises with each module that a translator makes, from 1. */
+  readonly serial: number;
   readonly module: WebAssembly.Module;
   readonly bytes: number;
   readonly regions: readonly TranslatedRegion[];
@@ -78,12 +80,27 @@ export interface TranslationFailure {
 }
 
 export interface Translation {
+  /** The executor that gets it has ordered it; otherwise another one of the same guest has. */
+  readonly own: boolean;
   readonly epoch: number;
   readonly modules: readonly TranslatedModule[];
   readonly failures: readonly TranslationFailure[];
   /** Records where nothing can be compiled. */
   readonly declined: readonly number[];
   readonly microseconds: number;
+}
+
+/** Regions of a module that have numbers. */
+const numberedRegions = 1024;
+
+/** A number for a region of a module; never 0. */
+export function codeNumber({ serial }: TranslatedModule, region: number): number {
+  if (region >= numberedRegions) throw new RangeError(`a module of ${region + 1} regions`);
+  return serial * numberedRegions + region;
+}
+
+export function moduleOf(code: number): { readonly serial: number; readonly region: number } {
+  return { serial: Math.floor(code / numberedRegions), region: code % numberedRegions };
 }
 
 const { offsets } = Record;

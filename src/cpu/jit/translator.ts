@@ -45,6 +45,8 @@ export class Translator {
   private readonly words: Int32Array;
   private readonly debug: boolean;
   private epoch = -1;
+  /** Of the last module that was made. */
+  private serial = 0;
 
   /** Of the guest in `buffer`, whose vCPU is at `cpu`. */
   constructor(buffer: ArrayBufferLike, cpu: number, table: FormTable, options: TranslatorOptions) {
@@ -70,7 +72,14 @@ export class Translator {
       }
     }
     const modules = groups(drafts).flatMap((group) => this.modules(group, failures));
-    return { epoch: order.epoch, modules, failures, declined, microseconds: Math.round((nowMs() - start) * 1000) };
+    return {
+      own: true,
+      epoch: order.epoch,
+      modules,
+      failures,
+      declined,
+      microseconds: Math.round((nowMs() - start) * 1000),
+    };
   }
 
   /** What a request comes to, unless one of `drafts` has it. */
@@ -134,7 +143,7 @@ export class Translator {
     });
     const bytes = m.encode();
     const module = new WebAssembly.Module(bytes as Uint8Array<ArrayBuffer>);
-    return { module, bytes: bytes.length, regions };
+    return { serial: ++this.serial, module, bytes: bytes.length, regions };
   }
 }
 

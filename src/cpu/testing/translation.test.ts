@@ -1,6 +1,7 @@
 /** Code that is translated while its guest runs on. */
 import { readFileSync } from 'node:fs';
 import { beforeEach, describe, expect, it } from 'vitest';
+import { signalBytes } from '../../base/port.ts';
 import { formTable } from '../jit/form-table.ts';
 import { RemoteTranslation, type TranslationLink } from '../jit/translation-link.ts';
 import { TranslationService } from '../jit/translation-service.ts';
@@ -15,6 +16,8 @@ const module = new WebAssembly.Module(readFileSync(core));
 
 /** Translates when it is told to. */
 class DeferredTranslation implements TranslationLink {
+  readonly shared = false;
+  readonly backlog = 0;
   readonly orders: TranslationOrder[] = [];
   private readonly done: Translation[] = [];
 
@@ -41,6 +44,8 @@ class DeferredTranslation implements TranslationLink {
   delivery(): undefined {
     return undefined;
   }
+
+  close(): void {}
 }
 
 // MOV ECX, 3; again: ADD EAX, 5; DEC ECX; JNZ again; HLT
@@ -145,7 +150,7 @@ describe('the translation service', () => {
     memory: WebAssembly.Memory,
   ): { link: RemoteTranslation; answered: Promise<unknown>; end(): void } => {
     const { port1, port2 } = new MessageChannel();
-    const signal = new Int32Array(new SharedArrayBuffer(4));
+    const signal = new Int32Array(new SharedArrayBuffer(signalBytes));
     new TranslationService(() => 0).serve({ port: port1, signal }, memory, module);
     const link = new RemoteTranslation({ port: port2, signal }, 0x1000, false);
     const answered = new Promise((resolve) => {
@@ -202,7 +207,7 @@ describe('the executor of a guest', () => {
         listeners.set(type, listener);
       },
     };
-    const signal = new Int32Array(new SharedArrayBuffer(4));
+    const signal = new Int32Array(new SharedArrayBuffer(signalBytes));
     const link = new RemoteTranslation({ port, signal }, 0, false);
     link.order({ requests: [], recordsEnd: 0, instructions: 1, epoch: 7 });
     return { link, signal, deliver: (type, data) => listeners.get(type)?.({ type, data }) };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Simulation, type SimulatedGuest } from './testing/simulation.ts';
+import { vcpuState } from '../../abi/host-page.ts';
 import { fairShares } from './fair-shares.ts';
 
 /** Shares in percent of one executor over 10 s, after a second in which things settle. */
@@ -175,6 +176,43 @@ describe('boost', () => {
     for (let n = 0; n < 4; n++) host.add();
     host.run(5000);
     expect(Math.max(...host.latenciesMs(ticking).slice(1))).toBeLessThan(3.1);
+  });
+
+  it.each([2, 4])('a guest in debt waits for its debt alone, not for slices of %i others', (others) => {
+    const host = new Simulation(1);
+    // Somebody leans on a key: each echo takes a while, and together they take more than the guest is due.
+    const typing = host.add({ workMs: 0.6, sleepMs: 0.3 });
+    for (let n = 0; n < others; n++) host.add();
+    host.run(1000);
+    const settled = host.latenciesMs(typing).length;
+    const shares = host.run(10_000);
+    expect(Math.max(...host.latenciesMs(typing).slice(settled))).toBeLessThan(12);
+    expect(Math.abs((shares[typing] ?? 0) - 100 / (others + 1))).toBeLessThan(2);
+  });
+
+  it('outlasts the first: what is done within a slice of computing does not wait for slices of others', () => {
+    const host = new Simulation(1);
+    const woken = host.add({ workMs: 14 });
+    for (let n = 0; n < 4; n++) host.add();
+    host.run(400);
+    host.ring(woken, 100);
+    host.run(118);
+    expect(host.vcpu(woken).state).toBe(vcpuState.blocked);
+  });
+
+  it('a stall of the host is no debt of the guest that it hit', () => {
+    const host = new Simulation(1);
+    const woken = host.add({ workMs: 5 });
+    for (let n = 0; n < 4; n++) host.add();
+    host.run(400);
+    host.ring(woken, 100);
+    host.run(104);
+    expect(host.vcpu(woken).state).toBe(vcpuState.running);
+    host.stall(0, 100);
+    host.ring(woken, 120);
+    host.run(200);
+    expect(host.latenciesMs(woken)).toHaveLength(2);
+    expect(host.latenciesMs(woken)[1]).toBeLessThan(7);
   });
 
   it('is not to be lived on: who computes in bursts gets his share', () => {

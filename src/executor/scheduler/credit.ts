@@ -9,7 +9,7 @@
  *     pick(executor)            who runs next
  *
  * Credit is what a vCPU was due less what it had. It is earned at the rate of the fair share while the vCPU is runnable,
- * and burnt while it runs; {@link CreditScheduler.account} does both up to now, before anything changes.
+ * and burnt while it runs; {@link Accounts.account} does both up to now, before anything changes.
  */
 import {
   executorState,
@@ -19,26 +19,16 @@ import {
   type HostVcpuAccess,
   type ScheduleReason,
 } from '../../abi/host-page.ts';
-import { fairShares, type Claimant } from './fair-shares.ts';
+import { Accounts, capPeriodNs, moveAfterNs, waitForgotten } from './accounts.ts';
 
-/** Of a time slice: how long a boost lasts. */
-const boostSlices = 1 / 3;
 /** Credit in time slices that a vCPU must be ahead of others to be moved. */
 const moveSlices = 5;
 /** The same for an executor that its soft affinity does not name. */
 const softSlices = 5;
-/** Credit and debt are forgotten beyond. */
-const creditLimitSlices = 10;
-/** A cap is kept over this time; one that was used up is used again when half of it is there. */
-const capPeriodNs = 100e6;
-/**
- * How long a vCPU waits for its own executor, when that is about to be free, before another one that idles takes it: a move
- * takes a millisecond or two, and cold code. Short waits add up; what is forgotten of them is a share of the time.
- */
-const moveAfterNs = 4e6;
-const waitForgotten = 0.02;
 /** A deadline that comes within this time is due: waking up takes longer. */
 const dueSlackNs = 20e3;
+/** Without an executor a rate is 0. */
+const leastRate = 1e-6;
 /** Nobody is picked for less: the decision would take as long. */
 const leastTurnNs = 100e3;
 
@@ -50,88 +40,32 @@ export interface Pick {
 
 export class CreditScheduler {
   readonly #page: HostPage;
-  #knownVcpus: readonly HostVcpuAccess[] = [];
+  readonly #accounts: Accounts;
   #knownExecutors: readonly HostExecutorAccess[] = [];
 
   constructor(page: HostPage) {
     this.#page = page;
-  }
-
-  get #sliceNs(): number {
-    return this.#page.header.timeSliceNs;
-  }
-
-  // Time. -----------------------------------------------------------------------------------------------------------
-
-  /** Earns and burns credit up to now. */
-  account(nowNs: number): void {
-    const { header } = this.#page;
-    const tookNs = nowNs - header.accountedNs;
-    if (header.sharesStale !== 0) this.#computeShares();
-    if (tookNs <= 0) return;
-    header.accountedNs = nowNs;
-    for (const vcpu of this.#vcpus) if (vcpu.state > vcpuState.held) this.#accountOne(vcpu, tookNs);
-  }
-
-  #accountOne(vcpu: HostVcpuAccess, tookNs: number): void {
-    const cap = vcpu.capPercent / 100;
-    const running = vcpu.state === vcpuState.running;
-    if (running) {
-      vcpu.runNs += tookNs;
-      vcpu.boostLeftNs = Math.max(vcpu.boostLeftNs - tookNs, 0);
-    }
-    if (running || vcpu.state === vcpuState.runnable) {
-      const limit = creditLimitSlices * this.#sliceNs;
-      const credit = vcpu.creditNs + tookNs * (vcpu.rate - (running ? 1 : 0));
-      vcpu.creditNs = Math.min(Math.max(credit, -limit), limit);
-    }
-    if (vcpu.state === vcpuState.runnable && vcpu.throttled === 0) {
-      vcpu.stealNs += tookNs;
-      vcpu.waitedNs += tookNs;
-    }
-    vcpu.waitedNs = Math.min(Math.max(vcpu.waitedNs - waitForgotten * tookNs, 0), 2 * moveAfterNs);
-    if (cap === 0) {
-      vcpu.throttled = 0;
-      return;
-    }
-    const most = cap * capPeriodNs;
-    vcpu.capLeftNs = Math.min(vcpu.capLeftNs + tookNs * (cap - (running ? 1 : 0)), most);
-    if (vcpu.capLeftNs <= 0) vcpu.throttled = 1;
-    else if (vcpu.capLeftNs >= most / 2) vcpu.throttled = 0;
-  }
-
-  /** Who is runnable has changed, or what it is due. */
-  #computeShares(): void {
-    const { header } = this.#page;
-    header.sharesStale = 0;
-    const active = this.#vcpus.filter(({ state }) => state === vcpuState.runnable || state === vcpuState.running);
-    const claimants = active.map((vcpu): Claimant => {
-      const limit = vcpu.capPercent === 0 ? 1 : vcpu.capPercent / 100;
-      return { weight: Math.max(vcpu.weight, 1), limit, mask: this.#maskOf(vcpu) };
-    });
-    const shares = fairShares(claimants, header.granted);
-    for (const [n, vcpu] of active.entries()) vcpu.rate = shares[n] ?? 0;
-  }
-
-  /** Executors that may run it. */
-  #maskOf(vcpu: HostVcpuAccess): number {
-    const { granted } = this.#page.header;
-    return (vcpu.hardMask & granted) !== 0 ? vcpu.hardMask & granted : granted;
+    this.#accounts = new Accounts(page);
   }
 
   #mayRun(vcpu: HostVcpuAccess, executor: number): boolean {
-    return ((this.#maskOf(vcpu) >>> executor) & 1) !== 0;
+    return ((this.#accounts.maskOf(vcpu) >>> executor) & 1) !== 0;
   }
 
   #isGranted(executor: number): boolean {
     return executor >= 0 && ((this.#page.header.granted >>> executor) & 1) !== 0;
   }
 
+  /** See {@link Accounts.account}. */
+  account(nowNs: number): void {
+    this.#accounts.account(nowNs);
+  }
+
   // Waking. ---------------------------------------------------------------------------------------------------------
 
   /** Takes note of everybody who was woken and of every deadline that has come. */
   wakeAll(nowNs: number): void {
-    this.account(nowNs);
+    this.#accounts.account(nowNs);
     for (const half of [0, 1] as const) {
       const pending = this.#page.takePending(half);
       if (pending === 0) continue;
@@ -145,6 +79,7 @@ export class CreditScheduler {
     for (let n = 0; n < this.#page.header.vcpuEnd; n++) {
       const vcpu = this.#vcpu(n);
       if (vcpu.state === vcpuState.blocked && vcpu.deadlineNs <= nowNs + dueSlackNs) this.#wake(n, nowNs);
+      else if (vcpu.state === vcpuState.runnable && this.#accounts.takeBoost(vcpu)) this.#place(vcpu);
     }
     this.#findNextEvent();
   }
@@ -154,7 +89,7 @@ export class CreditScheduler {
     const vcpu = this.#vcpu(n);
     this.#wake(n, nowNs);
     if (!urgent || vcpu.state !== vcpuState.runnable) return;
-    vcpu.boostLeftNs = boostSlices * this.#sliceNs;
+    vcpu.boostLeftNs = this.#accounts.boostNs;
     vcpu.capLeftNs = Math.max(vcpu.capLeftNs, leastTurnNs);
     vcpu.throttled = 0;
     this.#place(vcpu);
@@ -163,29 +98,15 @@ export class CreditScheduler {
   #wake(n: number, nowNs: number): void {
     const vcpu = this.#vcpu(n);
     if (vcpu.state !== vcpuState.blocked) return;
-    this.#payBack(vcpu, nowNs - vcpu.sinceNs);
+    this.#accounts.payBack(vcpu, nowNs - vcpu.sinceNs);
     // While it was paused its time stood still.
     if (vcpu.clockKnown !== 0) vcpu.sleptNs += nowNs - vcpu.sinceNs;
-    const boostNs = boostSlices * this.#sliceNs;
-    vcpu.boostLeftNs = vcpu.creditNs > -boostNs ? boostNs : 0;
+    vcpu.boosts = 0;
+    vcpu.boostLeftNs = 0;
+    vcpu.boostDueNs = this.#accounts.boostNs;
+    this.#accounts.takeBoost(vcpu);
     this.#become(vcpu, 'runnable', nowNs);
     this.#place(vcpu);
-  }
-
-  /** Who sleeps pays a debt back with the share that it does not use, and saves no more than a slice of credit. */
-  #payBack(vcpu: HostVcpuAccess, asleepNs: number): void {
-    if (vcpu.creditNs >= 0) {
-      vcpu.creditNs = Math.min(vcpu.creditNs, this.#sliceNs);
-      return;
-    }
-    const limit = vcpu.capPercent === 0 ? 1 : vcpu.capPercent / 100;
-    const claimants: Claimant[] = [{ weight: vcpu.weight, limit, mask: this.#maskOf(vcpu) }];
-    for (const other of this.#vcpus) {
-      const active = other.state === vcpuState.runnable || other.state === vcpuState.running;
-      if (active) claimants.push({ weight: other.weight, limit: 1, mask: this.#maskOf(other) });
-    }
-    const [rate = 0] = fairShares(claimants, this.#page.header.granted);
-    vcpu.creditNs = Math.min(vcpu.creditNs + rate * asleepNs, 0);
   }
 
   /** Finds an executor for one that became runnable: one that idles is rung, or one that runs is told to pick anew. */
@@ -206,12 +127,17 @@ export class CreditScheduler {
     const victim = this.#bestExecutor(
       vcpu,
       ({ state, current, preempt }) =>
-        state === executorState.busy && preempt === 0 && current >= 0 && this.#vcpu(current).boostLeftNs <= 0,
+        state === executorState.busy && preempt === 0 && current >= 0 && this.#goesBefore(vcpu, this.#vcpu(current)),
       ({ current }) => this.#vcpu(current).creditNs,
     );
     if (victim < 0) return;
     this.#executor(victim).preempt = 1;
     this.#page.nudge();
+  }
+
+  /** A boosted one preempts who is not, and on its first boost who has outlasted that. */
+  #goesBefore(boosted: HostVcpuAccess, running: HostVcpuAccess): boolean {
+    return running.boostLeftNs <= 0 || (boosted.boosts === 0 && running.boosts > 0);
   }
 
   /** Its own executor is about to wake up, or runs somebody who was boosted and will be done in a moment. */
@@ -220,7 +146,7 @@ export class CreditScheduler {
     if (vcpu.waitedNs >= moveAfterNs) return false;
     const { state, current } = this.#executor(vcpu.executor);
     if (state !== executorState.busy) return false;
-    return current < 0 || this.#vcpu(current).boostLeftNs > 0;
+    return current < 0 || !this.#goesBefore(vcpu, this.#vcpu(current));
   }
 
   /** Of the executors that may run it and fulfil `suits`: the last one, one that it prefers, the one of least `cost`; or −1. */
@@ -247,7 +173,7 @@ export class CreditScheduler {
 
   /** The vCPU that `executor` runs halts, until `deadlineNs` at the latest. */
   block(executor: number, deadlineNs: number, nowNs: number): void {
-    this.account(nowNs);
+    this.#accounts.account(nowNs);
     const vcpu = this.#currentOf(executor);
     if (vcpu === undefined) return;
     vcpu.deadlineNs = deadlineNs;
@@ -256,7 +182,7 @@ export class CreditScheduler {
 
   /** It is over, or goes elsewhere: nobody runs it any more. */
   leave(executor: number, nowNs: number): void {
-    this.account(nowNs);
+    this.#accounts.account(nowNs);
     const vcpu = this.#currentOf(executor);
     if (vcpu !== undefined) this.#become(vcpu, 'held', nowNs);
   }
@@ -274,12 +200,15 @@ export class CreditScheduler {
 
   /** The next vCPU for `executor`; undefined: none, and it idles. What it ran until now goes back if it is runnable. */
   pick(executor: number, reason: ScheduleReason, nowNs: number): Pick | undefined {
-    this.account(nowNs);
+    this.#accounts.account(nowNs);
     const own = this.#executor(executor);
     const before = own.current;
     const running = this.#currentOf(executor);
     // Who goes on has not waited.
-    if (running !== undefined) running.state = vcpuState.runnable;
+    if (running !== undefined) {
+      running.state = vcpuState.runnable;
+      this.#accounts.takeBoost(running);
+    }
     own.preempt = 0;
     const next = this.#best(executor);
     if (running !== undefined && next !== before) this.#become(running, 'runnable', nowNs);
@@ -307,13 +236,15 @@ export class CreditScheduler {
       vcpu.waitedNs = 0;
     }
     vcpu.switches++;
+    // Who is picked without a boost has its turn as others have.
+    vcpu.boostDueNs = 0;
     this.#become(vcpu, 'running', nowNs);
   }
 
   #turnNs(vcpu: HostVcpuAccess): number {
     const boosted = vcpu.boostLeftNs > 0 ? vcpu.boostLeftNs : Infinity;
     const capped = vcpu.capPercent === 0 ? Infinity : vcpu.capLeftNs / (1 - vcpu.capPercent / 100);
-    return Math.max(Math.min(this.#sliceNs, boosted, capped), leastTurnNs);
+    return Math.max(Math.min(this.#accounts.sliceNs, boosted, capped), leastTurnNs);
   }
 
   #note(executor: number, vcpu: number, reason: ScheduleReason, nowNs: number): void {
@@ -328,7 +259,7 @@ export class CreditScheduler {
     own.switches++;
   }
 
-  /** Boosted ones first, then by credit; staying where one ran last is worth some. */
+  /** Boosted ones first, of these who has just woken, then by credit; staying where one ran last is worth some. */
   #best(executor: number): number {
     let best = -1;
     let bestRank = -Infinity;
@@ -349,24 +280,27 @@ export class CreditScheduler {
     if (vcpu.executor !== executor && this.#isGranted(vcpu.executor)) {
       // Its own executor has been told to take it, or will.
       if (vcpu.boostLeftNs > 0 && this.#executor(vcpu.executor).preempt !== 0) return -1e12;
-      rank -= moveSlices * this.#sliceNs;
+      rank -= moveSlices * this.#accounts.sliceNs;
     }
-    if (((vcpu.softMask >>> executor) & 1) === 0) rank -= softSlices * this.#sliceNs;
-    return vcpu.boostLeftNs > 0 ? rank + 1e12 : rank;
+    if (((vcpu.softMask >>> executor) & 1) === 0) rank -= softSlices * this.#accounts.sliceNs;
+    if (vcpu.boostLeftNs <= 0) return rank;
+    return rank + (vcpu.boosts === 0 ? 2e12 : 1e12);
   }
 
   /** Whoever still waits while an executor idles: that one looks. */
   #ringIdle(): void {
     if (!this.#executors.some(({ state }) => state === executorState.idle)) return;
-    for (const vcpu of this.#vcpus) {
+    for (const vcpu of this.#accounts.vcpus) {
       if (vcpu.state === vcpuState.runnable) this.#place(vcpu);
     }
   }
 
   /** When something is due without anybody ringing. */
   #findNextEvent(): void {
+    // When debts are worked off depends on rates.
+    if (this.#page.header.sharesStale !== 0) this.#accounts.computeShares();
     let next = Infinity;
-    for (const vcpu of this.#vcpus) next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
+    for (const vcpu of this.#accounts.vcpus) next = Math.min(next, this.#eventOf(vcpu));
     this.#page.header.nextEventNs = next;
   }
 
@@ -375,12 +309,29 @@ export class CreditScheduler {
    */
   idleUntilNs(executor: number): number {
     let next = Infinity;
-    for (const vcpu of this.#vcpus) {
+    for (const vcpu of this.#accounts.vcpus) {
       const elsewhere = vcpu.executor !== executor && this.#isGranted(vcpu.executor);
       if (elsewhere && vcpu.state === vcpuState.blocked) continue;
-      next = Math.min(next, eventOf(vcpu, this.#page.header.accountedNs));
+      next = Math.min(next, this.#eventOf(vcpu));
     }
     return next;
+  }
+
+  /** When a vCPU wants to be looked at though nobody rings. */
+  #eventOf(vcpu: HostVcpuAccess): number {
+    const nowNs = this.#page.header.accountedNs;
+    if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
+    if (vcpu.state !== vcpuState.runnable) return Infinity;
+    if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
+      const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
+      const debtNs =
+        vcpu.boostDueNs > 0
+          ? Math.max(-this.#accounts.debtLimitNs - vcpu.creditNs, 0) / Math.max(vcpu.rate, leastRate)
+          : Infinity;
+      return nowNs + Math.min(leftNs > 0 ? leftNs : Infinity, debtNs) + dueSlackNs;
+    }
+    const cap = vcpu.capPercent / 100;
+    return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
   }
 
   #become(vcpu: HostVcpuAccess, state: 'runnable' | 'running' | 'blocked' | 'held', nowNs: number): void {
@@ -396,13 +347,6 @@ export class CreditScheduler {
     return vcpu?.state === vcpuState.running && vcpu.executor === executor ? vcpu : undefined;
   }
 
-  /** Places that have been in use. */
-  get #vcpus(): readonly HostVcpuAccess[] {
-    const { vcpuEnd } = this.#page.header;
-    if (this.#knownVcpus.length !== vcpuEnd) this.#knownVcpus = this.#page.vcpus.slice(0, vcpuEnd);
-    return this.#knownVcpus;
-  }
-
   get #executors(): readonly HostExecutorAccess[] {
     const { executorEnd } = this.#page.header;
     if (this.#knownExecutors.length !== executorEnd) this.#knownExecutors = this.#page.executors.slice(0, executorEnd);
@@ -416,16 +360,4 @@ export class CreditScheduler {
   #executor(n: number): HostExecutorAccess {
     return this.#page.executors[n] as HostExecutorAccess;
   }
-}
-
-/** When a vCPU wants to be looked at though nobody rings. */
-function eventOf(vcpu: HostVcpuAccess, nowNs: number): number {
-  if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
-  if (vcpu.state !== vcpuState.runnable) return Infinity;
-  if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
-    const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
-    return leftNs > 0 ? nowNs + leftNs + dueSlackNs : Infinity;
-  }
-  const cap = vcpu.capPercent / 100;
-  return nowNs + Math.max((cap * capPeriodNs) / 2 - vcpu.capLeftNs, 0) / cap + dueSlackNs;
 }

@@ -119,3 +119,51 @@ export function touchingGuest(ramBytes: number): Uint8Array {
   // CLD; XOR EBX, EBX; …; TEST EBX, EBX; JNZ over the first text; what it found.
   return image([0xfc, 0x31, 0xdb, ...look, ...fill, 0x85, 0xdb, 0x75, clean.length, ...clean, ...print(foundDirty)]);
 }
+
+/** What {@link selfModifyingGuest} sends on the serial port. */
+export function selfModified(outer: number, inner: number): Uint8Array {
+  let sum = 0;
+  const mix = (value: number): void => {
+    sum = (sum + value) | 0;
+    sum = (sum << 1) | (sum >>> 31);
+  };
+  for (let k = 0; k < outer; k++) {
+    for (let n = 0; n < inner; n++) mix(k + 1);
+    for (let n = 0; n < inner; n++) mix(7);
+  }
+  return Uint8Array.of(sum, sum >>> 8, sum >>> 16, sum >>> 24);
+}
+
+/**
+ * Adds and rotates, `inner` times in a loop whose addend it writes over after each round, and `inner` times in one of
+ * another page that stays as it is; `outer` rounds. Sends the sum, and ends with 9.
+ */
+export function selfModifyingGuest(outer: number, inner: number): Uint8Array {
+  // MOV EDX, inner; ADD ESI, value; ROL ESI, 1; DEC EDX; JNZ to the ADD.
+  const loop = (value: number): number[] => [
+    0xba,
+    ...u32(inner),
+    0x81,
+    0xc6,
+    ...u32(value),
+    0xd1,
+    0xc6,
+    0x4a,
+    0x75,
+    0xf5,
+  ];
+  // MOV ESP, stack; XOR ESI, ESI; MOV ECX, outer.
+  const start = [0xbc, ...u32(0x120000), 0x31, 0xf6, 0xb9, ...u32(outer)];
+  const addend = entry + start.length + 7;
+  const routineAt = entry + 0x1000;
+  const round = loop(1);
+  // CALL routine; INC dword [addend]; DEC ECX; JNZ to the round.
+  const callAt = entry + start.length + round.length;
+  const rest = [0xe8, ...u32(routineAt - (callAt + 5)), 0xff, 0x05, ...u32(addend), 0x49, 0x75];
+  const back = -(round.length + rest.length + 1);
+  // MOV EDX, 3F8h; four times MOV EAX, ESI; OUT DX, AL; SHR ESI, 8.
+  const send = [0xba, ...u32(0x3f8), ...[1, 2, 3, 4].flatMap(() => [0x89, 0xf0, 0xee, 0xc1, 0xee, 8])];
+  const code = [...start, ...round, ...rest, back & 0xff, ...send, ...exit(9)];
+  if (code.length > 0x1000) throw new Error('the program reaches into its routine');
+  return image([...code, ...Array.from({ length: 0x1000 - code.length }, () => 0x90), ...loop(7), 0xc3]);
+}

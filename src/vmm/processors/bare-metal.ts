@@ -30,6 +30,8 @@ export class BareMetal {
   /** Resolves when a worker has left; of each number. */
   readonly #departures = new Map<number, Promise<void>>();
   readonly #tenants = new Map<number, Tenant>();
+  /** Guests that have been added. */
+  #added = 0;
   /** Vcpu numbers that are taken, though perhaps no tenant is there yet. */
   readonly #taken = new Set<number>();
   /** Additions and removals come one after the other: each processor knows the same guests. */
@@ -162,15 +164,24 @@ export class BareMetal {
   }
 
   /** For {@link BareGuest}. */
-  add(vcpu: number, options: StartOptions, share: Share, die: (message: string) => void): Promise<StartResult> {
+  add(vcpu: number, start: StartOptions, share: Share, die: (message: string) => void): Promise<StartResult> {
     return this.#inOrder(async () => {
+      const options = { ...start, translationGroup: ++this.#added };
       const record = this.page.vcpus[vcpu];
       const [first] = this.#workers;
       if (record === undefined || first === undefined) throw new Error('no processor is granted');
       this.page.use('vcpu', vcpu);
       enterShare(record, share);
       record.state = vcpuState.held;
-      Object.assign(record, { executor: -1, runNs: 0, stealNs: 0, switches: 0, moves: 0 });
+      Object.assign(record, {
+        executor: -1,
+        runNs: 0,
+        stealNs: 0,
+        runEnteredNs: 0,
+        stealEnteredNs: 0,
+        switches: 0,
+        moves: 0,
+      });
       this.page.announceMail(first[0]);
       const result = await first[1].api.add(vcpu, options);
       if (!result.ok) return result;

@@ -83,6 +83,11 @@ export class Simulation {
     this.#rings.sort((a, b) => a.atNs - b.atNs);
   }
 
+  /** The host keeps an executor from running for so long. */
+  stall(executor: number, milliseconds: number): void {
+    this.#nextNs[executor] = this.nowNs + milliseconds * 1e6;
+  }
+
   latenciesMs(guest: number): readonly number[] {
     return this.#guests[guest]?.latenciesMs ?? [];
   }
