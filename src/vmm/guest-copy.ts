@@ -123,7 +123,8 @@ export class GuestCopy {
     control.setState('parked');
     if (options.as === 'moved') return;
     control.fields.request = requestBit.renewIdentity;
-    for (const ring of Object.values(options.rings)) {
+    const { consoleOutput, consoleInput, log } = options.rings;
+    for (const ring of [consoleOutput, consoleInput, log]) {
       new Uint8Array(this.#destination, ring, ringBytes()).fill(0);
       initializeRing(this.#destination, ring);
     }
