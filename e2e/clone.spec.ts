@@ -71,7 +71,8 @@ test('clones of a guest with 40 MiB begin soon, and hold it up for a moment only
     }
     await act(vmm, 'remove', report.id);
     // The next worker loads meanwhile, as it would between a user's clicks.
-    expect(await vmm.run(i386, 'uname -m')).toBe('i686');
+    // While the shell computes, what is typed is shown before its prompt, too.
+    expect(await vmm.run(i386, 'uname -m')).toContain('i686');
   }
   const middle = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
   const text =

@@ -139,9 +139,15 @@ test('the scheduler is drawn while it decides, and stands still when frozen', as
   await page.getByRole('tab', { name: 'Host' }).click();
   const timeline = page.getByRole('img', { name: /^Timeline of 1 processors over 1 second: Spinner 1, Spinner 2/ });
   await expect(timeline).toBeVisible();
+  // It is about the last second: the guests have to have run for as long.
+  const readout = page.locator('.timeline-readout');
+  await expect(async () => {
+    await timeline.hover({ position: { x: 400, y: 12 } });
+    await expect(readout).toContainText(/Spinner/, { timeout: 500 });
+  }).toPass();
   await page.getByRole('button', { name: 'Freeze' }).click();
   await timeline.hover({ position: { x: 400, y: 12 } });
-  await expect(page.locator('.timeline-readout')).toContainText(/Spinner [12]: [\d.]+ ms on CPU 0.*; .*\./);
+  await expect(readout).toContainText(/Spinner [12]: [\d.]+ ms on CPU 0.*; .*\./);
   await expect(page.getByRole('row', { name: /CPU 0 Spinner/ })).toBeVisible();
   await page.getByLabel('Hosted (type 2)').check();
   await page.getByRole('button', { name: 'Apply' }).click();
