@@ -248,7 +248,8 @@ export class DecodedCode {
         rip = BigInt.asUintN(64, this.quads[(place + JumpEntry.offsets.rip) >>> 3] ?? 0n);
       }
     }
-    if (rip === undefined) return undefined;
+    // Elsewhere a page of RIP is no page of the code.
+    if (rip === undefined || (mode & modeKey.codeFlat) === 0) return undefined;
     const offset = Number(rip & 0xfffn);
     const distance = BigInt.asIntN(narrow, rip - BigInt(offset) - ripBase);
     if (distance === 0n) return { offset, page: undefined };

@@ -674,7 +674,7 @@ export class RegionBuilder extends FlagBuilder {
   /** Runs compiled code at a RIP until control comes back with the RIP `behind`. */
   callOn(target: Node, behind: Node, dirty: RegisterSet): void {
     const { frame, code } = this;
-    this.x87.writeBack();
+    this.x87.settle();
     this.toMemory();
     this.nodes.hold(target);
     frame.store(dirty);

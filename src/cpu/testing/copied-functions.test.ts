@@ -91,6 +91,28 @@ describe('a copied function', () => {
     expect(machine.readReg('ebx')).toBe(3n);
   });
 
+  it('goes on in such code with its x87 stack, and comes back with the one that is there then', () => {
+    const code = [
+      // MOV ECX, 3; again: CALL f; FLD DWORD [5008h]; FSTP DWORD [5004h]; DEC ECX; JNZ again; HLT
+      [0x1000, 'b9 03 00 00 00  e8 f6 00 00 00  d9 05 08 50 00 00  d9 1d 04 50 00 00  49  75 ec  f4'],
+      // f: FLD DWORD [5008h]; ADD EAX, 5; CMP EAX, 20h; JAE 1; FSTP ST(0); RET; 1: FADD ST(0), ST(0); FSTP DWORD [5000h]; RET
+      [0x1100, 'd9 05 08 50 00 00  83 c0 05  83 f8 20  73 03  dd d8  c3  d8 c0  d9 1d 00 50 00 00  c3'],
+      [0x5008, '00 00 c0 3f'],
+    ] as const;
+    prepare(code, 8);
+    expect(copies()).toBe(1);
+    reference.load(parseCase(caseOf(code, { eax: 0x1e })));
+    toHalt(reference);
+    set('eax', 0x1e);
+    toHalt(machine);
+    expect(all(machine)).toEqual(all(reference));
+    expect(machine.readMem(0x5000, 8)).toEqual(reference.readMem(0x5000, 8));
+    for (const m of [machine, reference]) {
+      const { fpuTop, fpuTags } = Vcpu.at(m.buffer, m.cpu);
+      expect([fpuTop, fpuTags]).toEqual([0, 0]);
+    }
+  });
+
   it('returns to where the guest would have it', () => {
     prepare(
       [
