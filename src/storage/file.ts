@@ -3,16 +3,17 @@
  * that is no multiple of a sector is padded with zeros. A file that was changed meanwhile cannot be read any more.
  */
 import type { ImageFile } from '../abi/storage.ts';
-import { type BlockCapabilities, type BlockLayer, checkRange, checkWritable, sectorBytes } from './block.ts';
+import { checkRange, sectorBytes } from './block.ts';
 import { StorageError } from './errors.ts';
+import { ReadOnlyLayer } from './read-only.ts';
 
-export class FileDisk implements BlockLayer {
-  readonly capabilities: BlockCapabilities = { writable: false, discards: false, durable: true };
+export class FileDisk extends ReadOnlyLayer {
   readonly sizeBytes: number;
   readonly #file: ImageFile;
 
   /** @throws StorageError `badSize` for an empty file */
   constructor(file: ImageFile) {
+    super();
     if (file.size === 0) throw new StorageError('badSize', 'The file is empty: there is no disk in it.');
     this.#file = file;
     this.sizeBytes = Math.ceil(file.size / sectorBytes) * sectorBytes;
@@ -30,25 +31,5 @@ export class FileDisk implements BlockLayer {
     }
     const missing = length - bytes.length;
     return missing === 0 ? [bytes] : [bytes, new Uint8Array(missing)];
-  }
-
-  async write(): Promise<void> {
-    checkWritable(this);
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  async discard(): Promise<void> {
-    checkWritable(this);
-  }
-
-  async writeZeroes(): Promise<void> {
-    checkWritable(this);
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
   }
 }

@@ -4,8 +4,9 @@
  * It is one file from beginning to end: where the server tells an entity tag or a date, each answer's must be that of the
  * first, and so must the size. What a page may read of another origin decides that server (CORS).
  */
-import { type BlockCapabilities, type BlockLayer, checkRange, checkWritable, sectorBytes } from './block.ts';
+import { checkRange, sectorBytes } from './block.ts';
 import { StorageError } from './errors.ts';
+import { ReadOnlyLayer } from './read-only.ts';
 
 export type Fetch = (url: string, options: { headers: Record<string, string> }) => Promise<Response>;
 
@@ -17,8 +18,7 @@ interface Version {
 /** How often a piece is asked for that did not come. */
 const attempts = 3;
 
-export class HttpDisk implements BlockLayer {
-  readonly capabilities: BlockCapabilities = { writable: false, discards: false, durable: true };
+export class HttpDisk extends ReadOnlyLayer {
   readonly sizeBytes: number;
   /** Names this version of the file: what was cached under another one is stale. Undefined: the server tells none. */
   readonly tag: string | undefined;
@@ -27,6 +27,7 @@ export class HttpDisk implements BlockLayer {
   readonly #version: Version;
 
   private constructor(url: string, fetcher: Fetch, version: Version) {
+    super();
     this.#url = url;
     this.#fetch = fetcher;
     this.#version = version;
@@ -70,26 +71,6 @@ export class HttpDisk implements BlockLayer {
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (bytes.length === end - offset) return bytes;
     throw new StorageError('network', `${this.#url} gave ${bytes.length} bytes where ${end - offset} were asked for.`);
-  }
-
-  async write(): Promise<void> {
-    checkWritable(this);
-  }
-
-  flush(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  async discard(): Promise<void> {
-    checkWritable(this);
-  }
-
-  async writeZeroes(): Promise<void> {
-    checkWritable(this);
-  }
-
-  close(): Promise<void> {
-    return Promise.resolve();
   }
 }
 
