@@ -48,6 +48,17 @@ test('a clone goes on where its source is, and neither sees the other', async ({
   await vmm.page.evaluate((guest) => window.tabvisor.start(guest), amd64);
   await vmm.booted(amd64);
   expect(await answer(vmm, id, 'cat /tmp/own')).toBe(id);
+  // By the menu of its tab.
+  const { page } = vmm;
+  const choose = async (item: string) => {
+    await page.getByRole('tab', { name: /^Clone of Linux/ }).focus();
+    await page.keyboard.press('Shift+F10');
+    await page.getByRole('menuitem', { name: item }).press('Enter');
+  };
+  await choose('Compact its memory');
+  expect(await answer(vmm, id, 'cat /tmp/own')).toBe(id);
+  await choose('Clone');
+  await expect(page.getByRole('tab', { name: /^Clone of Clone of Linux/ })).toBeVisible();
 });
 
 test('clones of a guest with 40 MiB begin soon, and hold it up for a moment only', async ({ vmm }) => {

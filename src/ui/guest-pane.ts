@@ -124,6 +124,14 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
   const unlisten = vmm.onConsole(id, (bytes) => terminal.write(bytes));
   let before: GuestStatus['state'] = vmm.get(id).status.state;
 
+  /** What needs a guest that is there: what comes of a clone shows by itself, as a guest of its own. */
+  function memoryActions(): readonly MenuItem[] {
+    return [
+      { label: 'Clone', icon: 'copy', act: () => act(vmm.clone(id).then(() => undefined)) },
+      { label: 'Compact its memory', icon: 'download', act: () => act(vmm.compact(id).then(() => undefined)) },
+    ];
+  }
+
   function showPanel(key: keyof typeof panels): void {
     if (key === 'console') terminal.fit();
     if (key === 'monitor') monitor.update();
@@ -207,6 +215,7 @@ export function guestPane(vmm: Coordinator, id: string, options: PaneOptions): P
     },
     actions: () => [
       ...[start, resume, pause, reset, powerOff, kill, keep, close].filter((one) => !one.hidden).map(menuItem),
+      ...(['running', 'paused'].includes(vmm.get(id).status.state) ? memoryActions() : []),
       { label: 'Monitor', icon: 'host', act: () => tabs.select('monitor') },
       { label: 'Settings', icon: 'edit', act: showSettings },
     ],
