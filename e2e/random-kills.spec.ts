@@ -5,7 +5,7 @@
  */
 import { amd64, expect, test, type Vmm } from './fixtures.ts';
 
-const kills = Number(process.env['TABVISOR_KILLS'] ?? 4);
+const kills = Number(process.env['TABVISOR_KILLS'] ?? 2);
 const seed = Number(process.env['TABVISOR_SEED'] ?? 1);
 
 /** xorshift32: numbers in 0…1 that a seed repeats. */
