@@ -50,7 +50,7 @@ class Bench {
       const id = await this.page.evaluate(
         async ([guest, size]) => {
           const { tabvisor } = globalThis as unknown as { tabvisor: Coordinator };
-          tabvisor.setMemoryLimit(8 * 2 ** 30);
+          await tabvisor.setMemoryBudget(8192);
           const made = await tabvisor.create(guest, { memoryMiB: size });
           await tabvisor.start(made);
           await tabvisor.waitForText(made, /guest ready[\s\S]*[#$] /, { timeoutMs: 600_000 });

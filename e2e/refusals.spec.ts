@@ -63,7 +63,7 @@ test('more memory than the limit leaves', async ({ vmm, page }) => {
   );
   await unharmed(vmm);
   // What it says helps.
-  await page.evaluate(() => window.tabvisor.setMemoryLimit(2 ** 30));
+  await page.evaluate(() => window.tabvisor.setMemoryBudget(1024));
   await vmm.pane(amd64).getByRole('button', { name: 'Start' }).click();
   await vmm.booted(amd64);
 });

@@ -404,11 +404,6 @@ export class Coordinator {
     return { ...this.#pool.usage, budget: this.#budget, guests };
   }
 
-  /** The same limit in bytes, for this visit only. */
-  setMemoryLimit(bytes: number): void {
-    this.#pool.setLimit(bytes);
-  }
-
   /**
    * The processors: which kind of hypervisor runs the guests, how many processors are granted in bare-metal mode, the time
    * slice; and what each had of whom. With a change, resolves when it is in effect; guests run on meanwhile.

@@ -9,9 +9,9 @@
  * - Pages that are reported as free are emptied and stay the guest's, which may use them again without a word. Where the
  *   driver fills free pages with a value that is not 0 it must find that value again (§5.5.6.8): they are left alone.
  */
-import type { GivenPages, GuestMemory, InterruptLine, Resettable } from '../capabilities.ts';
+import type { GivenPages, Resettable } from '../capabilities.ts';
 import type { PciTarget } from '../pci-function/device.ts';
-import { VirtioPci, type VirtioType } from '../virtio/device.ts';
+import { VirtioPci, type VirtioType, type VirtioWires } from '../virtio/device.ts';
 import type { Chain, VirtQueue } from '../virtio/queue.ts';
 import { virtioPciState } from '../virtio/state.ts';
 import * as r from './registers.ts';
@@ -26,11 +26,8 @@ export interface BalloonOptions {
 /** What the driver is to the outside. */
 export type BalloonDriver = 'absent' | 'ready' | 'failed';
 
-export interface BalloonWires {
-  readonly memory: GuestMemory;
+export interface BalloonWires extends VirtioWires {
   readonly pages: GivenPages;
-  readonly interrupt: InterruptLine;
-  log(type: number, failure: number): void;
   /** Pages that are wanted in the balloon. */
   targetPages(): number;
   /** Changes with each request for statistics. */
@@ -67,13 +64,7 @@ export class VirtioBalloon implements VirtioType, Resettable {
       ...(options.deflateOnOom ? [deflateOnOom] : []),
       ...(options.freePageReporting ? [reporting] : []),
     ];
-    this.#transport = new VirtioPci(buffer, address + VirtioBalloonState.size, this, {
-      memory: wires.memory,
-      interrupt: wires.interrupt,
-      log: (type, failure) => {
-        wires.log(type, failure);
-      },
-    });
+    this.#transport = new VirtioPci(buffer, address + VirtioBalloonState.size, this, wires);
   }
 
   get target(): PciTarget {

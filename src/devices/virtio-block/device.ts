@@ -8,15 +8,9 @@
  * - Several queues are ready to be offered (`queues`); one processor needs one.
  */
 import { diskOperation, diskResult, type DiskRing, slotState } from '../../abi/disk-ring.ts';
-import {
-  type DeviceClock,
-  type InterruptLine,
-  never,
-  type Resettable,
-  type SharedGuestMemory,
-} from '../capabilities.ts';
+import { type DeviceClock, never, type Resettable, type SharedGuestMemory } from '../capabilities.ts';
 import type { PciTarget } from '../pci-function/device.ts';
-import { VirtioPci, type VirtioType } from '../virtio/device.ts';
+import { VirtioPci, type VirtioType, type VirtioWires } from '../virtio/device.ts';
 import type { Chain, Piece, VirtQueue } from '../virtio/queue.ts';
 import { virtioPciState } from '../virtio/state.ts';
 import * as r from './registers.ts';
@@ -31,12 +25,10 @@ export interface BlockOptions {
   readonly queues?: number;
 }
 
-export interface BlockWires {
+export interface BlockWires extends VirtioWires {
   readonly memory: SharedGuestMemory;
-  readonly interrupt: InterruptLine;
   readonly ring: DiskRing;
   readonly clock: DeviceClock & { readonly isVirtual: boolean };
-  log(type: number, failure: number): void;
 }
 
 /** What the device needs in the guest's memory, one behind the other. */
@@ -74,13 +66,7 @@ export class VirtioBlock implements VirtioType, Resettable {
       ...(readOnly ? [feature.readOnly] : [feature.discard, feature.writeZeroes]),
       ...(queues > 1 ? [feature.queues] : []),
     ];
-    this.#transport = new VirtioPci(buffer, address + VirtioBlockState.size, this, {
-      memory: wires.memory,
-      interrupt: wires.interrupt,
-      log: (type, failure) => {
-        wires.log(type, failure);
-      },
-    });
+    this.#transport = new VirtioPci(buffer, address + VirtioBlockState.size, this, wires);
   }
 
   get target(): PciTarget {

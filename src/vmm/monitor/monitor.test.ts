@@ -155,7 +155,7 @@ describe('monitor of a coordinator', () => {
     const second = await vmm.create('i386', { memoryMiB: 64 });
     await expect(vmm.start(second)).rejects.toMatchObject({ code: 'outOfMemory' });
     await vmm.setBalloon(id, 0);
-    vmm.setMemoryLimit(200 * 2 ** 20);
+    await vmm.setMemoryBudget(200);
     await vmm.killExecutor(id);
     await vmm.kill(id);
     await vmm.remove(second);
