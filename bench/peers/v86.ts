@@ -18,7 +18,8 @@ export function installV86(root: string, report: (line: string) => void): string
   const description = path.join(bench, 'node_modules/v86/package.json');
   if (!existsSync(description)) {
     report('installing v86 into bench/node_modules');
-    const { status } = spawnSync('npm', ['ci', '--prefix', bench], {
+    // Building the page has set NODE_ENV to production, which leaves out what is for development.
+    const { status } = spawnSync('npm', ['ci', '--include=dev', '--prefix', bench], {
       stdio: ['ignore', 'ignore', 'inherit'],
       shell: process.platform === 'win32',
     });
