@@ -40,7 +40,7 @@ import { flagKind } from '../src/cpu/emit/flag-kind.ts';
 import { fusionBranch, fusionTransfer, pairColumns } from '../src/cpu/interpreter/fusion.ts';
 import { generateInterpreter } from '../src/cpu/interpreter/generate.ts';
 import { modeKey, modeKeyBits } from '../src/cpu/mode-key.ts';
-import { Record as InstructionRecord, recordFlags, recordLink } from '../src/cpu/record.ts';
+import { Record as InstructionRecord, recordFlags, accessNotes } from '../src/cpu/record.ts';
 import { Vcpu } from '../src/cpu/state.ts';
 import { compiledAccess, exitReason, status, tierCode } from '../src/cpu/status.ts';
 import { checkCore } from './check-core.ts';
@@ -117,7 +117,7 @@ function layout(): string {
     constants('Status', 'u32', status),
     constants('ExitReason', 'u32', exitReason),
     constants('CompiledAccess', 'u32', compiledAccess),
-    constants('RecordLink', 'u32', recordLink),
+    constants('AccessNotes', 'u32', accessNotes),
     constants('TierCode', 'u32', tierCode),
     constants('ModeKey', 'u32', { ...modeKey, bits: modeKeyBits }),
     constants('FlagKind', 'u32', flagKind),

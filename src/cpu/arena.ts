@@ -14,6 +14,7 @@ const fillLogEntries = 8192;
 const entryBuckets = 16384;
 const knownCodeEntries = 16384;
 const heatCounters = 4096;
+const missCounterCount = 1024;
 const requestCount = 16;
 const codePageEntries = 4096;
 /** More than there are forms. */
@@ -129,7 +130,8 @@ const hash = jumpCache + jumpEntries * jumpEntryBytes;
 const entryHash = hash + hashBuckets * 4;
 const knownCode = entryHash + entryBuckets * 4;
 const heat = knownCode + knownCodeEntries * KnownCode.size;
-const codePages = heat + heatCounters;
+const missCounters = heat + heatCounters;
+const codePages = missCounters + missCounterCount;
 const fillLog = codePages + 2 * codePageEntries * 8;
 const header = fillLog + fillLogEntries * 4;
 const headerBytes = 2048;
@@ -165,6 +167,9 @@ export const Arena = {
   /** A counter (u8) of samples for each piece of code, by a hash. */
   heat,
   heatCounters,
+  /** A counter (u8) of the accesses because of which compiled code was left lately, by a hash of their instruction. */
+  missCounters,
+  missCounterCount,
   /**
    * Pages that jump-cache entries lead to, by their low bits: a table for supervisor code, then one for user code. An
    * entry (u64) has the page << 28, its epoch << 4, and bit 0 where several pages of that epoch share it.

@@ -17,7 +17,7 @@ export const Record = struct('Record', 1, {
   base: 'u16',
   /** Slot of the index register. */
   index: 'u16',
-  /** Shift of the index, 0…3. */
+  /** Shift of the index, 0…3; its upper bits, which shifts do not heed, are {@link accessNotes}. */
   scale: 'u8',
   /** Bytes of the instruction, 1…15. */
   length: 'u8',
@@ -29,20 +29,20 @@ export const Record = struct('Record', 1, {
   displacement: 'i32',
   /**
    * Relative branches: address of the record of the target in the same page, or 0 while not linked, or 1: never. Indirect
-   * calls: the lower half of the RIP that they led to when they were last interpreted, or 0. Others: bits of
-   * {@link recordLink}, and in the second byte how often compiled code has left because of their accesses.
+   * calls: the lower half of the RIP that they led to when they were last interpreted, or 0. Others: 0.
    */
   link: 'u32',
   /** Immediate, extended to 64 bits as the instruction says; relative branches: the displacement; x87: the opcode. */
   immediate: 'i64',
 });
 
-/** Bits of `Record.link` of instructions that are no transfers: what the compiler is to know of their memory accesses. */
-export const recordLink = {
+/** Bits of `Record.scale` beside the scale: what the compiler is to know of the instruction's memory accesses. */
+export const accessNotes = {
+  scale: 0x3f,
   /** One has strayed from the page that its block knew (`jit/known-pages.ts`). */
-  strayed: 1,
+  strayed: 0x40,
   /** The TLB does not know them so often that the core is to be asked, rather than that the code is left. */
-  missesOften: 2,
+  missesOften: 0x80,
 } as const;
 
 /** Bits of Record.flags. */

@@ -3,6 +3,7 @@
  * calls where its own fast path ends. The compiler itself is `cpu/jit`.
  */
 import {
+  AccessNotes,
   Arena,
   ArenaHeader,
   Block,
@@ -16,7 +17,6 @@ import {
   KnownCode,
   Record,
   RecordFlags,
-  RecordLink,
   Region,
   TierCode,
   Vcpu,
@@ -360,7 +360,7 @@ function begin(cpu: usize, access: u32, record: u32): u32 {
 // @ts-ignore: decorator
 @inline
 function noteAccess(record: usize, bit: u32): void {
-  store<u8>(record, (<u32>load<u8>(record, Record.link)) | bit, Record.link);
+  store<u8>(record, (<u32>load<u8>(record, Record.scale)) | bit, Record.scale);
 }
 
 /**
@@ -370,9 +370,7 @@ function noteAccess(record: usize, bit: u32): void {
 export function missed(cpu: usize): void {
   const header = arenaHeader(cpu);
   const record = <usize>load<u32>(cpu, Vcpu.record);
-  const count = <u32>load<u8>(record, Record.link + 1) + 1;
-  // Beyond, it counts in rounds.
-  store<u8>(record, <u8>(count < 256 ? count : MISSES_OF_ONE), Record.link + 1);
+  const counters = <usize>load<u32>(cpu, Vcpu.arena) + Arena.missCounters;
   const misses = load<u32>(header, ArenaHeader.misses) + 1;
   store<u32>(header, misses, ArenaHeader.misses);
   if ((misses & (MISSES_IN_VIEW - 1)) == 0) {
@@ -380,9 +378,13 @@ export function missed(cpu: usize): void {
     const dense = now - load<u64>(header, ArenaHeader.missesSince) < <u64>MISSES_IN_VIEW * RARE;
     store<u32>(header, dense ? 1 : 0, ArenaHeader.missesDense);
     store<u64>(header, now, ArenaHeader.missesSince);
+    memory.fill(counters, 0, Arena.missCounterCount);
   }
+  const counter = counters + ((record >> 5) & (Arena.missCounterCount - 1));
+  const count = <u32>load<u8>(counter) + 1;
+  store<u8>(counter, <u8>count);
   if (count & (MISSES_OF_ONE - 1) || load<u32>(header, ArenaHeader.missesDense) == 0) return;
-  noteAccess(record, RecordLink.missesOften);
+  noteAccess(record, AccessNotes.missesOften);
   request(cpu, record);
 }
 
@@ -390,7 +392,7 @@ export function missed(cpu: usize): void {
 // @ts-ignore: decorator
 @inline
 function strays(access: u32, record: u32): usize {
-  if (access & CompiledAccess.wholePage) noteAccess(<usize>record, RecordLink.strayed);
+  if (access & CompiledAccess.wholePage) noteAccess(<usize>record, AccessNotes.strayed);
   return 0;
 }
 

@@ -47,8 +47,8 @@ export type PageNeeds = 0 | (typeof compiledAccess)['wholePage' | 'writablePage'
 export interface Misses {
   /** The TLB misses: false: the code is left; else the host address is in its local behind it. */
   tlb(access: Access, needs: PageNeeds): boolean;
-  /** It strays from the page that the block knows: false, or does not go on. */
-  page(): boolean;
+  /** It strays from the page that the block knows: the code is left. */
+  page(): void;
 }
 
 export class Accesses {
@@ -126,7 +126,7 @@ export class Accesses {
       .op(ops.below)
       .if('i32', true);
     code.get(addend).else();
-    if (!this.misses.page()) this.byCore(access, 0);
+    this.misses.page();
     code.end();
   }
 

@@ -1,10 +1,9 @@
 /** A guest's code as the core has decoded it, and the regions that are made of it. */
 import { pseudoForm } from '../isa/compile.ts';
 import { Arena, ArenaHeader, Block, CodeMap, Entry, JumpEntry, TlbEntry } from '../arena.ts';
-import { Record, recordLink } from '../record.ts';
+import { Record, accessNotes } from '../record.ts';
 import { isLong, modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
-import type { FormFacts } from './facts.ts';
 import { inlineCalls, isDirectCall } from './inline.ts';
 import type { FunctionSource } from './inline.ts';
 import { component, entriesOf, flowOf, layOut } from './lay-out.ts';
@@ -124,8 +123,8 @@ export class DecodedCode {
     const number = this.u16(record + o.form);
     const known = this.read.get(record);
     if (known?.number === number) {
-      const { facts, strays, missesOften } = known.instruction;
-      const now = this.accesses(record, facts);
+      const { strays, missesOften } = known.instruction;
+      const now = this.notes(record);
       if (now.strays === strays && now.missesOften === missesOften) return known.instruction;
     }
     const role = this.role(number);
@@ -135,9 +134,9 @@ export class DecodedCode {
     return instruction;
   }
 
-  private accesses(record: number, { transfer }: FormFacts): Pick<Instruction, 'strays' | 'missesOften'> {
-    const link = transfer === 'none' ? this.u8(record + o.link) : 0;
-    return { strays: (link & recordLink.strayed) !== 0, missesOften: (link & recordLink.missesOften) !== 0 };
+  private notes(record: number): Pick<Instruction, 'strays' | 'missesOften'> {
+    const notes = this.u8(record + o.scale);
+    return { strays: (notes & accessNotes.strayed) !== 0, missesOften: (notes & accessNotes.missesOften) !== 0 };
   }
 
   private decode(record: number, role: Role): Instruction {
@@ -156,12 +155,12 @@ export class DecodedCode {
       length,
       // A block of its own.
       secondPage: crosses ? this.u32(record - Block.size + Block.offsets.secondPage) : 0,
-      ...this.accesses(record, facts),
+      ...this.notes(record),
       rm: this.u16(record + o.rm),
       reg: this.u16(record + o.reg),
       base: this.u16(record + o.base),
       index: this.u16(record + o.index),
-      scale: this.u8(record + o.scale),
+      scale: this.u8(record + o.scale) & accessNotes.scale,
       segment: this.u8(record + o.segment),
       flags: this.u8(record + o.flags),
       displacement: this.i32(record + o.displacement),

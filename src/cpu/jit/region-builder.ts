@@ -20,7 +20,7 @@ import { Arena, TlbEntry } from '../arena.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
 import { wasmType } from '../emit/operations.ts';
 import { modeKey } from '../mode-key.ts';
-import { Record as InstructionRecord, recordFlags, recordLink } from '../record.ts';
+import { Record as InstructionRecord, recordFlags, accessNotes } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledAccess, compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
@@ -35,7 +35,7 @@ import { depthParameter } from './frame.ts';
 import { KnownFloats } from './known-floats.ts';
 import { KnownPages, operandBases, stackBases } from './known-pages.ts';
 import type { LoopPages } from './known-pages.ts';
-import { leavesAtMiss, type BasicBlock, type Instruction } from './region.ts';
+import type { BasicBlock, Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
 import { X87Registers } from './x87-registers.ts';
@@ -81,7 +81,9 @@ export class RegionBuilder extends FlagBuilder {
     this.pages = new KnownPages(frame.f, frame.long, loops);
     this.accesses = new Accesses(frame, this.nodes, this.pages, {
       tlb: (access, needs) => this.callForHost(access, needs),
-      page: () => this.stray(),
+      page: () => {
+        this.stray();
+      },
     });
     this.watched = Array.from({ length: frame.registerCount }, () => []);
     this.current = Array.from({ length: frame.registerCount }, () => undefined);
@@ -785,20 +787,22 @@ export class RegionBuilder extends FlagBuilder {
 
   // Memory. ---------------------------------------------------------------------------------------------------------
 
-  /** The interpreter does the access; compiled again, the instruction looks at the TLB. A branch's link is its target. */
-  private stray(): boolean {
-    if (this.facts.transfer !== 'none') return false;
+  /** The interpreter does the access; compiled again, the instruction looks at the TLB. */
+  private stray(): void {
+    const { record, scale } = this.instruction;
     this.nodes.openArm();
-    this.code.i32(this.instruction.record).i32(recordLink.strayed).memory('i32.store8', InstructionRecord.offsets.link);
+    this.code
+      .i32(record)
+      .i32(scale | accessNotes.strayed)
+      .memory('i32.store8', InstructionRecord.offsets.scale);
     this.bail();
     this.nodes.closeArm();
-    return true;
   }
 
   /** The TLB misses: the interpreter does the instruction, or the core finds the host address, if it can. */
   private callForHost({ address, host, size, write }: Access, needs: PageNeeds): boolean {
     const { code, frame, flags } = this;
-    if (leavesAtMiss(this.instruction)) {
+    if (!this.instruction.missesOften) {
       this.nodes.openArm();
       this.bail(compiledExit.missed);
       this.nodes.closeArm();

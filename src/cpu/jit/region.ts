@@ -33,11 +33,6 @@ export interface Instruction {
   readonly missesOften: boolean;
 }
 
-/** Whether the code is left where the TLB does not know an access. A branch's link is its target: it could not say so. */
-export function leavesAtMiss({ facts, missesOften }: Instruction): boolean {
-  return facts.transfer === 'none' && !missesOften;
-}
-
 /** A page of the code, other than the region's own. */
 export interface ForeignPage {
   /** Host address of the frame. */

@@ -3,7 +3,7 @@
  * guest runs on meanwhile, so that an answer is about code that was there when it was ordered; {@link recordSum} says
  * whether it is there still.
  */
-import { Record, recordFlags } from '../record.ts';
+import { Record, accessNotes, recordFlags } from '../record.ts';
 import type { OffsetSet } from './offset-set.ts';
 import type { CodeLocation, Granules } from './region.ts';
 
@@ -105,7 +105,8 @@ export function moduleOf(code: number): { readonly serial: number; readonly regi
 
 const { offsets } = Record;
 const byteOf = (value: number, offset: number): number => value << (8 * (offset & 3));
-const changing = byteOf(recordFlags.declined | recordFlags.entered, offsets.flags);
+const changing =
+  byteOf(recordFlags.declined | recordFlags.entered, offsets.flags) | byteOf(~accessNotes.scale & 0xff, offsets.scale);
 /** Words of a record that stay as they are while it stands for its instruction, and their bits. */
 const lasting = Array.from({ length: Record.size >> 2 }, (_, word) => word)
   .filter((word) => word !== offsets.link >> 2)

@@ -1,7 +1,7 @@
 /** Makes instructions for the evaluator: from a match (`isa/match.ts`), or from a record that the core has decoded. */
 import type { Form, FormOperand } from '../isa/compile.ts';
 import type { Match, OperandMatch } from '../isa/match.ts';
-import { Record as DecodedRecord, recordFlags } from '../record.ts';
+import { Record as DecodedRecord, accessNotes, recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import type { ResolvedInstruction, ResolvedOperand } from './evaluator.ts';
 
@@ -76,7 +76,7 @@ export class RecordCursor {
     return this.view.getUint16(this.$address + DecodedRecord.offsets.index, true);
   }
   get scale(): number {
-    return this.view.getUint8(this.$address + DecodedRecord.offsets.scale);
+    return this.view.getUint8(this.$address + DecodedRecord.offsets.scale) & accessNotes.scale;
   }
   get length(): number {
     return this.view.getUint8(this.$address + DecodedRecord.offsets.length);
