@@ -4,13 +4,28 @@ import { HostPage, traceLength, vcpuState } from './host-page.ts';
 describe('host page', () => {
   it('gives the lock to one at a time, and frees that of one who died', async () => {
     const page = HostPage.create();
-    page.lock(3);
+    expect(page.lock(3, 0)).toBe(true);
     const waited = page.whenLocked(() => 'coordinator');
-    page.releaseLockOf(2);
-    expect(page.words[page.header.lock]).toBeDefined();
-    expect(page.header.lock).toBe(4);
-    page.releaseLockOf(3);
+    await page.fence(2);
+    expect(page.header.lock).not.toBe(0);
+    await page.fence(3);
     expect(await waited).toBe('coordinator');
+    expect(page.header.lock).toBe(0);
+  });
+
+  it('keeps a thread out that was given up for dead, and that still runs', async () => {
+    const page = HostPage.create();
+    expect(page.lock(1, 0)).toBe(true);
+    const fenced = page.fence(1);
+    // It comes to its end in time.
+    page.unlock(1, 0);
+    await fenced;
+    expect(page.lock(1, 0)).toBe(false);
+    expect(page.lock(1, 1)).toBe(true);
+    // Whoever let go too late does not unlock its successor's lock.
+    page.unlock(1, 0);
+    expect(page.header.lock).not.toBe(0);
+    page.unlock(1, 1);
     expect(page.header.lock).toBe(0);
   });
 
@@ -40,9 +55,11 @@ describe('host page', () => {
     const page = HostPage.create();
     const [vcpu] = page.vcpus;
     if (vcpu === undefined) throw new Error('no vCPU');
-    expect(page.hold(0)).toBe(false);
-    page.admit(0, 5);
-    expect(page.hold(0)).toBe(true);
+    expect(page.hold(0, 1)).toBe(false);
+    page.admit(0, 8, 5);
+    expect(vcpu.restedAt).toBe(8);
+    expect(page.hold(0, 1)).toBe(true);
+    expect(page.hold(0, 0)).toBe(false);
     page.release(0);
     expect(vcpu.state).toBe(vcpuState.blocked);
   });

@@ -16,7 +16,7 @@ import { array, struct, structRows, type Struct } from '../base/struct.ts';
 import { waitAsync } from './control.ts';
 
 export const hostMagic = 0x54565350; // 'PSVT'
-export const hostVersion = 2;
+export const hostVersion = 3;
 
 /** vCPUs that a host page holds; an affinity mask has a bit for each executor. */
 export const maximumVcpus = 64;
@@ -30,7 +30,7 @@ export const defaultTimeSliceMs = 30;
 export const HostHeader = struct('HostHeader', 1, {
   magic: 'u32',
   version: 'u32',
-  /** 0: free; else the number of the executor that holds it + 1, or {@link coordinatorLocks}. */
+  /** 0: free; else whoever holds it: an executor by {@link lockKey}, or {@link coordinatorLocks}. */
   lock: 'i32',
   /** Counts wake-ups: an executor that computes compares it at each VM exit. */
   wakeSerial: 'i32',
@@ -81,6 +81,10 @@ export const HostVcpu = struct('HostVcpu', 1, {
   /** Counts the times that another executor took it over: derived state of an older tenure is stale. */
   tenure: 'i32',
   throttled: 'i32',
+  /** Held: by the executor that looks at it for a moment; −1: by the coordinator. */
+  heldBy: 'i32',
+  /** The word of its tenure (`tenure.ts`) as whoever ran it last left it: who takes it up must find that. */
+  restedAt: 'i32',
   /** Nanoseconds that it was due and did not have. */
   creditNs: 'f64',
   /** Executors' time that it is due, 0 … 1, while it is runnable. */
@@ -125,6 +129,11 @@ export const switchSamples = 64;
 
 export const HostExecutor = struct('HostExecutor', 1, {
   state: 'i32',
+  /**
+   * Counts the threads that have had this number. A browser may let one run on for a while after it was ended: one that finds
+   * another incarnation than its own has nothing to do here any more.
+   */
+  incarnation: 'i32',
   /** Notified to wake it; it sleeps on this word. */
   bell: 'i32',
   /** Messages that the coordinator has posted: the executor returns to its event loop until it has had them all. */
@@ -191,6 +200,15 @@ export const hostPageBytes = traceAt + traceLength * TraceRecord.size;
 
 /** Holder of the lock when it is the coordinator. */
 const coordinatorLocks = -1;
+/** How long an executor that died may still be in the midst of what it did under the lock. */
+const lockGraceMs = 50;
+
+/** Holder of the lock when it is an executor: not 0, and another one for each incarnation. */
+function lockKey(executor: number, incarnation: number): number {
+  return ((incarnation & 0xffffff) << 6) | (executor + 1);
+}
+
+type ExecutorWord = 'state' | 'incarnation' | 'bell' | 'mail' | 'preempt';
 
 export type HostVcpuAccess = Struct<typeof HostVcpu.fields>;
 export type HostExecutorAccess = Struct<typeof HostExecutor.fields>;
@@ -240,7 +258,7 @@ export class HostPage {
     page.header.version = hostVersion;
     page.header.timeSliceNs = timeSliceMs * 1e6;
     page.header.nextEventNs = Infinity;
-    for (const vcpu of page.vcpus) vcpu.executor = -1;
+    for (const vcpu of page.vcpus) Object.assign(vcpu, { executor: -1, heldBy: -1 });
     for (const executor of page.executors) executor.current = -1;
     return page;
   }
@@ -256,18 +274,29 @@ export class HostPage {
 
   // The lock.
 
-  /** Blocks until this executor holds the lock. Not for the main thread. */
-  lock(executor: number): void {
+  /**
+   * Blocks until this executor holds the lock. Not for the main thread. False: the executor was given up for dead, and holds
+   * nothing.
+   */
+  lock(executor: number, incarnation: number): boolean {
+    const key = lockKey(executor, incarnation);
     for (;;) {
-      const holder = Atomics.compareExchange(this.words, lockWord, 0, executor + 1);
-      if (holder === 0) return;
+      const holder = Atomics.compareExchange(this.words, lockWord, 0, key);
+      if (holder === 0) break;
       Atomics.wait(this.words, lockWord, holder, 1);
     }
+    if (this.load(executor, 'incarnation') === incarnation) return true;
+    this.#unlock(key);
+    return false;
   }
 
-  unlock(): void {
-    Atomics.store(this.words, lockWord, 0);
-    Atomics.notify(this.words, lockWord, 1);
+  unlock(executor: number, incarnation: number): void {
+    this.#unlock(lockKey(executor, incarnation));
+  }
+
+  /** One whose lock was taken from it unlocks nothing. */
+  #unlock(key: number): void {
+    if (Atomics.compareExchange(this.words, lockWord, key, 0) === key) Atomics.notify(this.words, lockWord, 1);
   }
 
   /** The main thread's way: resolves with what `act` returns under the lock. */
@@ -280,15 +309,23 @@ export class HostPage {
     try {
       return act();
     } finally {
-      this.unlock();
+      this.#unlock(coordinatorLocks);
     }
   }
 
-  /** An executor died: what it held is free. */
-  releaseLockOf(executor: number): void {
-    if (Atomics.compareExchange(this.words, lockWord, executor + 1, 0) === executor + 1) {
-      Atomics.notify(this.words, lockWord);
+  /**
+   * An executor died: its number's next incarnation begins, and no thread of an earlier one gets the lock any more. One that
+   * holds it is given the time to let go of it: it is held for microseconds, and a thread that was ended may run on for that.
+   */
+  async fence(executor: number): Promise<void> {
+    const incarnation = Atomics.add(this.words, this.#word(executor, 'incarnation'), 1);
+    const key = lockKey(executor, incarnation);
+    const until = Date.now() + lockGraceMs;
+    for (let left = lockGraceMs; left > 0; left = until - Date.now()) {
+      if (Atomics.load(this.words, lockWord) !== key) return;
+      await waitAsync(this.words, lockWord, key, left);
     }
+    this.#unlock(key);
   }
 
   // Adding. Under the lock, or before anybody else knows of it.
@@ -301,11 +338,11 @@ export class HostPage {
 
   // Words of executors.
 
-  #word(executor: number, field: 'state' | 'bell' | 'mail' | 'preempt'): number {
+  #word(executor: number, field: ExecutorWord): number {
     return word(executorsAt + executor * HostExecutor.size + HostExecutor.offsets[field]);
   }
 
-  load(executor: number, field: 'state' | 'bell' | 'mail' | 'preempt'): number {
+  load(executor: number, field: ExecutorWord): number {
     return Atomics.load(this.words, this.#word(executor, field));
   }
 
@@ -341,11 +378,13 @@ export class HostPage {
   /**
    * A vCPU that is held may be run from now on: it is blocked, and whoever rings it ({@link wake}) sets it going. Under the
    * lock.
+   * @param restedAt its guest's tenure, which is at rest
    */
-  admit(n: number, nowNs: number): void {
+  admit(n: number, restedAt: number, nowNs: number): void {
     const vcpu = this.vcpus[n];
     if (vcpu === undefined) throw new RangeError(`the host page has no vCPU ${n}`);
     Object.assign(vcpu, {
+      restedAt,
       creditNs: 0,
       capLeftNs: 0,
       boostLeftNs: 0,
@@ -359,17 +398,20 @@ export class HostPage {
     vcpu.state = vcpuState.blocked;
   }
 
-  /** Nobody runs a blocked vCPU until it is released and rung; false if it is not blocked. Under the lock. */
-  hold(n: number): boolean {
+  /** Nobody runs a blocked vCPU until `executor` releases it and rings; false if it is not blocked. Under the lock. */
+  hold(n: number, executor: number): boolean {
     const vcpu = this.vcpus[n];
     if (vcpu?.state !== vcpuState.blocked) return false;
     vcpu.state = vcpuState.held;
+    vcpu.heldBy = executor;
     return true;
   }
 
   release(n: number): void {
     const vcpu = this.vcpus[n];
-    if (vcpu?.state === vcpuState.held) vcpu.state = vcpuState.blocked;
+    if (vcpu?.state !== vcpuState.held || vcpu.heldBy < 0) return;
+    vcpu.state = vcpuState.blocked;
+    vcpu.heldBy = -1;
   }
 
   /** Something may have come for a vCPU: its doorbell rang; `urgent`: a request. From any thread. */
