@@ -27,7 +27,10 @@ const program =
 const withinMs = 700;
 
 async function begin(vmm: Vmm): Promise<number> {
-  await vmm.booted(amd64);
+  await vmm.booted(amd64).catch(async (error: unknown) => {
+    const status = await vmm.page.evaluate((id) => window.tabvisor.get(id).status, amd64);
+    throw new Error(`it did not boot (${JSON.stringify(status)}): ${String(error)}`);
+  });
   const from = await vmm.position(amd64);
   await vmm.type(amd64, program);
   await vmm.text(amd64, /number 3 sum 180\r?\n/, { from });

@@ -37,11 +37,16 @@ describe('host page', () => {
     }
     page.use('vcpu', 40);
     const [vcpu] = page.vcpus.slice(40);
-    if (vcpu === undefined) throw new Error('no vCPU');
+    const home = page.executors[1];
+    if (vcpu === undefined || home === undefined) throw new Error('no such place');
     vcpu.executor = 1;
     page.wake(40);
     expect([page.load(0, 'bell'), page.load(1, 'bell')]).toEqual([0, 1]);
     page.setExecutorState(1, 'busy');
+    // It has been rung for somebody else, and looks when it wakes up.
+    page.wake(40, true);
+    expect([page.load(0, 'bell'), page.load(1, 'bell')]).toEqual([0, 1]);
+    home.current = 3;
     page.wake(40, true);
     expect([page.load(0, 'bell'), page.load(1, 'bell')]).toEqual([1, 1]);
     expect(page.hasPending).toBe(true);

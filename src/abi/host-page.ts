@@ -208,7 +208,7 @@ function lockKey(executor: number, incarnation: number): number {
   return ((incarnation & 0xffffff) << 6) | (executor + 1);
 }
 
-type ExecutorWord = 'state' | 'incarnation' | 'bell' | 'mail' | 'preempt';
+type ExecutorWord = 'state' | 'incarnation' | 'bell' | 'mail' | 'preempt' | 'current';
 
 export type HostVcpuAccess = Struct<typeof HostVcpu.fields>;
 export type HostExecutorAccess = Struct<typeof HostExecutor.fields>;
@@ -420,10 +420,13 @@ export class HostPage {
     Atomics.or(this.words, pendingWord + (vcpu >> 5), 1 << (vcpu & 31));
     Atomics.add(this.words, serialWord, 1);
     const home = this.vcpus[vcpu]?.executor ?? -1;
-    if (home >= 0 && this.load(home, 'state') === executorState.idle) {
+    const state = home < 0 ? executorState.absent : this.load(home, 'state');
+    if (state === executorState.idle) {
       this.ring(home);
       return;
     }
+    // It has been rung, and will look.
+    if (state === executorState.busy && this.load(home, 'current') < 0) return;
     for (let n = 0; n < this.header.executorEnd; n++) {
       if (this.load(n, 'state') !== executorState.idle) continue;
       this.ring(n);

@@ -204,13 +204,15 @@ export class Processor implements ProcessorApi {
   /** Nobody is to be run: until something rings, or is due. */
   async #sleep(bell: number, untilNs: number): Promise<void> {
     const { page, executor, nowNs } = this.#at;
-    this.#forgetStale();
     // This executor is idle by now for all who ring; whoever rang before has left a bit.
     if (page.hasPending || this.#hasMail || !this.#granted) return;
     const leftNs = untilNs - nowNs();
     if (leftNs <= 0) return;
-    if (leftNs > longSleepNs) await page.sleepInEventLoop(executor, bell, leftNs / 1e6);
-    else page.sleep(executor, bell, leftNs / 1e6);
+    if (leftNs > longSleepNs) {
+      // Not before each short one: it takes as long as a switch.
+      this.#forgetStale();
+      await page.sleepInEventLoop(executor, bell, leftNs / 1e6);
+    } else page.sleep(executor, bell, leftNs / 1e6);
   }
 
   /** Gives up what was compiled for guests that others have taken over. */

@@ -315,6 +315,7 @@ export class BareGuest implements Place {
   readonly #host: BareMetal;
   readonly #share: Share;
   #die: (message: string) => void = () => undefined;
+  #terminated = false;
 
   constructor(host: BareMetal, vcpu: number, share: Share) {
     this.#host = host;
@@ -338,7 +339,10 @@ export class BareGuest implements Place {
     return this.#host.kill(this.vcpu);
   }
 
+  /** Once: its number may be another guest's afterwards. */
   terminate(): void {
+    if (this.#terminated) return;
+    this.#terminated = true;
     void this.#host.evict(this.vcpu);
   }
 }
