@@ -124,6 +124,22 @@ describe('the death of a processor', () => {
     expect(page.header.granted).toBe(1);
   });
 
+  it('frees the numbers of guests that are gone once, though they are terminated twice', async () => {
+    const { host } = await fixture(1);
+    const { guest } = await admitted(host);
+    const settled = async () => {
+      await expect.poll(() => host.page.vcpus[guest.vcpu]?.state).toBe(vcpuState.absent);
+      await host.setCount(1);
+    };
+    guest.terminate();
+    await settled();
+    const next = host.enter(defaultShare);
+    expect(next.vcpu).toBe(guest.vcpu);
+    guest.terminate();
+    await settled();
+    expect(host.enter(defaultShare).vcpu).not.toBe(next.vcpu);
+  });
+
   it('frees a guest that it only looked at', async () => {
     const { host, page, made } = await fixture(2);
     const { guest } = await admitted(host);
