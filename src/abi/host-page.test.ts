@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { HostPage, traceLength, vcpuState } from './host-page.ts';
+import { HostHeader, HostPage, traceLength, vcpuState } from './host-page.ts';
 
 describe('host page', () => {
   it('gives the lock to one at a time, and frees that of one who died', async () => {
     const page = HostPage.create();
     expect(page.lock(3, 0)).toBe(true);
     const waited = page.whenLocked(() => 'coordinator');
-    await page.fence(2);
+    page.fence(2);
     expect(page.header.lock).not.toBe(0);
-    await page.fence(3);
+    page.fence(3);
     expect(await waited).toBe('coordinator');
     expect(page.header.lock).toBe(0);
   });
@@ -16,16 +16,29 @@ describe('host page', () => {
   it('keeps a thread out that was given up for dead, and that still runs', async () => {
     const page = HostPage.create();
     expect(page.lock(1, 0)).toBe(true);
-    const fenced = page.fence(1);
+    page.fence(1);
     // It comes to its end in time.
     page.unlock(1, 0);
-    await fenced;
     expect(page.lock(1, 0)).toBe(false);
+    expect(page.header.lock).toBe(0);
     expect(page.lock(1, 1)).toBe(true);
     // Whoever let go too late does not unlock its successor's lock.
     page.unlock(1, 0);
     expect(page.header.lock).not.toBe(0);
     page.unlock(1, 1);
+    expect(page.header.lock).toBe(0);
+  });
+
+  it('takes the lock from a thread that died with it after it was given up, for executors and the coordinator', async () => {
+    const page = HostPage.create();
+    page.fence(0);
+    // It took the lock, and got no further: `lock` would have given it back.
+    const take = (): void => void Atomics.store(page.words, HostHeader.offsets.lock >> 2, 1);
+    take();
+    expect(page.lock(1, 0)).toBe(true);
+    page.unlock(1, 0);
+    take();
+    expect(await page.whenLocked(() => 'coordinator')).toBe('coordinator');
     expect(page.header.lock).toBe(0);
   });
 

@@ -208,6 +208,24 @@ function lockKey(executor: number, incarnation: number): number {
   return ((incarnation & 0xffffff) << 6) | (executor + 1);
 }
 
+function executorOf(key: number): number {
+  return (key & 63) - 1;
+}
+
+/** How long somebody has waited for one holder of the lock. */
+class Patience {
+  #holder = 0;
+  #sinceMs = 0;
+
+  exhausted(holder: number): boolean {
+    if (holder !== this.#holder) {
+      this.#holder = holder;
+      this.#sinceMs = Date.now();
+    }
+    return Date.now() - this.#sinceMs >= lockGraceMs;
+  }
+}
+
 type ExecutorWord = 'state' | 'incarnation' | 'bell' | 'mail' | 'preempt' | 'current';
 
 export type HostVcpuAccess = Struct<typeof HostVcpu.fields>;
@@ -280,10 +298,11 @@ export class HostPage {
    */
   lock(executor: number, incarnation: number): boolean {
     const key = lockKey(executor, incarnation);
+    const patience = new Patience();
     for (;;) {
       const holder = Atomics.compareExchange(this.words, lockWord, 0, key);
       if (holder === 0) break;
-      Atomics.wait(this.words, lockWord, holder, 1);
+      if (!this.#freed(holder, patience)) Atomics.wait(this.words, lockWord, holder, 1);
     }
     if (this.load(executor, 'incarnation') === incarnation) return true;
     this.#unlock(key);
@@ -301,10 +320,11 @@ export class HostPage {
 
   /** The main thread's way: resolves with what `act` returns under the lock. */
   async whenLocked<T>(act: () => T): Promise<T> {
+    const patience = new Patience();
     for (;;) {
       const holder = Atomics.compareExchange(this.words, lockWord, 0, coordinatorLocks);
       if (holder === 0) break;
-      await waitAsync(this.words, lockWord, holder, 1);
+      if (!this.#freed(holder, patience)) await waitAsync(this.words, lockWord, holder, 1);
     }
     try {
       return act();
@@ -314,18 +334,23 @@ export class HostPage {
   }
 
   /**
-   * An executor died: its number's next incarnation begins, and no thread of an earlier one gets the lock any more. One that
-   * holds it is given the time to let go of it: it is held for microseconds, and a thread that was ended may run on for that.
+   * An executor died: its number's next incarnation begins. A thread of an earlier one may run on for a while, and die at any
+   * moment, with the lock as well: it does nothing under it any more, and whoever waits for the lock takes it from it.
    */
-  async fence(executor: number): Promise<void> {
-    const incarnation = Atomics.add(this.words, this.#word(executor, 'incarnation'), 1);
-    const key = lockKey(executor, incarnation);
-    const until = Date.now() + lockGraceMs;
-    for (let left = lockGraceMs; left > 0; left = until - Date.now()) {
-      if (Atomics.load(this.words, lockWord) !== key) return;
-      await waitAsync(this.words, lockWord, key, left);
-    }
-    this.#unlock(key);
+  fence(executor: number): void {
+    Atomics.add(this.words, this.#word(executor, 'incarnation'), 1);
+  }
+
+  /**
+   * Frees the lock if its holder was given up for dead and has had the time to come to its end: what it did under the lock
+   * takes microseconds. True: somebody may take it now.
+   */
+  #freed(holder: number, patience: Patience): boolean {
+    if (holder === coordinatorLocks) return false;
+    const dead = lockKey(executorOf(holder), this.load(executorOf(holder), 'incarnation')) !== holder;
+    if (!dead || !patience.exhausted(holder)) return false;
+    this.#unlock(holder);
+    return true;
   }
 
   // Adding. Under the lock, or before anybody else knows of it.

@@ -134,7 +134,7 @@ export class BareMetal {
     const { page } = this;
     worker.terminate(message);
     // It may run on for a while: nothing that it does counts any more.
-    await page.fence(n);
+    page.fence(n);
     await page.whenLocked(() => this.#bury(n, message));
     this.#workers.delete(n);
     this.#departures.delete(n);
