@@ -14,6 +14,7 @@
  */
 import { array, struct, structRows, type Struct } from '../base/struct.ts';
 import { waitAsync } from './control.ts';
+import { HostLock } from './host-lock.ts';
 
 export const hostMagic = 0x54565350; // 'PSVT'
 export const hostVersion = 3;
@@ -30,7 +31,7 @@ export const defaultTimeSliceMs = 30;
 export const HostHeader = struct('HostHeader', 1, {
   magic: 'u32',
   version: 'u32',
-  /** 0: free; else whoever holds it: an executor by {@link lockKey}, or {@link coordinatorLocks}. */
+  /** 0: free; else who holds it (`host-lock.ts`). */
   lock: 'i32',
   /** Counts wake-ups: an executor that computes compares it at each VM exit. */
   wakeSerial: 'i32',
@@ -198,34 +199,6 @@ const executorsAt = vcpusAt + maximumVcpus * HostVcpu.size;
 const traceAt = executorsAt + maximumExecutors * HostExecutor.size;
 export const hostPageBytes = traceAt + traceLength * TraceRecord.size;
 
-/** Holder of the lock when it is the coordinator. */
-const coordinatorLocks = -1;
-/** How long an executor that died may still be in the midst of what it did under the lock. */
-const lockGraceMs = 50;
-
-/** Holder of the lock when it is an executor: not 0, and another one for each incarnation. */
-function lockKey(executor: number, incarnation: number): number {
-  return ((incarnation & 0xffffff) << 6) | (executor + 1);
-}
-
-function executorOf(key: number): number {
-  return (key & 63) - 1;
-}
-
-/** How long somebody has waited for one holder of the lock. */
-class Patience {
-  #holder = 0;
-  #sinceMs = 0;
-
-  exhausted(holder: number): boolean {
-    if (holder !== this.#holder) {
-      this.#holder = holder;
-      this.#sinceMs = Date.now();
-    }
-    return Date.now() - this.#sinceMs >= lockGraceMs;
-  }
-}
-
 type ExecutorWord = 'state' | 'incarnation' | 'bell' | 'mail' | 'preempt' | 'current';
 
 export type HostVcpuAccess = Struct<typeof HostVcpu.fields>;
@@ -257,6 +230,7 @@ export class HostPage {
   readonly executors: readonly HostExecutorAccess[];
   readonly words: Int32Array;
   readonly #floats: Float64Array;
+  readonly #lock: HostLock;
   /** For `words`: what a running executor compares at VM exits. */
   readonly wakeSerialWord = serialWord;
 
@@ -265,6 +239,11 @@ export class HostPage {
     this.header = HostHeader.at(buffer, 0);
     this.words = new Int32Array(buffer);
     this.#floats = new Float64Array(buffer);
+    this.#lock = new HostLock({
+      words: this.words,
+      lock: lockWord,
+      incarnation: (executor) => this.#word(executor, 'incarnation'),
+    });
     this.vcpus = structRows(HostVcpu, buffer, vcpusAt, maximumVcpus);
     this.executors = structRows(HostExecutor, buffer, executorsAt, maximumExecutors);
   }
@@ -292,65 +271,23 @@ export class HostPage {
 
   // The lock.
 
-  /**
-   * Blocks until this executor holds the lock. Not for the main thread. False: the executor was given up for dead, and holds
-   * nothing.
-   */
+  /** See {@link HostLock.take}. */
   lock(executor: number, incarnation: number): boolean {
-    const key = lockKey(executor, incarnation);
-    const patience = new Patience();
-    for (;;) {
-      const holder = Atomics.compareExchange(this.words, lockWord, 0, key);
-      if (holder === 0) break;
-      if (!this.#freed(holder, patience)) Atomics.wait(this.words, lockWord, holder, 1);
-    }
-    if (this.load(executor, 'incarnation') === incarnation) return true;
-    this.#unlock(key);
-    return false;
+    return this.#lock.take(executor, incarnation);
   }
 
   unlock(executor: number, incarnation: number): void {
-    this.#unlock(lockKey(executor, incarnation));
+    this.#lock.release(executor, incarnation);
   }
 
-  /** One whose lock was taken from it unlocks nothing. */
-  #unlock(key: number): void {
-    if (Atomics.compareExchange(this.words, lockWord, key, 0) === key) Atomics.notify(this.words, lockWord, 1);
+  /** See {@link HostLock.whenHeld}. */
+  whenLocked<T>(act: () => T): Promise<T> {
+    return this.#lock.whenHeld(act);
   }
 
-  /** The main thread's way: resolves with what `act` returns under the lock. */
-  async whenLocked<T>(act: () => T): Promise<T> {
-    const patience = new Patience();
-    for (;;) {
-      const holder = Atomics.compareExchange(this.words, lockWord, 0, coordinatorLocks);
-      if (holder === 0) break;
-      if (!this.#freed(holder, patience)) await waitAsync(this.words, lockWord, holder, 1);
-    }
-    try {
-      return act();
-    } finally {
-      this.#unlock(coordinatorLocks);
-    }
-  }
-
-  /**
-   * An executor died: its number's next incarnation begins. A thread of an earlier one may run on for a while, and die at any
-   * moment, with the lock as well: it does nothing under it any more, and whoever waits for the lock takes it from it.
-   */
+  /** An executor died; see {@link HostLock.fence}. */
   fence(executor: number): void {
-    Atomics.add(this.words, this.#word(executor, 'incarnation'), 1);
-  }
-
-  /**
-   * Frees the lock if its holder was given up for dead and has had the time to come to its end: what it did under the lock
-   * takes microseconds. True: somebody may take it now.
-   */
-  #freed(holder: number, patience: Patience): boolean {
-    if (holder === coordinatorLocks) return false;
-    const dead = lockKey(executorOf(holder), this.load(executorOf(holder), 'incarnation')) !== holder;
-    if (!dead || !patience.exhausted(holder)) return false;
-    this.#unlock(holder);
-    return true;
+    this.#lock.fence(executor);
   }
 
   // Adding. Under the lock, or before anybody else knows of it.
