@@ -37,9 +37,9 @@ async function begin(vmm: Vmm): Promise<number> {
   return from;
 }
 
-/** All that the program printed is right: each number after the one before, each sum of its number. */
+/** All whole lines that the program printed are right: each number after the one before, each sum of its number. */
 function checkNumbers(text: string): number {
-  const lines = [...text.matchAll(/^number (\d+) sum (\d+)\r?$/gm)];
+  const lines = [...text.matchAll(/^number (\d+) sum (\d+)\r?\n/gm)];
   lines.forEach(([, number, sum], index) => {
     expect([Number(number), Number(sum)]).toEqual([index + 1, 60 * (index + 1)]);
   });
