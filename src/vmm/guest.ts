@@ -70,7 +70,10 @@ export interface GuestSurroundings {
   readonly disks: Disks;
   readonly core: () => Promise<WebAssembly.Module>;
   /** Whatever kind of hypervisor runs the guest. */
+  /** An executor for a guest that starts, which is due what its definition says. */
   readonly createExecutor: () => ExecutorHandle;
+  /** Another one for a guest that goes on, which is due what it was. */
+  readonly replaceExecutor: () => ExecutorHandle;
   /** Where what the definition names lies. */
   readonly source: (definition: Definition) => Promise<GuestSource>;
   readonly fetch: typeof fetch;
@@ -330,11 +333,11 @@ export class Guest {
         balloon: guestBalloon,
         disks: disks.map((disk) => disk.definition),
       };
-      const { replaced } = this.#around;
+      const { replaced, replaceExecutor } = this.#around;
       return new GuestLife({
         lease,
         executor,
-        createExecutor,
+        createExecutor: replaceExecutor,
         replaced,
         definition,
         ...boot,
@@ -365,7 +368,7 @@ export class Guest {
     const { host, pool } = this.#around;
     const life = this.#requireLifeWithoutDisks('cloned');
     const lease = await pool.lend(life.lease.ramBytes, clone.definition.name);
-    const { createExecutor, replaced } = clone.#around;
+    const { createExecutor, replaceExecutor, replaced } = clone.#around;
     let executor: ExecutorHandle | undefined;
     try {
       growTo(lease.memory, life.memoryBytes);
@@ -375,8 +378,8 @@ export class Guest {
       const copy = await life.copyTo(job).finally(() => job.end());
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       clone.#ramBytes = lease.ramBytes;
-      const options = { lease, executor, createExecutor, replaced, console: clone.console, disks: [], ...life.image };
-      return { copy, life: new GuestLife(options) };
+      const options = { lease, executor, createExecutor: replaceExecutor, replaced, console: clone.console, disks: [] };
+      return { copy, life: new GuestLife({ ...options, ...life.image }) };
     } catch (error) {
       executor?.terminate();
       // No executor has seen the memory, and the copier is done with it.
