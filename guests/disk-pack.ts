@@ -4,7 +4,7 @@
  * there. What an older index names stays: disks that guests have written to stand on it.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -15,6 +15,7 @@ import type { DiskImage } from './manifest.ts';
 /** As an overlay's chunks: what one of them lacks is one fetch. */
 const chunkBytes = 256 * 1024;
 const atOnce = 4;
+const nothing = Buffer.alloc(chunkBytes);
 const compress = promisify(gzip);
 
 /** @param folder of the images of a guest; the disk's files go into `disk/` in it */
@@ -31,13 +32,13 @@ export async function packDisk(image: string, folder: string): Promise<DiskImage
       while (next * chunkBytes < size) {
         const index = next++;
         const { buffer, bytesRead } = await file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, index * chunkBytes);
-        if (buffer.every((byte) => byte === 0)) continue;
+        if (buffer.equals(nothing)) continue;
         const bytes = buffer.subarray(0, bytesRead);
         const hash = createHash('sha256').update(bytes).digest('hex');
-        const packed = await compress(bytes, { level: 7 });
         const target = path.join(directory, 'chunks', hash);
-        if (!existsSync(target)) replaceFile(target, packed);
-        packedBytes += packed.length;
+        // What an older image has in common with this one is there.
+        if (!existsSync(target)) replaceFile(target, await compress(bytes, { level: 7 }));
+        packedBytes += statSync(target).size;
         chunks.push([index, hash]);
       }
     };
