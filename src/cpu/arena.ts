@@ -12,6 +12,7 @@ const jumpEntries = 16384;
 const hashBuckets = 16384;
 const fillLogEntries = 8192;
 const entryBuckets = 16384;
+const knownCodeEntries = 16384;
 const heatCounters = 4096;
 const requestCount = 16;
 const codePageEntries = 4096;
@@ -48,6 +49,12 @@ export const CodePlace = struct('CodePlace', 1, {
   /** The translated region that it was made from: `codeNumber`. */
   code: 'u32',
 });
+
+/**
+ * What a look-up has found lately, by a hash of where the code lies and its mode: a record or an entry, in one line of the
+ * processor's cache, where chains of blocks take several. It holds while that is not stale and no mere link.
+ */
+export const KnownCode = struct('KnownCode', 1, { host: 'u32', modeKey: 'u32', record: 'u32', none: 'u32' });
 
 /** Head of a decoded block; its records follow. */
 export const Block = struct('Block', 1, {
@@ -120,7 +127,8 @@ export const Entry = struct('Entry', 1, {
 const jumpCache = 11 * tlbArrayBytes;
 const hash = jumpCache + jumpEntries * jumpEntryBytes;
 const entryHash = hash + hashBuckets * 4;
-const heat = entryHash + entryBuckets * 4;
+const knownCode = entryHash + entryBuckets * 4;
+const heat = knownCode + knownCodeEntries * KnownCode.size;
 const codePages = heat + heatCounters;
 const fillLog = codePages + 2 * codePageEntries * 8;
 const header = fillLog + fillLogEntries * 4;
@@ -151,6 +159,9 @@ export const Arena = {
   /** Buckets of entries of compiled code, by host address. */
   entryHash,
   entryBuckets,
+  /** {@link KnownCode}. */
+  knownCode,
+  knownCodeEntries,
   /** A counter (u8) of samples for each piece of code, by a hash. */
   heat,
   heatCounters,
@@ -217,6 +228,10 @@ export const ArenaHeader = struct('ArenaHeader', 1, {
   hotJumps: 'u32',
   /** Exits of compiled code to the interpreter, for the same. */
   exits: 'u32',
+  /** Exits because of accesses (`missed`), since when the last of them are in view, and whether they are too many. */
+  misses: 'u32',
+  missesDense: 'u32',
+  missesSince: 'u64',
   /** Code that waits to be compiled: host addresses of instructions, with their mode keys. */
   requested: 'u32',
   requests: array('u32', requestCount),

@@ -29,15 +29,21 @@ export const Record = struct('Record', 1, {
   displacement: 'i32',
   /**
    * Relative branches: address of the record of the target in the same page, or 0 while not linked, or 1: never. Indirect
-   * calls: the lower half of the RIP that they led to when they were last interpreted, or 0. Others: 0, or 1 once a memory access has strayed from the page that its block knew (`jit/known-pages.ts`).
+   * calls: the lower half of the RIP that they led to when they were last interpreted, or 0. Others: bits of
+   * {@link recordLink}, and in the second byte how often compiled code has left because of their accesses.
    */
   link: 'u32',
   /** Immediate, extended to 64 bits as the instruction says; relative branches: the displacement; x87: the opcode. */
   immediate: 'i64',
 });
 
-/** `Record.link` of an instruction that has strayed. */
-export const strayed = 1;
+/** Bits of `Record.link` of instructions that are no transfers: what the compiler is to know of their memory accesses. */
+export const recordLink = {
+  /** One has strayed from the page that its block knew (`jit/known-pages.ts`). */
+  strayed: 1,
+  /** The TLB does not know them so often that the core is to be asked, rather than that the code is left. */
+  missesOften: 2,
+} as const;
 
 /** Bits of Record.flags. */
 export const recordFlags = {

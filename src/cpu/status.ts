@@ -41,6 +41,8 @@ export const compiledExit = {
   unwind: 3,
   /** Within a function only: as go, by what is compiled there, if anything is. */
   follow: 4,
+  /** As apart, because of an access that the TLB does not know. */
+  missed: 5,
   status: 16,
 } as const;
 

@@ -19,12 +19,13 @@ import {
   DecodeTable,
   Entry,
   JumpEntry,
+  KnownCode,
   Record,
   Vcpu,
 } from '../../../build/core/layout';
 import { arena, arenaHeader, codeMap, FETCH } from './paging';
 import { bumpCodeEpoch, noteCodePage, protectFrame, translate } from './tlb';
-import { findEntry, forgetEntries, killCrossing, killRegions } from './compiled';
+import { findEntry, forgetEntries, killCrossing, killRegions, knownCode } from './compiled';
 import { decode, DECODE_MORE, DECODE_TOO_LONG, ENDS } from './decode';
 import { raise, raiseNoError } from './events';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
@@ -180,9 +181,20 @@ export function lookup(cpu: usize): usize {
     if (!load<u32>(cpu, Vcpu.trouble)) raiseNoError(cpu, 6);
     return 0;
   }
+  const known = knownCode(cpu, host, modeKey);
+  if (<usize>load<u32>(known, KnownCode.host) == host && load<u32>(known, KnownCode.modeKey) == modeKey) {
+    const record = <usize>load<u32>(known, KnownCode.record);
+    const form = <u32>load<u16>(record, Record.form);
+    if (form != DecodeTable.formStale && form != DecodeTable.formLink) {
+      store<u32>(header, 0, ArenaHeader.crossing);
+      found(cpu, rip, linear, modeKey, record, <u32>(host & 0xfff), false);
+      return record;
+    }
+  }
   const entry = findEntry(cpu, host, modeKey);
   if (entry != 0) {
     const second = secondPageOf(<usize>load<u32>(entry, Entry.record));
+    if (second == 0) know(known, host, modeKey, entry);
     if (second == 0 || <usize>second == translate(cpu, (linear & ~0xfff) + 0x1000, FETCH)) {
       store<u32>(header, second ? 1 : 0, ArenaHeader.crossing);
       found(cpu, rip, linear, modeKey, entry, <u32>(host & 0xfff), second != 0);
@@ -216,9 +228,18 @@ export function lookup(cpu: usize): usize {
     }
   }
   const crossing = block != 0 && load<u32>(block, Block.secondPage) != 0;
+  if (!crossing) know(knownCode(cpu, host, modeKey), host, modeKey, record);
   store<u32>(header, crossing ? 1 : 0, ArenaHeader.crossing);
   found(cpu, rip, linear, modeKey, record, <u32>(host & 0xfff), crossing);
   return record;
+}
+
+// @ts-ignore: decorator
+@inline
+function know(known: usize, host: usize, modeKey: u32, record: usize): void {
+  store<u32>(known, <u32>host, KnownCode.host);
+  store<u32>(known, modeKey, KnownCode.modeKey);
+  store<u32>(known, <u32>record, KnownCode.record);
 }
 
 /** Host address of the page in which the instruction of a record ends, which is a block of its own then; else 0. */

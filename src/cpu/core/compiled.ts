@@ -13,6 +13,7 @@ import {
   ExitReason,
   FlagKind,
   JumpEntry,
+  KnownCode,
   Record,
   RecordFlags,
   RecordLink,
@@ -27,7 +28,15 @@ import { arenaHeader, codeMap, FETCH, WRITE } from './paging';
 import { holdsPage, translate } from './tlb';
 import { MODE_CODE_FLAT, MODE_CODE_MASK } from './mode';
 import { segmentBase } from './operands';
+import { retiredNow } from './system';
 
+/** Of one instruction, of all in view, and instructions for each of those that are no matter: powers of two. */
+// @ts-ignore: decorator
+@inline const MISSES_OF_ONE: u32 = 16;
+// @ts-ignore: decorator
+@inline const MISSES_IN_VIEW: u32 = 512;
+// @ts-ignore: decorator
+@inline const RARE: u32 = 8192;
 /** Samples that make code worth compiling. */
 // @ts-ignore: decorator
 @inline const HOT: u32 = 160;
@@ -37,6 +46,14 @@ import { segmentBase } from './operands';
 function entryBucket(cpu: usize, host: usize): usize {
   const hash = ((<u32>host) ^ ((<u32>host) >> 12)) & (<u32>(Arena.entryBuckets - 1));
   return <usize>load<u32>(cpu, Vcpu.arena) + Arena.entryHash + ((<usize>hash) << 2);
+}
+
+/** Where what is known of the code at a host address stands ({@link KnownCode}), of this or of another. */
+// @ts-ignore: decorator
+@inline
+export function knownCode(cpu: usize, host: usize, modeKey: u32): usize {
+  const hash = ((<u32>host) ^ ((<u32>host) >> 12) ^ (modeKey << 7)) & (<u32>(Arena.knownCodeEntries - 1));
+  return <usize>load<u32>(cpu, Vcpu.arena) + Arena.knownCode + <usize>hash * KnownCode.SIZE;
 }
 
 /** The entry of compiled code at a host address, or 0. */
@@ -51,6 +68,7 @@ export function findEntry(cpu: usize, host: usize, modeKey: u32): usize {
 
 export function forgetEntries(cpu: usize): void {
   memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.entryHash, 0, Arena.entryBuckets * 4);
+  memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.knownCode, 0, Arena.knownCodeEntries * KnownCode.SIZE);
   memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.heat, 0, Arena.heatCounters);
   const header = arenaHeader(cpu);
   memory.fill(<usize>load<u32>(cpu, Vcpu.arena) + Arena.codePlaces, 0, Arena.codePlacesBytes);
@@ -117,6 +135,8 @@ export function addEntry(cpu: usize, region: usize, record: usize, modeKey: u32,
   const place = entryBucket(cpu, host);
   store<u32>(entry, load<u32>(place), Entry.nextInBucket);
   store<u32>(place, <u32>entry);
+  const known = knownCode(cpu, host, modeKey);
+  if (<usize>load<u32>(known, KnownCode.host) == host) store<u32>(known, 0, KnownCode.host);
   store<u8>(record, load<u8>(record, Record.flags) | (<u8>RecordFlags.entered), Record.flags);
 }
 
@@ -337,11 +357,40 @@ function begin(cpu: usize, access: u32, record: u32): u32 {
   return access & CompiledAccess.size;
 }
 
+// @ts-ignore: decorator
+@inline
+function noteAccess(record: usize, bit: u32): void {
+  store<u8>(record, (<u32>load<u8>(record, Record.link)) | bit, Record.link);
+}
+
+/**
+ * Compiled code has left because of an access of the instruction of Vcpu.record, which is interpreted next. Where that
+ * happens too often, and again and again with this instruction, it is worth a region that asks the core instead.
+ */
+export function missed(cpu: usize): void {
+  const header = arenaHeader(cpu);
+  const record = <usize>load<u32>(cpu, Vcpu.record);
+  const count = <u32>load<u8>(record, Record.link + 1) + 1;
+  // Beyond, it counts in rounds.
+  store<u8>(record, <u8>(count < 256 ? count : MISSES_OF_ONE), Record.link + 1);
+  const misses = load<u32>(header, ArenaHeader.misses) + 1;
+  store<u32>(header, misses, ArenaHeader.misses);
+  if ((misses & (MISSES_IN_VIEW - 1)) == 0) {
+    const now = retiredNow(cpu);
+    const dense = now - load<u64>(header, ArenaHeader.missesSince) < <u64>MISSES_IN_VIEW * RARE;
+    store<u32>(header, dense ? 1 : 0, ArenaHeader.missesDense);
+    store<u64>(header, now, ArenaHeader.missesSince);
+  }
+  if (count & (MISSES_OF_ONE - 1) || load<u32>(header, ArenaHeader.missesDense) == 0) return;
+  noteAccess(record, RecordLink.missesOften);
+  request(cpu, record);
+}
+
 /** The page is not as what follows would have it: the instruction is interpreted, and compiled otherwise the next time. */
 // @ts-ignore: decorator
 @inline
 function strays(access: u32, record: u32): usize {
-  if (access & CompiledAccess.wholePage) store<u32>(<usize>record, RecordLink.strayed, Record.link);
+  if (access & CompiledAccess.wholePage) noteAccess(<usize>record, RecordLink.strayed);
   return 0;
 }
 

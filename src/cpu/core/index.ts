@@ -8,6 +8,7 @@ export {
   addWatch,
   compiledRead,
   fetchesFrom,
+  missed,
   noteJump,
   secondPageHolds,
   compiledWrite,

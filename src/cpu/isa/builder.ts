@@ -66,6 +66,8 @@ export interface RegisterStack {
   usual(): Value;
   inUse(n: number | Operand): Value;
   isEmpty(n: number | Operand): Value;
+  /** Whether the operand is known to be ST(0). */
+  isTop(o: Operand): boolean;
   /** What lies in the register. */
   get(n: number | Operand): Extended;
   /** The register gets a value, and is in use. */
@@ -76,6 +78,8 @@ export interface RegisterStack {
   pop(): void;
   /** Sets PE if `inexact` (8 bytes) is not 0; C1 = `roundedUp` (8 bytes, 0 or 1). */
   rounded(inexact: Value, roundedUp: Value): void;
+  /** Sets the exception flags that are among these bits (4 bytes), all of them masked. */
+  raise(flags: Value): void;
   /** C1 = 0, and C0, C2, C3 as in `codes` (4 bytes, in their places) if there are any. */
   setCodes(codes?: Value): void;
   /** The instruction is the last one that is no control instruction (FIP). */
@@ -237,7 +241,7 @@ export interface Builder {
   unless(conditions: readonly Value[], then: () => void): void;
   /**
    * An instruction that is done by `general`, in all cases; where a call is dear by what `attempt` gives, in those it is
-   * for. The short way calls no helper; faults are found by the general way. It is all of the instruction.
+   * for. Faults are found by the general way, but for those of memory operands. It is all of the instruction.
    */
   shortWay(attempt: () => ShortWay, general: () => void): void;
   /** The instruction ends here with this exception; nothing of it may have been written. */

@@ -5,6 +5,7 @@ import type { Builder, Extended, Operand, RegisterStack, Value } from './builder
 const CONTROL_FIELDS = 0xf3f;
 const USUAL_CONTROL = 0x33f;
 const C1 = 0x200;
+const EXCEPTIONS = 0x3f;
 
 /** Whether a control word masks all exceptions and rounds to nearest, to 64 bits. */
 export function isUsualControl(b: Builder, word: Value): Value {
@@ -16,6 +17,11 @@ export function withRounding(b: Builder, status: Value, inexact: Value, roundedU
   const kept = b.and(status, b.int(4, 0xffff & ~C1));
   const precision = b.shl(b.boolToInt(4, b.ne(inexact, b.int(8, 0))), b.int(4, 5));
   return b.or(b.or(kept, precision), b.shl(b.trunc(4, roundedUp), b.int(4, 9)));
+}
+
+/** A status word with the exception flags that are among `flags`. */
+export function withExceptions(b: Builder, status: Value, flags: Value): Value {
+  return b.or(status, b.and(flags, b.int(4, EXCEPTIONS)));
 }
 
 /** A status word with condition codes: C1 = 0, the others as `codes` says if there are any. */
@@ -53,6 +59,10 @@ export class StackInMemory implements RegisterStack {
 
   isEmpty(n: number | Operand): Value {
     return this.b.negate(this.inUse(n));
+  }
+
+  isTop(): boolean {
+    return false;
   }
 
   get(n: number | Operand): Extended {
@@ -101,6 +111,11 @@ export class StackInMemory implements RegisterStack {
   rounded(inexact: Value, roundedUp: Value): void {
     const { b } = this;
     b.setSystem('fpuStatus', withRounding(b, b.getSystem('fpuStatus'), inexact, roundedUp));
+  }
+
+  raise(flags: Value): void {
+    const { b } = this;
+    b.setSystem('fpuStatus', withExceptions(b, b.getSystem('fpuStatus'), flags));
   }
 
   setCodes(codes?: Value): void {

@@ -22,49 +22,16 @@ import {
   shortWithMemory,
   shortWithRegister,
 } from './x87-short.ts';
+import {
+  arithmeticNumber,
+  compute,
+  unaryNumber,
+  unpack,
+  type Arithmetic,
+  type Source,
+  type Unpacked,
+} from './x87-helpers.ts';
 import type { Short } from './x87-short.ts';
-
-/** The operations of D8 /n; the reversed ones have their operands exchanged. */
-const arithmetic = { FADD: 0, FMUL: 1, FSUB: 4, FSUBR: 5, FDIV: 6, FDIVR: 7 } as const;
-type Arithmetic = keyof typeof arithmetic;
-
-/** The helper of an operation, and whether it takes the operands the other way round. */
-const operations: Readonly<Record<Arithmetic, readonly [helper: string, reversed: boolean]>> = {
-  FADD: ['f80Add', false],
-  FMUL: ['f80Multiply', false],
-  FSUB: ['f80Subtract', false],
-  FSUBR: ['f80Subtract', true],
-  FDIV: ['f80Divide', false],
-  FDIVR: ['f80Divide', true],
-};
-
-/** Number formats in memory. */
-type Source = 'f32' | 'f64' | 'i16' | 'i32';
-
-interface Unpacked {
-  readonly value: Value;
-  /** DE for a denormal: which holds only if neither operand is a NaN, as the helper decides. */
-  readonly flags: Value;
-}
-
-/** A memory operand as f80, not rounded, signalling NaNs as they are. */
-function unpack(b: Builder, source: Source, bits: Value): Unpacked {
-  const value = b.temporary();
-  switch (source) {
-    case 'f32':
-      return { value, flags: b.helper('f80Unpack32', value, bits) };
-    case 'f64':
-      return { value, flags: b.helper('f80Unpack64', value, bits) };
-    default:
-      b.helper('f80FromInteger', value, b.sext(8, bits));
-      return { value, flags: b.int(4, 0) };
-  }
-}
-
-function compute(b: Builder, op: Arithmetic, result: Value, x: Value, y: Value, flags: Value): Value {
-  const [helper, reversed] = operations[op];
-  return reversed ? b.helper(helper, result, y, x, flags) : b.helper(helper, result, x, y, flags);
-}
 
 /** ST(0) = ST(0) op memory. */
 function withMemory(op: Arithmetic, source: Source): Semantics {
@@ -121,7 +88,7 @@ function short(way: Short): { readonly short: Short } {
 }
 
 function arithmeticRows(op: Arithmetic): readonly Row[] {
-  const n = arithmetic[op];
+  const n = arithmeticNumber[op];
   // The DC and DE forms have the reversed operations at each other's places.
   const swapped = n < 4 ? n : n ^ 1;
   return [
@@ -130,8 +97,8 @@ function arithmeticRows(op: Arithmetic): readonly Row[] {
     x87(`D8 /${n} reg`, op, 'ST,T', intoTop(op), short(shortWithRegister(op, 'top'))),
     x87(`DC /${swapped} reg`, op, 'T,ST', intoRegister(op, false), short(shortWithRegister(op, 'register'))),
     x87(`DE /${swapped} reg`, `${op}P`, 'T,ST', intoRegister(op, true), short(shortWithRegister(op, 'register', true))),
-    x87(`DA /${n} mem`, `FI${op.slice(1)}`, 'Fd', withMemory(op, 'i32')),
-    x87(`DE /${n} mem`, `FI${op.slice(1)}`, 'Fw', withMemory(op, 'i16')),
+    x87(`DA /${n} mem`, `FI${op.slice(1)}`, 'Fd', withMemory(op, 'i32'), short(shortWithMemory(op, 'i32'))),
+    x87(`DE /${n} mem`, `FI${op.slice(1)}`, 'Fw', withMemory(op, 'i16'), short(shortWithMemory(op, 'i16'))),
   ];
 }
 
@@ -199,14 +166,13 @@ function compareToFlags(quiet: boolean, pops: boolean): Semantics {
 
 // One operand. --------------------------------------------------------------------------------------------------------
 
-/** Numbers for the helper `f80Unary`: the low bits of the second opcode byte. */
-const unary = { FTST: 0x24, FXAM: 0x25, F2XM1: 0x30, FSQRT: 0x3a, FRNDINT: 0x3c, FSIN: 0x3e, FCOS: 0x3f } as const;
-
 /** ST(0) = f(ST(0)). FSIN and FCOS leave ST(0) alone and set C2 when it is out of range. */
-function unaryOp(op: keyof typeof unary, codes = 0x200): Semantics {
+function unaryOp(op: keyof typeof unaryNumber, codes = 0x200): Semantics {
   return (b) => {
     const result = b.temporary();
-    const flags = guarded(b, inUse(b, 0), result, () => b.helper('f80Unary', b.int(4, unary[op]), result, b.st(0)));
+    const flags = guarded(b, inUse(b, 0), result, () =>
+      b.helper('f80Unary', b.int(4, unaryNumber[op]), result, b.st(0)),
+    );
     conclude(
       b,
       flags,
@@ -221,7 +187,7 @@ function unaryOp(op: keyof typeof unary, codes = 0x200): Semantics {
 
 const FTST: Semantics = (b) => {
   const result = b.variable(b.int(4, STACK_UNDERFLOW | UNORDERED));
-  b.if(inUse(b, 0), () => b.set(result, b.helper('f80Unary', b.int(4, unary.FTST), b.temporary(), b.st(0))));
+  b.if(inUse(b, 0), () => b.set(result, b.helper('f80Unary', b.int(4, unaryNumber.FTST), b.temporary(), b.st(0))));
   intoCodes(b, b.get(result), 0);
 };
 
@@ -229,7 +195,7 @@ const FTST: Semantics = (b) => {
 const FXAM: Semantics = (b) => {
   const sign = b.and(b.shr(b.zext(4, b.signExponent(b.st(0))), b.int(4, 6)), b.int(4, 0x200));
   const codes = b.variable(b.or(b.int(4, 0x4100), sign));
-  b.if(inUse(b, 0), () => b.set(codes, b.helper('f80Unary', b.int(4, unary.FXAM), b.temporary(), b.st(0))));
+  b.if(inUse(b, 0), () => b.set(codes, b.helper('f80Unary', b.int(4, unaryNumber.FXAM), b.temporary(), b.st(0))));
   finishStatus(b, b.get(codes), b.int(4, 0), CONDITION_CODES);
 };
 
@@ -356,13 +322,13 @@ export const x87ArithmeticRows: readonly Row[] = [
   x87('DC /3 reg', 'FCOMP', 'T', compareRegister(false, 1), short(shortCompare('register', 1))),
   x87('DE /2 reg', 'FCOMP', 'T', compareRegister(false, 1), short(shortCompare('register', 1))),
   x87('DE D9', 'FCOMPP', 'T', compareRegister(false, 2), short(shortCompare('register', 2))),
-  x87('DD /4 reg', 'FUCOM', 'T', compareRegister(true, 0), short(shortCompare('register', 0))),
-  x87('DD /5 reg', 'FUCOMP', 'T', compareRegister(true, 1), short(shortCompare('register', 1))),
-  x87('DA E9', 'FUCOMPP', 'T', compareRegister(true, 2), short(shortCompare('register', 2))),
-  x87('DB /6 reg', 'FCOMI', 'ST,T', compareToFlags(false, false), short(shortCompareToFlags(false))),
-  x87('DF /6 reg', 'FCOMIP', 'ST,T', compareToFlags(false, true), short(shortCompareToFlags(true))),
-  x87('DB /5 reg', 'FUCOMI', 'ST,T', compareToFlags(true, false), short(shortCompareToFlags(false))),
-  x87('DF /5 reg', 'FUCOMIP', 'ST,T', compareToFlags(true, true), short(shortCompareToFlags(true))),
+  x87('DD /4 reg', 'FUCOM', 'T', compareRegister(true, 0), short(shortCompare('register', 0, true))),
+  x87('DD /5 reg', 'FUCOMP', 'T', compareRegister(true, 1), short(shortCompare('register', 1, true))),
+  x87('DA E9', 'FUCOMPP', 'T', compareRegister(true, 2), short(shortCompare('register', 2, true))),
+  x87('DB /6 reg', 'FCOMI', 'ST,T', compareToFlags(false, false), short(shortCompareToFlags(false, false))),
+  x87('DF /6 reg', 'FCOMIP', 'ST,T', compareToFlags(false, true), short(shortCompareToFlags(false, true))),
+  x87('DB /5 reg', 'FUCOMI', 'ST,T', compareToFlags(true, false), short(shortCompareToFlags(true, false))),
+  x87('DF /5 reg', 'FUCOMIP', 'ST,T', compareToFlags(true, true), short(shortCompareToFlags(true, true))),
 
   x87('D9 E0', 'FCHS', '', FCHS, short(shortSign(changeSign))),
   x87('D9 E1', 'FABS', '', FABS, short(shortSign(clearSign))),

@@ -23,9 +23,11 @@ import {
   shortLoadRegister,
   shortOne,
   shortStore,
+  shortStoreInteger,
   shortStoreRegister,
   shortZero,
 } from './x87-short.ts';
+import { numberFormat } from './x87-helpers.ts';
 import type { Short } from './x87-short.ts';
 
 /** A copy of a register, for where registers are about to change. */
@@ -107,9 +109,7 @@ function constant(which: number): Semantics {
 
 // Stores. -------------------------------------------------------------------------------------------------------------
 
-/** Formats for the helper `f80Store`; the truncating one of an integer is the next number. */
-const format = { f32: 0, f64: 1, i16: 2, i32: 4, i64: 6, bcd: 8 } as const;
-type Format = keyof typeof format;
+type Format = keyof typeof numberFormat;
 
 /** What an invalid operation stores: the indefinite of the format. */
 const indefinites: Readonly<Record<Format, bigint>> = {
@@ -133,7 +133,7 @@ function storeNumber(to: Format, pops: boolean, truncate = false): Semantics {
     const flags = b.variable(b.int(4, STACK_UNDERFLOW));
     const bits = b.variable(b.int(8, indefinites[to]));
     b.if(inUse(b, 0), () => {
-      b.set(flags, b.helper('f80Store', b.int(4, format[to] + (truncate ? 1 : 0)), out, b.st(0)));
+      b.set(flags, b.helper('f80Store', b.int(4, numberFormat[to] + (truncate ? 1 : 0)), out, b.st(0)));
       b.set(bits, b.significand(out));
     });
     conclude(
@@ -152,7 +152,7 @@ const FBSTP: Semantics = (b, i) => {
   const target = operand(i, 0);
   const out = b.f80(b.int(8, indefinites.bcd), b.int(2, 0xffff));
   const flags = b.variable(b.int(4, STACK_UNDERFLOW));
-  b.if(inUse(b, 0), () => b.set(flags, b.helper('f80Store', b.int(4, format.bcd), out, b.st(0))));
+  b.if(inUse(b, 0), () => b.set(flags, b.helper('f80Store', b.int(4, numberFormat.bcd), out, b.st(0))));
   conclude(
     b,
     b.get(flags),
@@ -273,6 +273,10 @@ const FDECSTP: Semantics = (b) => {
 
 const CONSTANTS = ['FLD1', 'FLDL2T', 'FLDL2E', 'FLDPI', 'FLDLG2', 'FLDLN2', 'FLDZ'] as const;
 
+function integerStore(to: 'i16' | 'i32' | 'i64', pops: boolean, truncate = false): { readonly short: Short } {
+  return { short: shortStoreInteger(to, pops, truncate) };
+}
+
 const shortConstants: Readonly<Partial<Record<(typeof CONSTANTS)[number], { readonly short: Short }>>> = {
   FLD1: { short: shortOne },
   FLDZ: { short: shortZero },
@@ -296,14 +300,23 @@ export const x87MoveRows: readonly Row[] = [
   x87('DD /2 mem', 'FST', 'Fq', storeNumber('f64', false), { short: shortStore('f64', false) }),
   x87('DD /3 mem', 'FSTP', 'Fq', storeNumber('f64', true), { short: shortStore('f64', true) }),
   x87('DB /7 mem', 'FSTP', 'Ft', FSTP_F80),
-  x87('DF /2 mem', 'FIST', 'Fw', storeNumber('i16', false)),
-  x87('DF /3 mem', 'FISTP', 'Fw', storeNumber('i16', true)),
-  x87('DB /2 mem', 'FIST', 'Fd', storeNumber('i32', false)),
-  x87('DB /3 mem', 'FISTP', 'Fd', storeNumber('i32', true)),
-  x87('DF /7 mem', 'FISTP', 'Fq', storeNumber('i64', true)),
-  x87('DF /1 mem', 'FISTTP', 'Fw', storeNumber('i16', true, true), { feature: 'sse3' }),
-  x87('DB /1 mem', 'FISTTP', 'Fd', storeNumber('i32', true, true), { feature: 'sse3' }),
-  x87('DD /1 mem', 'FISTTP', 'Fq', storeNumber('i64', true, true), { feature: 'sse3' }),
+  x87('DF /2 mem', 'FIST', 'Fw', storeNumber('i16', false), integerStore('i16', false)),
+  x87('DF /3 mem', 'FISTP', 'Fw', storeNumber('i16', true), integerStore('i16', true)),
+  x87('DB /2 mem', 'FIST', 'Fd', storeNumber('i32', false), integerStore('i32', false)),
+  x87('DB /3 mem', 'FISTP', 'Fd', storeNumber('i32', true), integerStore('i32', true)),
+  x87('DF /7 mem', 'FISTP', 'Fq', storeNumber('i64', true), integerStore('i64', true)),
+  x87('DF /1 mem', 'FISTTP', 'Fw', storeNumber('i16', true, true), {
+    feature: 'sse3',
+    ...integerStore('i16', true, true),
+  }),
+  x87('DB /1 mem', 'FISTTP', 'Fd', storeNumber('i32', true, true), {
+    feature: 'sse3',
+    ...integerStore('i32', true, true),
+  }),
+  x87('DD /1 mem', 'FISTTP', 'Fq', storeNumber('i64', true, true), {
+    feature: 'sse3',
+    ...integerStore('i64', true, true),
+  }),
   x87('DF /6 mem', 'FBSTP', 'Ft', FBSTP),
 
   x87('DD /2 reg', 'FST', 'T', storeRegister(false), { short: shortStoreRegister(false) }),

@@ -45,8 +45,8 @@ export type PageNeeds = 0 | (typeof compiledAccess)['wholePage' | 'writablePage'
 
 /** How an access goes on that the code does not do itself. */
 export interface Misses {
-  /** The TLB misses: leaves the host address in its local, or does not go on, as where the page does not suit. */
-  tlb(access: Access, needs: PageNeeds): void;
+  /** The TLB misses: false: the code is left; else the host address is in its local behind it. */
+  tlb(access: Access, needs: PageNeeds): boolean;
   /** It strays from the page that the block knows: false, or does not go on. */
   page(): boolean;
 }
@@ -170,7 +170,7 @@ export class Accesses {
   }
 
   private byCore(access: Access, needs: PageNeeds): void {
-    this.misses.tlb(access, needs);
+    if (!this.misses.tlb(access, needs)) return;
     this.code.get(access.host);
     this.lowHalf(access.address).op('i32.sub');
   }

@@ -1,7 +1,7 @@
 /** A guest's code as the core has decoded it, and the regions that are made of it. */
 import { pseudoForm } from '../isa/compile.ts';
 import { Arena, ArenaHeader, Block, CodeMap, Entry, JumpEntry, TlbEntry } from '../arena.ts';
-import { Record, strayed } from '../record.ts';
+import { Record, recordLink } from '../record.ts';
 import { isLong, modeKey } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
 import type { FormFacts } from './facts.ts';
@@ -123,8 +123,10 @@ export class DecodedCode {
   instruction(record: number): Instruction | undefined {
     const number = this.u16(record + o.form);
     const known = this.read.get(record);
-    if (known?.number === number && known.instruction.strays === this.strays(record, known.instruction.facts)) {
-      return known.instruction;
+    if (known?.number === number) {
+      const { facts, strays, missesOften } = known.instruction;
+      const now = this.accesses(record, facts);
+      if (now.strays === strays && now.missesOften === missesOften) return known.instruction;
     }
     const role = this.role(number);
     if (!role) return undefined;
@@ -133,8 +135,9 @@ export class DecodedCode {
     return instruction;
   }
 
-  private strays(record: number, { transfer }: FormFacts): boolean {
-    return transfer === 'none' && this.u32(record + o.link) === strayed;
+  private accesses(record: number, { transfer }: FormFacts): Pick<Instruction, 'strays' | 'missesOften'> {
+    const link = transfer === 'none' ? this.u8(record + o.link) : 0;
+    return { strays: (link & recordLink.strayed) !== 0, missesOften: (link & recordLink.missesOften) !== 0 };
   }
 
   private decode(record: number, role: Role): Instruction {
@@ -153,7 +156,7 @@ export class DecodedCode {
       length,
       // A block of its own.
       secondPage: crosses ? this.u32(record - Block.size + Block.offsets.secondPage) : 0,
-      strays: this.strays(record, facts),
+      ...this.accesses(record, facts),
       rm: this.u16(record + o.rm),
       reg: this.u16(record + o.reg),
       base: this.u16(record + o.base),

@@ -185,11 +185,12 @@ class FactsBuilder extends FormBuilder {
   }
 
   /** The general way writes all that the short one writes; its helpers are the form's function's. */
-  shortWay(_attempt: () => ShortWay, general: () => void): void {
+  shortWay(attempt: () => ShortWay, general: () => void): void {
     this.x87 = 'stack';
     const helpers = this.helpers.length;
     general();
     this.helpers.length = helpers;
+    attempt().commit();
   }
   override get registerStack(): RegisterStack {
     this.x87 = 'stack';

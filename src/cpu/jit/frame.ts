@@ -13,7 +13,7 @@ export const labelParameter = 1;
 /** How many compiled functions are active above. */
 export const depthParameter = 2;
 
-const exitCodes = [compiledExit.unwind, compiledExit.short, compiledExit.apart] as const;
+const exitCodes = [compiledExit.unwind, compiledExit.short, compiledExit.apart, compiledExit.missed] as const;
 
 /** How a region is left for the interpreter, which goes on at `Vcpu.record`. */
 export interface Exit {

@@ -20,7 +20,7 @@ import { Arena, TlbEntry } from '../arena.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
 import { wasmType } from '../emit/operations.ts';
 import { modeKey } from '../mode-key.ts';
-import { Record as InstructionRecord, recordFlags, strayed } from '../record.ts';
+import { Record as InstructionRecord, recordFlags, recordLink } from '../record.ts';
 import { Vcpu } from '../state.ts';
 import { compiledAccess, compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
@@ -35,7 +35,7 @@ import { depthParameter } from './frame.ts';
 import { KnownFloats } from './known-floats.ts';
 import { KnownPages, operandBases, stackBases } from './known-pages.ts';
 import type { LoopPages } from './known-pages.ts';
-import type { BasicBlock, Instruction } from './region.ts';
+import { leavesAtMiss, type BasicBlock, type Instruction } from './region.ts';
 import type { InstructionRegisters, RegisterSet } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
 import { X87Registers } from './x87-registers.ts';
@@ -80,9 +80,7 @@ export class RegionBuilder extends FlagBuilder {
     super(frame, calls);
     this.pages = new KnownPages(frame.f, frame.long, loops);
     this.accesses = new Accesses(frame, this.nodes, this.pages, {
-      tlb: (access, needs) => {
-        this.callForHost(access, needs);
-      },
+      tlb: (access, needs) => this.callForHost(access, needs),
       page: () => this.stray(),
     });
     this.watched = Array.from({ length: frame.registerCount }, () => []);
@@ -528,12 +526,12 @@ export class RegionBuilder extends FlagBuilder {
   // Exits. ----------------------------------------------------------------------------------------------------------
 
   /** The interpreter does this instruction; nothing of it has been done. */
-  private bail(): void {
+  private bail(exit: Exit['code'] = compiledExit.apart): void {
     const { code, cpu } = this;
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(cpu).i32(this.instruction.record).memory('i32.store', Vcpu.offsets.record);
     code.i32(cpu).i32(this.remaining).memory('i32.store', Vcpu.offsets.exitBudget);
-    this.leave(compiledExit.apart, this.registers.dirty);
+    this.leave(exit, this.registers.dirty);
   }
 
   /** To an exit, from code that nothing comes after. */
@@ -791,15 +789,21 @@ export class RegionBuilder extends FlagBuilder {
   private stray(): boolean {
     if (this.facts.transfer !== 'none') return false;
     this.nodes.openArm();
-    this.code.i32(this.instruction.record).i32(strayed).memory('i32.store', InstructionRecord.offsets.link);
+    this.code.i32(this.instruction.record).i32(recordLink.strayed).memory('i32.store8', InstructionRecord.offsets.link);
     this.bail();
     this.nodes.closeArm();
     return true;
   }
 
-  /** The TLB misses: the core finds the host address, or the interpreter does the instruction. */
-  private callForHost({ address, host, size, write }: Access, needs: PageNeeds): void {
+  /** The TLB misses: the interpreter does the instruction, or the core finds the host address, if it can. */
+  private callForHost({ address, host, size, write }: Access, needs: PageNeeds): boolean {
     const { code, frame, flags } = this;
+    if (leavesAtMiss(this.instruction)) {
+      this.nodes.openArm();
+      this.bail(compiledExit.missed);
+      this.nodes.closeArm();
+      return false;
+    }
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.cpu).get(address);
     if (!frame.long) code.op('i64.extend_i32_u');
@@ -819,6 +823,7 @@ export class RegionBuilder extends FlagBuilder {
       this.nodes.closeArm();
       code.end();
     }
+    return true;
   }
 
   private host(linear: Value, size: number, write: boolean, stack: boolean): Value {

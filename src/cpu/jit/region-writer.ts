@@ -18,7 +18,7 @@ import type { CompiledCalls, Flags } from './flag-builder.ts';
 import { isDirectCall } from './inline.ts';
 import { RegionBuilder } from './region-builder.ts';
 import type { BasicBlock, ForeignPage, Instruction, JumpTarget, RegionPlan } from './region.ts';
-import { callOutOf, entryInstruction, isComputedJump, successorsOf } from './region.ts';
+import { callOutOf, entryInstruction, isComputedJump, leavesAtMiss, successorsOf } from './region.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { registerFlow } from './register-flow.ts';
 import type { StackState } from './x87-registers.ts';
@@ -129,7 +129,10 @@ export class RegionWriter {
       if (standsFor?.secondPage) add(compiledExit.unwind, atStart);
       instructions.forEach((i, k) => {
         const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
-        if (!i.apart && i.facts.mayLeave) add(compiledExit.apart, dirty);
+        if (!i.apart && i.facts.mayLeave) {
+          add(compiledExit.apart, dirty);
+          if (leavesAtMiss(i)) add(compiledExit.missed, dirty);
+        }
         if (i.secondPage !== 0) add(compiledExit.unwind, dirty);
       });
     }

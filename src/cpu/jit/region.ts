@@ -29,6 +29,13 @@ export interface Instruction {
   readonly secondPage: number;
   /** One of its accesses has strayed from a known page. */
   readonly strays: boolean;
+  /** The TLB often does not know its accesses. */
+  readonly missesOften: boolean;
+}
+
+/** Whether the code is left where the TLB does not know an access. A branch's link is its target: it could not say so. */
+export function leavesAtMiss({ facts, missesOften }: Instruction): boolean {
+  return facts.transfer === 'none' && !missesOften;
 }
 
 /** A page of the code, other than the region's own. */

@@ -7,7 +7,7 @@
  * x87, and at ways to blocks that can be entered from elsewhere. A block with one predecessor goes on with its state.
  */
 import type { Builder, Extended, Operand, RegisterStack, Value } from '../isa/builder.ts';
-import { StackInMemory, isUsualControl, withCodes, withRounding } from '../isa/register-stack.ts';
+import { StackInMemory, isUsualControl, withCodes, withExceptions, withRounding } from '../isa/register-stack.ts';
 import { Vcpu } from '../state.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import type { Expressions, Node } from './expressions.ts';
@@ -321,6 +321,10 @@ export class X87Registers implements RegisterStack {
     return this.demand(n, false);
   }
 
+  isTop(o: Operand): boolean {
+    return this.slot(o) === this.slot(0);
+  }
+
   get(n: number | Operand): Extended {
     const { nodes } = this.host;
     const held = this.held(this.slot(n));
@@ -366,6 +370,13 @@ export class X87Registers implements RegisterStack {
       .op('i64.or')
       .set(sticky);
     nodes.put(roundedUp as Node).set(last);
+    this.now().statusChanged = true;
+  }
+
+  raise(flags: Value): void {
+    const { builder: b, nodes } = this.host;
+    const { status } = this.used();
+    nodes.put(withExceptions(b, nodes.inLocal('i32', status), flags) as Node).set(status);
     this.now().statusChanged = true;
   }
 

@@ -32,15 +32,21 @@ const STOP_HEAD = 28;
 
 export class NativeHarness {
   private readonly folder = mkdtempSync(join(tmpdir(), 'oracle-'));
-  private readonly program = new Map<Bits, string>();
+  private readonly source: string;
+  private readonly programs = new Map<Bits, string>();
 
   constructor(source: string) {
-    for (const bits of [32, 64] as const) {
-      const program = join(this.folder, `harness${bits}`);
-      const flags = [`-m${bits}`, '-O1', '-static', '-no-pie', '-fno-stack-protector', '-Wall', '-o', program, source];
-      execFileSync('gcc', flags, { stdio: 'inherit' });
-      this.program.set(bits, program);
-    }
+    this.source = source;
+  }
+
+  private program(bits: Bits): string {
+    const known = this.programs.get(bits);
+    if (known !== undefined) return known;
+    const made = join(this.folder, `harness${bits}`);
+    const flags = [`-m${bits}`, '-O1', '-static', '-no-pie', '-fno-stack-protector', '-Wall', '-o', made, this.source];
+    execFileSync('gcc', flags, { stdio: 'inherit' });
+    this.programs.set(bits, made);
+    return made;
   }
 
   dispose(): void {
@@ -49,7 +55,8 @@ export class NativeHarness {
 
   /** Runs all drafts, which must have the same mode, in order. */
   run(bits: Bits, drafts: readonly Draft[]): NativeResult[] {
-    const done = spawnSync(this.program.get(bits) ?? '', {
+    if (drafts.length === 0) return [];
+    const done = spawnSync(this.program(bits), {
       input: Buffer.concat(drafts.map(encode)),
       maxBuffer: 1 << 30,
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -57,6 +64,9 @@ export class NativeHarness {
     if (done.status !== 0) {
       const at = Number(/case (\d+)/.exec(done.stderr.toString())?.[1] ?? -1);
       const bytes = drafts[at]?.code.map((b) => b.toString(16).padStart(2, '0')).join(' ');
+      if (done.status === 126 || done.status === 2) {
+        throw new Error(`the host's kernel may run no ${bits}-bit programs: ${done.stderr.toString().trim()}`);
+      }
       throw new Error(`harness: ${done.signal ?? done.status}: ${done.stderr.toString()} code ${bytes}`);
     }
     return decode(done.stdout, drafts.length);
