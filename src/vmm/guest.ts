@@ -2,6 +2,7 @@
  * A guest as the coordinator keeps it: its definition, the state it is in (`lifecycle.ts`), and its present or last life.
  */
 import { requestBit } from '../abi/control.ts';
+import { maximumDisks } from '../abi/disk-ring.ts';
 import type { GuestDefinition } from '../abi/executor.ts';
 import { readMemoryStatistics, readStatistics, type MemoryStatistics, type Statistics } from '../abi/statistics.ts';
 import { guestBalloon, setBalloon } from './balloon.ts';
@@ -322,7 +323,7 @@ export class Guest {
       const boot = await fetchBootImages({ source, fetcher, images, core, killed: signal, step });
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#ramBytes = lease.ramBytes;
-      for (const reference of defined.disks ?? []) disks.push(await this.#openDisk(reference));
+      for (const reference of await this.#diskReferences(source)) disks.push(await this.#openDisk(reference));
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       const definition: GuestDefinition = {
         name: defined.name,
@@ -351,6 +352,16 @@ export class Guest {
       void lease.release({ quiet: true });
       throw error;
     }
+  }
+
+  /** What is `/dev/vda` and on. @throws VmmError `badArgument`, `storage` */
+  async #diskReferences({ disk }: GuestSource): Promise<readonly string[]> {
+    const { disks = [] } = this.definition;
+    if (disk === undefined) return disks;
+    if (disks.length >= maximumDisks) {
+      throw new VmmError('badArgument', `Besides its own disk this guest can have ${maximumDisks - 1}: take one away.`);
+    }
+    return [await this.#around.disks.ownDisk(this.id, disk), ...disks];
   }
 
   async #openDisk(reference: string): Promise<AttachedDisk> {
