@@ -62,14 +62,15 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   });
 
   it('two pages in turns that have one place in the TLB', () => {
-    // MOV EBX, 0A000h; MOV EDI, 0100A000h; MOV ECX, 16000; again: ADD ESI, [EBX]; ADD EBP, [EDI]; DEC ECX; JNZ again; HLT
-    const setUp = `bb ${words(0xa000)}  bf ${words(0x100a000)}  b9 ${words(16_000)}`;
+    // MOV EBX, 0A000h; MOV EDI, 0100A000h; MOV EDX, 1; MOV ECX, 16000; again: ADD ESI, [EBX]; ADD EBP, [EDI+EDX*4-4];
+    // DEC ECX; JNZ again; HLT
+    const setUp = `bb ${words(0xa000)}  bf ${words(0x100a000)}  ba ${words(1)}  b9 ${words(16_000)}`;
     const paged = [...tables, [0x4010, words(0x6003)], [0x6000, pageTable({ 0xa: 0xe000 })]] as const;
     const data = [
       [0xc000, words(3)],
       [0xe000, words(5)],
     ] as const;
-    run([[0x1000, `${enablePaging} ${setUp} 03 33  03 2f  49  75 f9  f4`], ...paged, ...data], 4000);
+    run([[0x1000, `${enablePaging} ${setUp} 03 33  03 6c 97 fc  49  75 f7  f4`], ...paged, ...data], 4000);
     expect(registers('esi', 'ebp')).toEqual([48_000n, 80_000n]);
     // Compiled anew, the code asks the core, rather than that it is left each time.
     expect(misses()).toBeLessThan(10_000);
