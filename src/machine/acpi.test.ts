@@ -36,7 +36,11 @@ describe('ACPI tables', () => {
     expect(view.getUint32(fadt + 56, true)).toBe(0x600); // PM1a event
     expect(view.getUint32(fadt + 64, true)).toBe(0x604); // PM1a control
     expect(view.getUint32(fadt + 76, true)).toBe(0x608); // PM timer
-    expect([88, 89, 91].map((offset) => view.getUint8(fadt + offset))).toEqual([4, 2, 4]);
+    expect(view.getUint32(fadt + 80, true)).toBe(0x60c); // general-purpose events
+    expect([88, 89, 91, 92].map((offset) => view.getUint8(fadt + offset))).toEqual([4, 2, 4, 2]);
+    // The same again, as a generic address: I/O space, 16 bits, in bytes.
+    expect([...image.bytes.subarray(fadt + 220, fadt + 224)]).toEqual([1, 16, 0, 1]);
+    expect(view.getBigUint64(fadt + 224, true)).toBe(0x60cn);
     expect(view.getUint8(fadt + 108)).toBe(0x32); // century
     expect(view.getUint32(fadt + 112, true) & 0x400).toBe(0x400); // reset register supported
     expect(view.getBigUint64(fadt + 120, true)).toBe(0xcf9n);

@@ -12,16 +12,21 @@ import {
   integer,
   ioPorts,
   irq,
+  method,
   name,
+  notify,
   packageOf,
   resources,
   scope,
+  text,
 } from './aml.ts';
 import { type MemoryMap, pciWindow, physical } from './memory-map.ts';
 
 /** Port of the ACPI registers, and the SCI's line. */
 export const acpiPortBase = 0x600;
 export const sciLine = 9;
+/** General-purpose event by which a guest hears that it is a copy of another one; QEMU's is the same. */
+export const generationEvent = 5;
 const resetPort = 0xcf9;
 const resetValue = 6;
 
@@ -95,14 +100,14 @@ function fadt(facs: number, dsdt: number): number[] {
     ...bytesOf(0, 4),
     ...bytesOf(0, 4),
     ...bytesOf(acpiPortBase + pm.register.timer, 4),
-    ...bytesOf(0, 4),
+    ...bytesOf(acpiPortBase + pm.register.gpeStatus, 4),
     ...bytesOf(0, 4),
     // Lengths: PM1 event, PM1 control, PM2 control, timer, GPE0, GPE1; GPE1 base; C-state changes.
     4,
     2,
     0,
     4,
-    0,
+    pm.gpeBlockBytes,
     0,
     0,
     0,
@@ -130,7 +135,8 @@ function fadt(facs: number, dsdt: number): number[] {
     ...absent,
     ...absent,
     ...portAddress(32, pm.register.timer),
-    ...absent,
+    // General-purpose events, in bytes.
+    ...genericAddress(1, 8 * pm.gpeBlockBytes, 1, acpiPortBase + pm.register.gpeStatus),
     ...absent,
     // Sleep control and status registers exist on reduced hardware only.
     ...absent,
@@ -225,10 +231,30 @@ function isaDevices(): number[] {
   ];
 }
 
+/**
+ * The generation of the virtual machine: a number that changes when the machine becomes a copy of another one (Microsoft,
+ * "Virtual Machine Generation ID", 2012). `ADDR` says where it lies; Linux knows the device by either name.
+ */
+function generationId(): number[] {
+  return device(
+    'VGEN',
+    name('_HID', text('TABVVGID')),
+    name('_CID', packageOf(text('VM_Gen_Counter'), text('VMGENCTR'))),
+    name('_DDN', text('VM_Gen_Counter')),
+    name('ADDR', packageOf(integer(physical.generationId), integer(0))),
+  );
+}
+
 /** Differentiated system description table: the power-off state, PCI, and what cannot be found by probing. */
 export function dsdt(map: MemoryMap): Uint8Array {
   const sleepState5 = packageOf(integer(pm.sleepTypeS5), integer(pm.sleepTypeS5), integer(0), integer(0));
-  return Uint8Array.from(table('DSDT', 2, [...name('\\_S5', sleepState5), ...scope('\\_SB', hostBridge(map))]));
+  return Uint8Array.from(
+    table('DSDT', 2, [
+      ...name('\\_S5', sleepState5),
+      ...scope('\\_SB', hostBridge(map), generationId()),
+      ...scope('\\_GPE', method(`_E0${generationEvent}`, notify('\\_SB.VGEN', 0x80))),
+    ]),
+  );
 }
 
 export interface AcpiImage {

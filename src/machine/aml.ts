@@ -47,6 +47,21 @@ export function name(path: string, value: Bytes): number[] {
   return [0x08, ...nameString(path), ...value];
 }
 
+/** A String of ASCII characters (§20.2.3). */
+export function text(value: string): number[] {
+  return [0x0d, ...ascii(value), 0];
+}
+
+/** A Method without arguments (§20.2.5.2). */
+export function method(path: string, ...terms: Bytes[]): number[] {
+  return sized([0x14], [...nameString(path), 0, ...terms.flat()]);
+}
+
+/** Notify(object, value) (§20.2.5.3): tells the operating system that something happened to a device. */
+export function notify(path: string, value: number): number[] {
+  return [0x86, ...nameString(path), ...integer(value)];
+}
+
 export function packageOf(...elements: Bytes[]): number[] {
   return sized([0x12], [elements.length, ...elements.flat()]);
 }

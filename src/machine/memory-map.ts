@@ -19,6 +19,8 @@ export const physical = {
   vgaHoleEnd: 0xc0000,
   /** ACPI tables: RAM that the memory map reserves. */
   tables: 0xe0000,
+  /** 16 bytes: the generation of the machine. Reserved as the tables are, and apart from them: a reset leaves it. */
+  generationId: 0xef000,
   firmware: 0xf0000,
   megabyte: 0x100000,
   /** End of RAM below 4 GiB at most; PCI memory follows. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { exitCounter, powerRequest } from '../abi/control.ts';
 import { ByteRing } from '../abi/ring.ts';
+import { physical } from './memory-map.ts';
 import { testMachine } from './testing.ts';
 
 const ioApic = 0xfec00000n;
@@ -103,6 +104,16 @@ describe('Pc', () => {
     }
     pc.portWrite(0xf4, 4, 5);
     expect([pc.control.fields.powerRequest, pc.control.fields.exitCode]).toEqual([powerRequest.debugExit, 11]);
+  });
+
+  it('is of another generation as it becomes a copy, and an event says so; a reset leaves it', () => {
+    const { buffer, pc } = testMachine();
+    const generation = (): string => Buffer.from(buffer, pc.map.frames + physical.generationId, 16).toString('hex');
+    const first = generation();
+    pc.reset();
+    expect([generation(), pc.portRead(0x60c, 1)]).toEqual([first, 0]);
+    pc.renewIdentity();
+    expect([generation() === first, pc.portRead(0x60c, 1)]).toEqual([false, 0x20]);
   });
 
   it('has a PCI host bridge, and floats where isapnp probes', () => {

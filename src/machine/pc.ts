@@ -49,10 +49,11 @@ import { debugExit, SystemControl } from '../devices/system-control/device.ts';
 import { SystemControlState } from '../devices/system-control/state.ts';
 import { type BalloonOptions, balloonState, VirtioBalloon } from '../devices/virtio-balloon/device.ts';
 import { type BlockOptions, blockState, VirtioBlock } from '../devices/virtio-block/device.ts';
-import { acpiPortBase, acpiTables, pciLine, sciLine } from './acpi.ts';
+import { acpiPortBase, acpiTables, generationEvent, pciLine, sciLine } from './acpi.ts';
 import { MmioBus, PortBus } from './bus.ts';
 import { Clock, type ClockMode, ClockState } from './clock.ts';
 import { cpuid, cpuModel, type CpuModel } from './cpu-model.ts';
+import { generationId } from './generation.ts';
 import { Dma } from './dma.ts';
 import { FrameTablePages } from './given-pages.ts';
 import { InterruptLines, InterruptLinesState, legacyIrq, pciLegacyIrqs } from './interrupt-lines.ts';
@@ -392,16 +393,21 @@ export class Pc {
     this.clock.initialize(this.definition.clock);
     this.#rtc.setEpoch(this.definition.epochSeconds);
     this.#seedRandom(this.definition.seed);
+    this.dma.load(physical.generationId, generationId(this.definition.seed));
     this.reset();
   }
 
   /**
    * The machine is a copy of another one: its random numbers are its own from now on, and under the real clock its calendar
-   * is the host's. Guest time goes on from where it stood, as after a pause.
+   * is the host's. Its generation is another one, of which an ACPI event tells. Guest time goes on from where it stood, as
+   * after a pause.
    */
   renewIdentity(): void {
     // Mixed with what was there: under the virtual clock the seed is the same in all runs.
-    this.#seedRandom(this.definition.seed ^ (this.vcpu.randomState[0] ?? 0n));
+    const seed = this.definition.seed ^ (this.vcpu.randomState[0] ?? 0n);
+    this.#seedRandom(seed);
+    this.dma.load(physical.generationId, generationId(seed));
+    this.acpiPm.raiseGpe(generationEvent);
     if (this.definition.clock.mode === 'real') this.#rtc.setEpoch(this.definition.epochSeconds);
   }
 

@@ -39,6 +39,19 @@ describe('acpi-pm', () => {
     expect(line.level).toBe(0);
   });
 
+  it('raises the SCI for a general-purpose event that is enabled, until its status is cleared', () => {
+    const { line, pm } = make();
+    pm.raiseGpe(5);
+    expect([line.level, pm.readPort(12, 1)]).toEqual([0, 0x20]);
+    pm.writePort(13, 1, 0x20);
+    expect([line.level, pm.readPort(12, 2)]).toEqual([1, 0x2020]);
+    // Bytes of their own: clearing a status leaves what is enabled.
+    pm.writePort(12, 1, 0x20);
+    expect([line.level, pm.readPort(12, 2)]).toEqual([0, 0x2000]);
+    pm.reset();
+    expect(pm.readPort(12, 2)).toBe(0);
+  });
+
   it('raises the SCI when the timer’s top bit changes', () => {
     const { clock, line, pm } = make();
     pm.writePort(2, 2, 1);

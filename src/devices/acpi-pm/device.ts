@@ -1,6 +1,6 @@
 /**
- * ACPI fixed hardware: PM1 event and control registers, the 24-bit PM timer, the SCI, power-off (S5). ACPI mode is
- * always on: there is no SMI command port, and SCI_EN reads 1 (ACPI 6.4 §4.8.2.3).
+ * ACPI fixed hardware: PM1 event and control registers, the 24-bit PM timer, eight general-purpose events, the SCI,
+ * power-off (S5). ACPI mode is always on: there is no SMI command port, and SCI_EN reads 1 (ACPI 6.4 §4.8.2.3).
  */
 import { never, type DeviceClock, type InterruptLine } from '../capabilities.ts';
 import type { IoResult, PortIo, Resettable, Timed } from '../capabilities.ts';
@@ -34,12 +34,20 @@ export class AcpiPm implements PortIo, Timed, Resettable {
     s.enable = 0;
     s.control = control.sciEnable;
     s.line = 0;
+    s.gpeStatus = 0;
+    s.gpeEnable = 0;
     this.#wires.line.set(0);
   }
 
   /** The user presses the power button. */
   pressPowerButton(): void {
     this.#s.status |= event.powerButton;
+    this.#updateLine();
+  }
+
+  /** General-purpose event `number` (0 to 7) happens: its status stays until the guest has cleared it. */
+  raiseGpe(number: number): void {
+    this.#s.gpeStatus |= 1 << number;
     this.#updateLine();
   }
 
@@ -58,7 +66,9 @@ export class AcpiPm implements PortIo, Timed, Resettable {
           ? s.control
           : aligned === register.timer
             ? this.#ticks() % 2 ** timerBits
-            : 0;
+            : aligned === register.gpeStatus
+              ? s.gpeStatus + s.gpeEnable * 0x100
+              : 0;
     const value = Math.floor(word / 2 ** ((offset & 3) * 8));
     return size === 4 ? value : value & (size === 1 ? 0xff : 0xffff);
   }
@@ -81,6 +91,11 @@ export class AcpiPm implements PortIo, Timed, Resettable {
       case register.enable:
         this.#pollTimer();
         s.enable = (s.enable & ~mask) | bits;
+        break;
+      case register.gpeStatus:
+        // Status in the low byte, enable bits in the high one.
+        s.gpeStatus &= ~bits;
+        s.gpeEnable = ((s.gpeEnable & ~(mask >> 8)) | (bits >> 8)) & 0xff;
         break;
       case register.control:
         this.#writeControl((s.control & ~mask) | bits);
@@ -110,7 +125,8 @@ export class AcpiPm implements PortIo, Timed, Resettable {
       const next = (Math.floor(s.timerSeenTicks / halfPeriod) + 1) * halfPeriod;
       s.deadlineNs = Math.ceil((next * 1e9) / timerHz) + 1;
     }
-    const level = (s.status & s.enable & (event.timer | event.powerButton | event.sleepButton)) !== 0 ? 1 : 0;
+    const fixed = s.status & s.enable & (event.timer | event.powerButton | event.sleepButton);
+    const level = (fixed | (s.gpeStatus & s.gpeEnable)) !== 0 ? 1 : 0;
     if (level === s.line) return;
     s.line = level;
     this.#wires.line.set(level);

@@ -1,5 +1,7 @@
 /** ACPI fixed hardware (ACPI 6.4 §4.8): offsets from the power-management base. */
-export const register = { status: 0, enable: 2, control: 4, timer: 8 } as const;
+export const register = { status: 0, enable: 2, control: 4, timer: 8, gpeStatus: 12, gpeEnable: 13 } as const;
+/** General-purpose events 0 to 7 (§4.8.4.1): a byte of status, a byte of enable bits. */
+export const gpeBlockBytes = 2;
 /** Bytes of the port range. */
 export const portCount = 0x10;
 /** PM1 status and enable bits (§4.8.3.1). */

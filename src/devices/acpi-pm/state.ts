@@ -9,4 +9,6 @@ export const AcpiPmState = struct('AcpiPm', 1, {
   enable: 'u16',
   control: 'u16',
   line: 'u8',
+  gpeStatus: 'u8',
+  gpeEnable: 'u8',
 });
