@@ -12,7 +12,7 @@ import type { BlockLayer } from '../storage/block.ts';
 import { MemoryChunkStore } from '../storage/chunk-store.ts';
 import { ChunkedDisk } from '../storage/chunked.ts';
 import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
-import { NodeFileDisk } from './node-file.ts';
+import { openImage } from './node-image.ts';
 import { type DiskFile, parseOptions, usage, UsageError, type VmOptions } from './options.ts';
 import { openTerminal } from './terminal.ts';
 
@@ -30,7 +30,7 @@ function readFile(what: string, path: string): Uint8Array {
 
 async function openDisk({ path, access }: DiskFile): Promise<BlockLayer> {
   try {
-    const file = await NodeFileDisk.open(path, access === 'write' ? 'write' : 'read');
+    const file = await openImage(path, access === 'write' ? 'write' : 'read');
     if (access !== 'overlay') return file;
     return await ChunkedDisk.open({ store: new MemoryChunkStore(), base: file, sizeBytes: file.sizeBytes });
   } catch (error) {
