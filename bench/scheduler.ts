@@ -3,6 +3,7 @@
  * One JSON object with all samples goes to `bench/results/scheduler-DATE.json`, a table to standard output.
  *
  *     npm run bench:scheduler [-- --seconds 10] [--only shares,cap,echo,throughput] [--guest linux-i386]
+ *         throughput: [--guests 2,3,8] [--work "shell loop,much code"] [--rounds 3] [--warm SECONDS]
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -12,6 +13,7 @@ import { parseArgs } from 'node:util';
 import { chromium, type Page } from 'playwright';
 import { build, preview } from 'vite';
 import type { Coordinator, ProcessorSettings, ProcessorsState } from '../src/vmm/index.ts';
+import { workerSeconds } from './worker-time.ts';
 import { BROWSER_ARGUMENTS, findBrowser, HOW_TO_GET_A_BROWSER } from '../tools/browser.mjs';
 
 const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -20,6 +22,10 @@ const { values: options } = parseArgs({
     seconds: { type: 'string', default: '10' },
     only: { type: 'string', default: 'shares,cap,echo,throughput' },
     guest: { type: 'string', default: 'linux-i386' },
+    guests: { type: 'string', default: '2,3,8' },
+    work: { type: 'string', default: 'shell loop,much code' },
+    rounds: { type: 'string', default: '3' },
+    warm: { type: 'string', default: '20' },
   },
 });
 const milliseconds = Number(options.seconds) * 1000;
@@ -126,7 +132,8 @@ class Bench {
         const { tabvisor } = globalThis as unknown as { tabvisor: Coordinator };
         const echoes: number[] = [];
         for (let n = 0; n < times; n++) {
-          await new Promise((resolve) => setTimeout(resolve, 20 + 5 * (n % 7)));
+          // As one types who is fast: 80 to 230 ms.
+          await new Promise((resolve) => setTimeout(resolve, 80 + 25 * (n % 7)));
           const from = tabvisor.consolePosition(guest);
           const start = performance.now();
           await tabvisor.type(guest, 'x');
@@ -216,31 +223,78 @@ async function measureEchoes(bench: Bench): Promise<void> {
   }
 }
 
+/** Work of guests over a time. */
+interface Work {
+  /** Millions of instructions: a second of wall time, and of the workers' processor time. */
+  readonly perSecond: number;
+  readonly perWorkerSecond: number | undefined;
+  /** Of the instructions, those that compiled code ran. */
+  readonly compiledPercent: number;
+}
+
+/** What guests do that are busy, and have been for so long that most of their code is compiled. */
+async function workOf(bench: Bench, guests: readonly string[]): Promise<Work> {
+  const count = () =>
+    bench.page.evaluate((ids) => {
+      const { tabvisor } = globalThis as unknown as { tabvisor: Coordinator };
+      const all = ids.map((id) => tabvisor.stats(id));
+      return {
+        atMs: performance.now(),
+        instructions: all.reduce((sum, { instructions }) => sum + instructions, 0),
+        compiled: all.reduce((sum, { tiers }) => sum + tiers.compiled, 0),
+      };
+    }, guests);
+  const [before, used] = [await count(), await workerSeconds(bench.page)];
+  await bench.page.waitForTimeout(milliseconds);
+  const [after, usedThen] = [await count(), await workerSeconds(bench.page)];
+  const ran = (after.instructions - before.instructions) / 1e6;
+  return {
+    perSecond: ran / ((after.atMs - before.atMs) / 1000),
+    perWorkerSecond: used === undefined || usedThen === undefined ? undefined : ran / (usedThen - used),
+    compiledPercent: (100 * (after.compiled - before.compiled)) / 1e6 / ran,
+  };
+}
+
+/**
+ * Pairs: two guests in hosted mode, so many in bare-metal mode on two processors. A change of mode forgets what was compiled,
+ * so that each begins cold, and warms up for the same time.
+ */
 async function measureThroughput(bench: Bench): Promise<void> {
+  const counts = options.guests.split(',').map(Number);
   for (const [what, command] of [
     ['shell loop', busyLoop],
     ['much code', muchCode],
   ] as const) {
-    let reference = 0;
-    for (const [mode, count] of [
-      ['hosted', 2],
-      ['bare-metal', 2],
-      ['bare-metal', 3],
-      ['bare-metal', 8],
-    ] as const) {
-      await bench.populate(count);
-      await bench.processors({ mode, count: 2 });
-      const guests = bench.guests.slice(0, count);
-      for (const id of guests) await bench.share(id, 256);
-      const before = await bench.processors();
-      const use = await bench.during(guests, command, () => bench.use());
-      const after = await bench.processors();
-      const rate = guests.reduce((sum, id) => sum + (use[id]?.instructions ?? 0), 0) / 1e6;
-      if (reference === 0) reference = rate;
-      const percent = guests.reduce((sum, id) => sum + (use[id]?.percent ?? 0), 0);
-      const relative = `${rate.toFixed(0)} M/s in ${percent.toFixed(0)} % of a processor, ${((100 * rate) / reference).toFixed(0)} % of hosted`;
-      const figure = `${relative}${mode === 'hosted' ? '' : `; ${switching(before, after)}`}`;
-      report(`${what}: ${count} guests on 2 processors, ${mode}`, figure, '95 %, 90 % for 8', { use, after });
+    if (!options.work.split(',').includes(what)) continue;
+    for (const count of counts) {
+      await bench.populate(Math.max(count, 2));
+      for (const id of bench.guests) await bench.share(id, 256);
+      const pairs: { readonly hosted: Work; readonly bare: Work }[] = [];
+      let switches = '';
+      for (let round = 0; round < Number(options.rounds); round++) {
+        const of = async (mode: 'hosted' | 'bare-metal', guests: readonly string[]): Promise<Work> => {
+          await bench.processors({ mode, count: 2 });
+          return bench.during(guests, command, async () => {
+            await bench.page.waitForTimeout(Number(options.warm) * 1000);
+            const before = await bench.processors();
+            const work = await workOf(bench, guests);
+            if (mode === 'bare-metal') switches = switching(before, await bench.processors());
+            return work;
+          });
+        };
+        const hosted = () => of('hosted', bench.guests.slice(0, 2));
+        const bare = () => of('bare-metal', bench.guests.slice(0, count));
+        // In turns, so that what grows while the page stands does not favour one of them.
+        const first = round % 2 === 0 ? await hosted() : await bare();
+        const second = round % 2 === 0 ? await bare() : await hosted();
+        pairs.push(round % 2 === 0 ? { hosted: first, bare: second } : { hosted: second, bare: first });
+      }
+      const ratio = (of: (work: Work) => number | undefined): string =>
+        pairs.map(({ hosted, bare }) => (((of(bare) ?? NaN) / (of(hosted) ?? NaN)) * 100).toFixed(0)).join(', ');
+      const figure =
+        `${ratio(({ perSecond }) => perSecond)} % of two hosted guests; by the workers' processor time ` +
+        `${ratio(({ perWorkerSecond }) => perWorkerSecond)} %; ${switches}`;
+      report(`${what}: ${count} guests on 2 processors`, figure, '95 %, 90 % for 8', { pairs });
     }
   }
 }

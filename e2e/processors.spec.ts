@@ -121,6 +121,16 @@ test('guests on processors end, begin anew and survive the death of an idle proc
     }
   }
   expect(crashed).toBeLessThanOrEqual(1);
+
+  // One that was paused in the midst of its work is at rest, whatever becomes of the processor that ran it.
+  const from = await vmm.position(amd64);
+  await vmm.type(amd64, 'i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo sum $i\n');
+  await vmm.page.evaluate((id) => window.tabvisor.pause(id), amd64);
+  for (let n = 0; n < 3; n++) await vmm.page.evaluate((id) => window.tabvisor.killExecutor(id), amd64);
+  expect(await vmm.page.evaluate((id) => window.tabvisor.get(id).status, amd64)).toEqual({ state: 'paused' });
+  expect(await vmm.run(i386, 'echo still $((40 + 2))')).toBe('still 42');
+  await vmm.page.evaluate((id) => window.tabvisor.resume(id), amd64);
+  await vmm.text(amd64, /^sum 20000\r?$/m, { from });
   await vmm.page.waitForFunction(() =>
     window.tabvisor.processorsNow.processors.every(({ busySeconds }) => busySeconds > 0),
   );

@@ -178,6 +178,24 @@ export class Apt {
     throw new AptError(`no version of ${name} for ${this.#arch} could be downloaded`);
   }
 
+  /** Fetches packages (names, or patterns of apt-patterns(7)) with all that they depend on. Throws {@link AptError}. */
+  async fetchClosure(names: readonly string[]): Promise<FetchedPackage[]> {
+    const archives = path.join(this.#directory, 'cache/archives');
+    const options = ['-c', this.#configFile, '-q', '-y', '-o', 'APT::Install-Recommends=false'];
+    this.#report(`downloading packages (${this.#arch})`);
+    const plan = await run('apt-get', [...options, '--simulate', 'install', ...names]);
+    const wanted = [...plan.stdout.matchAll(/^Inst (\S+) \((\S+) .*\[(\S+)\]\)/gm)];
+    const fetched = await run('apt-get', [...options, '--download-only', 'install', ...names]);
+    if (fetched.code !== 0 || wanted.length === 0) {
+      const reason = fetched.stderr.split('\n').find((line) => line.startsWith('E: ')) ?? `exit code ${fetched.code}`;
+      throw new AptError(`the packages for ${this.#arch} could not be fetched: ${reason}`);
+    }
+    return wanted.map(([, name = '', version = '', arch = '']) => ({
+      ...{ name, version },
+      file: path.join(archives, `${name}_${version.replaceAll(':', '%3a')}_${arch}.deb`),
+    }));
+  }
+
   /** Fetches exactly this version, from the private folder if it is there; undefined when it cannot be had. */
   async fetchVersion(record: PackageRecord): Promise<FetchedPackage | undefined> {
     const { name, version } = record;

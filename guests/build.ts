@@ -1,9 +1,9 @@
 /**
  * `npm run guests`: builds the images of the catalogue into `.cache/guests/images`.
  *
- *     tsx guests/build.ts [--only ID]... [--all] [--update]
+ *     tsx guests/build.ts [ID]... [--only ID]... [--all] [--update]
  *
- * --only ID   builds this recipe, hidden or not; may be given several times
+ * ID, --only ID   builds this recipe, hidden or not; may be given several times. Guests with a disk are built only so
  * --all       builds hidden recipes too
  * --update    looks for newer packages; otherwise what was fetched once serves, without the network
  *
@@ -17,7 +17,8 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { AptError, type MirrorOptions } from './apt.ts';
-import { GuestBuilder, replaceFile } from './builder.ts';
+import { GuestBuilder } from './builder.ts';
+import { replaceFile } from './files.ts';
 import type { ImageManifest } from './manifest.ts';
 import { parseRecipe, RecipeError, type Recipe } from './schema.ts';
 
@@ -48,10 +49,10 @@ function chooseRecipes(recipes: readonly Recipe[], only: readonly string[], all:
   const unknown = only.filter((id) => !recipes.some((recipe) => recipe.id === id));
   if (unknown.length > 0) {
     const known = recipes.map((recipe) => recipe.id).join(', ');
-    throw new Error(`--only: there is no recipe ${unknown.join(', ')}; there are ${known}`);
+    throw new Error(`there is no recipe ${unknown.join(', ')}; there are ${known}`);
   }
   if (only.length > 0) return recipes.filter((recipe) => only.includes(recipe.id));
-  return recipes.filter((recipe) => all || !recipe.hidden);
+  return recipes.filter((recipe) => recipe.disk === undefined && (all || !recipe.hidden));
 }
 
 function readMirror(): MirrorOptions {
@@ -63,7 +64,8 @@ function readMirror(): MirrorOptions {
 }
 
 async function main(): Promise<number> {
-  const { values } = parseArgs({
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
     options: {
       only: { type: 'string', multiple: true, default: [] },
       all: { type: 'boolean', default: false },
@@ -71,7 +73,7 @@ async function main(): Promise<number> {
     },
   });
   const recipes = readRecipes(path.join(ROOT, 'guests/recipes'));
-  const chosen = chooseRecipes(recipes, values.only, values.all);
+  const chosen = chooseRecipes(recipes, [...values.only, ...positionals], values.all);
   const cache = path.join(ROOT, '.cache/guests');
   const report = (line: string) => console.log(`guests: ${line}`);
   const builder = new GuestBuilder({ root: ROOT, cache, mirror: readMirror(), refresh: values.update, report });

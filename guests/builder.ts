@@ -1,35 +1,27 @@
 /**
- * Builds the image of one recipe: fetches its packages, takes out what it needs, packs, records.
+ * Builds the image of one recipe: fetches its packages, takes out what it needs, packs, records. What has a disk is
+ * installed onto it by a guest that boots what was packed (`disk-install.ts`).
  *
  * Everything lies below one cache folder:
  *
  *     apt/ARCH/       private apt state and the packages
  *     unpacked-…/     what was taken out of the packages, while an image is packed
- *     images/ID/      vmlinuz, initrd.gz, copyright files, image.json
+ *     images/ID/      vmlinuz, initrd.gz, copyright files, image.json; disk/ with an index and chunks
  *
  * `image.json` carries a stamp, the hash of all that the image depends on in the project. While it holds, nothing is
  * fetched and nothing is run.
  */
 import { createHash, type Hash } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { FetchedPackage, MirrorOptions } from './apt.ts';
 import { run } from './command.ts';
 import { extractDeb, filesBelow, findInPackage } from './deb.ts';
+import { replaceFile } from './files.ts';
+import { installDisk } from './disk-install.ts';
 import { packInitramfs, type GuestFile } from './image.ts';
 import { licencesOf } from './licences.ts';
-import type { GuestImage, ImageFile, PackageSource } from './manifest.ts';
+import type { DiskImage, GuestImage, ImageFile, PackageSource } from './manifest.ts';
 import { loadingOrder, neededFor, type FoundModule } from './modules.ts';
 import { PackageStore } from './packages.ts';
 import type { Architecture, Recipe } from './schema.ts';
@@ -63,6 +55,14 @@ interface Parts {
   readonly work: string;
 }
 
+/** What the guest boots, and what that was made of. */
+interface Boot {
+  readonly kernel: Uint8Array;
+  readonly initrd: Uint8Array;
+  readonly disk?: DiskImage;
+  readonly sources: readonly { readonly fetched: FetchedPackage; readonly tree: string }[];
+}
+
 export class GuestBuilder {
   readonly #options: BuilderOptions;
   readonly #stores = new Map<Architecture, PackageStore>();
@@ -80,15 +80,17 @@ export class GuestBuilder {
   async build(recipe: Recipe): Promise<void> {
     const report = (line: string) => this.#options.report(`${recipe.id}: ${line}`);
     if (recipe.prepare) await this.#prepare(recipe.prepare, recipe.arch);
-    const skeleton = this.#readSkeleton(recipe);
+    const skeleton = this.#readTree(recipe.skeleton);
     const extraFiles = this.#readExtraFiles(recipe);
     const before = this.#stampedImageOf(recipe);
-    const stamp = stampOf(recipe, [...skeleton, ...extraFiles]);
+    const diskFiles = recipe.disk ? this.#readTree(recipe.disk.files) : [];
+    const stamp = stampOf(recipe, [...skeleton, ...extraFiles, ...diskFiles]);
     if (before?.stamp === stamp && !this.#options.refresh) {
       report(`up to date (${this.#relative(this.#imageFolder(recipe))})`);
       return;
     }
 
+    if (recipe.disk) report(recipe.disk.cost);
     const store = this.#store(recipe.arch, report);
     const kernel = await store.getKernel(recipe.kernelPackage);
     const packages: FetchedPackage[] = [];
@@ -133,18 +135,42 @@ export class GuestBuilder {
       ...{ hostname: recipe.id, skeleton, packageFiles, extraFiles },
       ...{ modules, lateModules, diskModules },
     });
-    return this.#write(recipe, stamp, {
-      kernel: readKernel(kernelTree, kernel),
-      initrd,
-      sources: [kernel, ...packages].map((fetched) => ({ fetched, tree: path.join(work, fetched.name) })),
-    });
+    const boot = { kernel: readKernel(kernelTree, kernel), initrd };
+    if (recipe.disk !== undefined) return this.#write(recipe, stamp, await this.#install(recipe, boot, work, report));
+    const sources = [kernel, ...packages].map((fetched) => ({ fetched, tree: path.join(work, fetched.name) }));
+    return this.#write(recipe, stamp, { ...boot, sources });
   }
 
-  #write(
+  /** Has a guest that boots `boot` install the recipe's disk. */
+  async #install(
     recipe: Recipe,
-    stamp: string,
-    parts: { kernel: Uint8Array; initrd: Uint8Array; sources: { fetched: FetchedPackage; tree: string }[] },
-  ): GuestImage {
+    boot: Pick<Boot, 'kernel' | 'initrd'>,
+    work: string,
+    report: (line: string) => void,
+  ): Promise<Boot> {
+    const { disk } = recipe;
+    if (disk === undefined) throw new Error(`${recipe.id} has no disk`);
+    const store = this.#store(recipe.arch, report);
+    // Whoever is essential may depend on one of several: the recipe's packages say on which.
+    const all = await store.closure(['?essential', ...disk.packages]);
+    const closure = new Set((await store.closure(['?essential', ...disk.essential])).map(({ name }) => name));
+    const installed = await installDisk({
+      ...{ root: this.#options.root, recipe, disk, ...boot, report },
+      essential: all.filter(({ name }) => closure.has(name)),
+      others: all.filter(({ name }) => !closure.has(name)),
+      work: path.join(work, 'install'),
+      target: this.#imageFolder(recipe),
+    });
+    const sources: Boot['sources'][number][] = [];
+    for (const fetched of all) {
+      const tree = path.join(work, fetched.name);
+      await extractDeb(fetched.file, [`*/usr/share/doc/${fetched.name}/copyright`], tree);
+      sources.push({ fetched, tree });
+    }
+    return { ...installed, sources };
+  }
+
+  #write(recipe: Recipe, stamp: string, parts: Boot): GuestImage {
     const folder = this.#imageFolder(recipe);
     mkdirSync(folder, { recursive: true });
     const packages: PackageSource[] = parts.sources.map(({ fetched: { name, version }, tree }) => {
@@ -165,6 +191,7 @@ export class GuestBuilder {
       stockCommandLine: recipe.stockCommandLine,
       kernel: writeImageFile(folder, 'vmlinuz', parts.kernel),
       initrd: writeImageFile(folder, 'initrd.gz', parts.initrd),
+      ...(parts.disk && { disk: parts.disk }),
       packages,
       built: new Date().toISOString(),
     };
@@ -179,9 +206,9 @@ export class GuestBuilder {
     if (result.code !== 0) throw new Error(`${script} failed: ${result.stderr.trim()}`);
   }
 
-  #readSkeleton(recipe: Recipe): GuestFile[] {
-    const folder = path.join(this.#options.root, recipe.skeleton);
-    if (!existsSync(folder)) throw new Error(`the skeleton ${recipe.skeleton} does not exist`);
+  #readTree(tree: string): GuestFile[] {
+    const folder = path.join(this.#options.root, tree);
+    if (!existsSync(folder)) throw new Error(`the folder ${tree} does not exist`);
     return filesBelow(folder).map((name) => {
       const file = path.join(folder, name);
       // Git keeps the executable bit and nothing else; so does the image.
@@ -203,7 +230,8 @@ export class GuestBuilder {
     if (!existsSync(file)) return undefined;
     try {
       const stamped = JSON.parse(readFileSync(file, 'utf8')) as StampedImage;
-      const whole = [stamped.image.kernel, stamped.image.initrd].every(
+      const { kernel, initrd, disk } = stamped.image;
+      const whole = [kernel, initrd, ...(disk ? [disk.index] : [])].every(
         (part) => statSync(path.join(this.#options.cache, 'images', part.file)).size === part.sizeBytes,
       );
       return whole ? stamped : undefined;
@@ -241,13 +269,6 @@ function writeImageFile(folder: string, name: string, data: Uint8Array): ImageFi
   replaceFile(file, data);
   const sha256 = createHash('sha256').update(data).digest('hex');
   return { file: `${path.basename(folder)}/${name}`, sizeBytes: data.length, sha256 };
-}
-
-/** Writes a file by renaming: whoever reads the old one keeps it whole, and two builders do not mix theirs. */
-export function replaceFile(file: string, data: Uint8Array | string): void {
-  const fresh = `${file}.${process.pid}.new`;
-  writeFileSync(fresh, data);
-  renameSync(fresh, file);
 }
 
 function readPackageFile(tree: string, guestPath: string, fetched: FetchedPackage): GuestFile {

@@ -45,3 +45,15 @@ export function filesBelow(directory: string): string[] {
     .map((entry) => path.relative(directory, path.join(entry.parentPath, entry.name)))
     .sort();
 }
+
+/** What a program writes to its standard output, as bytes. @throws Error with what it complained of */
+export async function capture(program: string, args: readonly string[]): Promise<Uint8Array> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const pieces: Buffer[] = [];
+  let complaint = '';
+  child.stdout.on('data', (piece: Buffer) => pieces.push(piece));
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (complaint += text));
+  const code = await ended(child);
+  if (code !== 0) throw new Error(`${program} ${args.join(' ')} failed: ${complaint.trim() || code}`);
+  return Buffer.concat(pieces);
+}

@@ -19,6 +19,15 @@ export interface PackageSource {
   readonly copyright: string | undefined;
 }
 
+/** A disk in compressed chunks (`src/storage/packed.ts`). */
+export interface DiskImage {
+  readonly index: ImageFile;
+  /** As the guest sees it. */
+  readonly sizeBytes: number;
+  /** What all of its chunks take. */
+  readonly packedBytes: number;
+}
+
 /** One bootable guest. */
 export interface GuestImage {
   readonly id: string;
@@ -32,6 +41,8 @@ export interface GuestImage {
   readonly stockCommandLine: string;
   readonly kernel: ImageFile;
   readonly initrd: ImageFile;
+  /** What its disks stand on; absent: it has none of its own. */
+  readonly disk?: DiskImage | undefined;
   readonly packages: readonly PackageSource[];
   /** ISO 8601. */
   readonly built: string;

@@ -72,6 +72,11 @@ export class PackageStore {
     });
   }
 
+  /** Packages, or patterns of apt's, with all that they depend on, as apt finds them now. Throws {@link AptError}. */
+  async closure(names: readonly string[]): Promise<FetchedPackage[]> {
+    return (await this.#client()).fetchClosure(names);
+  }
+
   async #resolve(name: string, fetch: () => Promise<FetchedPackage>): Promise<FetchedPackage> {
     const resolved = this.#resolved.get(name);
     if (resolved) return resolved;

@@ -89,3 +89,29 @@ describe('parseRecipe', () => {
     expect(shown).toEqual(expect.arrayContaining(['linux-amd64', 'linux-i386']));
   });
 });
+
+describe('a recipe with a disk', () => {
+  const disk = {
+    sizeMiB: 1024,
+    packages: ['python3'],
+    essential: [],
+    files: 'guests/debian',
+    disabledServices: ['hwclock.sh'],
+    cost: 'ten minutes',
+  };
+
+  it('says what is installed', () => {
+    expect(parseRecipe({ ...MINIMAL, disk }, 'demo.json').disk).toEqual(disk);
+    expect(parseRecipe(MINIMAL, 'demo.json').disk).toBeUndefined();
+  });
+
+  it.each([
+    ['disk must be an object', 'yes'],
+    ['disk.sizeMiB must be a whole number', { ...disk, sizeMiB: 1 }],
+    ['disk.packages[0] must be the name', { ...disk, packages: ['No'] }],
+    ['disk.files must be a path', { ...disk, files: '/etc' }],
+    ['disk.size is not a known field', { ...disk, size: 1 }],
+  ])('is told: %s', (message, wrong) => {
+    expect(problemsOf({ ...MINIMAL, disk: wrong }).join()).toContain(message);
+  });
+});

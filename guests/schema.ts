@@ -18,6 +18,21 @@ export interface ExtraFile {
   readonly source: string;
 }
 
+/** A Debian that is installed onto a disk, by a guest that boots what the rest of the recipe says (`guests/installer`). */
+export interface DiskRecipe {
+  readonly sizeMiB: number;
+  /** Debian packages by name; those that they depend on, and the essential ones, come with them. */
+  readonly packages: readonly string[];
+  /** Those of them that make up, with the essential ones, a system that can configure the rest. */
+  readonly essential: readonly string[];
+  /** A folder of the project whose tree the installed system gets. */
+  readonly files: string;
+  /** What of its init scripts does not run. */
+  readonly disabledServices: readonly string[];
+  /** What building it takes, for whoever is about to. */
+  readonly cost: string;
+}
+
 /** One entry of the guest catalogue. */
 export interface Recipe {
   /** Lower-case letters, digits and dashes; also the file name of the recipe, the guest's host name and `?guest=`. */
@@ -43,6 +58,8 @@ export interface Recipe {
   /** A folder of the project, relative to its root, whose tree the initramfs begins with; it holds `/init`. */
   readonly skeleton: string;
   readonly files: readonly ExtraFile[];
+  /** Absent: the guest has no disk of its own. With one it is built only on request. */
+  readonly disk: DiskRecipe | undefined;
   /** A TypeScript file of the project, run with the architecture as its argument before the files are packed. */
   readonly prepare: string | undefined;
   readonly memoryMiB: number;
@@ -109,6 +126,28 @@ const extraFile: Check = (value) => {
   return undefined;
 };
 
+const DISK_FIELDS: Readonly<Record<keyof DiskRecipe, Check>> = {
+  sizeMiB: (value) =>
+    Number.isInteger(value) && Number(value) >= 256 && Number(value) <= 65536
+      ? undefined
+      : 'must be a whole number of MiB from 256 to 65536',
+  packages: list(PACKAGE),
+  essential: list(PACKAGE),
+  files: PROJECT_PATH,
+  disabledServices: list(text('the name of an init script', /^[a-z0-9_.-]+$/)),
+  cost: LINE,
+};
+
+const disk: Check = (value) => {
+  if (!isObject(value)) return `must be an object with ${Object.keys(DISK_FIELDS).join(', ')}`;
+  for (const name of Object.keys(value)) if (!(name in DISK_FIELDS)) return `.${name} is not a known field`;
+  for (const [name, check] of Object.entries(DISK_FIELDS)) {
+    const problem = check(value[name]);
+    if (problem) return `.${name}${joined(problem)}`;
+  }
+  return undefined;
+};
+
 const REQUIRED: Readonly<Record<string, Check>> = {
   id: ID,
   name: LINE,
@@ -132,6 +171,7 @@ const OPTIONAL: Readonly<Record<string, Check>> = {
   lateModules: list(MODULE),
   diskModules: list(MODULE),
   files: list(extraFile),
+  disk,
   prepare: text("a .ts file, relative to the project's root", /^(?!(.*\/)?\.\.(\/|$))[^/\s]\S*\.ts$/),
 };
 
@@ -149,6 +189,7 @@ interface RecipeFile {
   packages: Record<string, string[]>;
   skeleton: string;
   files?: { path: string; mode: string; source: string }[];
+  disk?: DiskRecipe;
   prepare?: string;
   memoryMiB: number;
   commandLine: string;
@@ -201,6 +242,7 @@ export function parseRecipe(json: unknown, source: string): Recipe {
     packages: file.packages,
     skeleton: file.skeleton,
     files,
+    disk: file.disk,
     prepare: file.prepare,
     memoryMiB: file.memoryMiB,
     commandLine: file.commandLine,

@@ -14,9 +14,10 @@
  */
 import { array, struct, structRows, type Struct } from '../base/struct.ts';
 import { waitAsync } from './control.ts';
+import { HostLock } from './host-lock.ts';
 
 export const hostMagic = 0x54565350; // 'PSVT'
-export const hostVersion = 2;
+export const hostVersion = 3;
 
 /** vCPUs that a host page holds; an affinity mask has a bit for each executor. */
 export const maximumVcpus = 64;
@@ -30,7 +31,7 @@ export const defaultTimeSliceMs = 30;
 export const HostHeader = struct('HostHeader', 1, {
   magic: 'u32',
   version: 'u32',
-  /** 0: free; else the number of the executor that holds it + 1, or {@link coordinatorLocks}. */
+  /** 0: free; else who holds it (`host-lock.ts`). */
   lock: 'i32',
   /** Counts wake-ups: an executor that computes compares it at each VM exit. */
   wakeSerial: 'i32',
@@ -81,6 +82,10 @@ export const HostVcpu = struct('HostVcpu', 1, {
   /** Counts the times that another executor took it over: derived state of an older tenure is stale. */
   tenure: 'i32',
   throttled: 'i32',
+  /** Held: by the executor that looks at it for a moment; −1: by the coordinator. */
+  heldBy: 'i32',
+  /** The word of its tenure (`tenure.ts`) as whoever ran it last left it: who takes it up must find that. */
+  restedAt: 'i32',
   /** Nanoseconds that it was due and did not have. */
   creditNs: 'f64',
   /** Executors' time that it is due, 0 … 1, while it is runnable. */
@@ -125,6 +130,11 @@ export const switchSamples = 64;
 
 export const HostExecutor = struct('HostExecutor', 1, {
   state: 'i32',
+  /**
+   * Counts the threads that have had this number. A browser may let one run on for a while after it was ended: one that finds
+   * another incarnation than its own has nothing to do here any more.
+   */
+  incarnation: 'i32',
   /** Notified to wake it; it sleeps on this word. */
   bell: 'i32',
   /** Messages that the coordinator has posted: the executor returns to its event loop until it has had them all. */
@@ -189,8 +199,7 @@ const executorsAt = vcpusAt + maximumVcpus * HostVcpu.size;
 const traceAt = executorsAt + maximumExecutors * HostExecutor.size;
 export const hostPageBytes = traceAt + traceLength * TraceRecord.size;
 
-/** Holder of the lock when it is the coordinator. */
-const coordinatorLocks = -1;
+type ExecutorWord = 'state' | 'incarnation' | 'bell' | 'mail' | 'preempt' | 'current';
 
 export type HostVcpuAccess = Struct<typeof HostVcpu.fields>;
 export type HostExecutorAccess = Struct<typeof HostExecutor.fields>;
@@ -221,6 +230,7 @@ export class HostPage {
   readonly executors: readonly HostExecutorAccess[];
   readonly words: Int32Array;
   readonly #floats: Float64Array;
+  readonly #lock: HostLock;
   /** For `words`: what a running executor compares at VM exits. */
   readonly wakeSerialWord = serialWord;
 
@@ -229,6 +239,11 @@ export class HostPage {
     this.header = HostHeader.at(buffer, 0);
     this.words = new Int32Array(buffer);
     this.#floats = new Float64Array(buffer);
+    this.#lock = new HostLock({
+      words: this.words,
+      lock: lockWord,
+      incarnation: (executor) => this.#word(executor, 'incarnation'),
+    });
     this.vcpus = structRows(HostVcpu, buffer, vcpusAt, maximumVcpus);
     this.executors = structRows(HostExecutor, buffer, executorsAt, maximumExecutors);
   }
@@ -240,7 +255,7 @@ export class HostPage {
     page.header.version = hostVersion;
     page.header.timeSliceNs = timeSliceMs * 1e6;
     page.header.nextEventNs = Infinity;
-    for (const vcpu of page.vcpus) vcpu.executor = -1;
+    for (const vcpu of page.vcpus) Object.assign(vcpu, { executor: -1, heldBy: -1 });
     for (const executor of page.executors) executor.current = -1;
     return page;
   }
@@ -256,39 +271,23 @@ export class HostPage {
 
   // The lock.
 
-  /** Blocks until this executor holds the lock. Not for the main thread. */
-  lock(executor: number): void {
-    for (;;) {
-      const holder = Atomics.compareExchange(this.words, lockWord, 0, executor + 1);
-      if (holder === 0) return;
-      Atomics.wait(this.words, lockWord, holder, 1);
-    }
+  /** See {@link HostLock.take}. */
+  lock(executor: number, incarnation: number): boolean {
+    return this.#lock.take(executor, incarnation);
   }
 
-  unlock(): void {
-    Atomics.store(this.words, lockWord, 0);
-    Atomics.notify(this.words, lockWord, 1);
+  unlock(executor: number, incarnation: number): void {
+    this.#lock.release(executor, incarnation);
   }
 
-  /** The main thread's way: resolves with what `act` returns under the lock. */
-  async whenLocked<T>(act: () => T): Promise<T> {
-    for (;;) {
-      const holder = Atomics.compareExchange(this.words, lockWord, 0, coordinatorLocks);
-      if (holder === 0) break;
-      await waitAsync(this.words, lockWord, holder, 1);
-    }
-    try {
-      return act();
-    } finally {
-      this.unlock();
-    }
+  /** See {@link HostLock.whenHeld}. */
+  whenLocked<T>(act: () => T): Promise<T> {
+    return this.#lock.whenHeld(act);
   }
 
-  /** An executor died: what it held is free. */
-  releaseLockOf(executor: number): void {
-    if (Atomics.compareExchange(this.words, lockWord, executor + 1, 0) === executor + 1) {
-      Atomics.notify(this.words, lockWord);
-    }
+  /** An executor died; see {@link HostLock.fence}. */
+  fence(executor: number): void {
+    this.#lock.fence(executor);
   }
 
   // Adding. Under the lock, or before anybody else knows of it.
@@ -301,11 +300,11 @@ export class HostPage {
 
   // Words of executors.
 
-  #word(executor: number, field: 'state' | 'bell' | 'mail' | 'preempt'): number {
+  #word(executor: number, field: ExecutorWord): number {
     return word(executorsAt + executor * HostExecutor.size + HostExecutor.offsets[field]);
   }
 
-  load(executor: number, field: 'state' | 'bell' | 'mail' | 'preempt'): number {
+  load(executor: number, field: ExecutorWord): number {
     return Atomics.load(this.words, this.#word(executor, field));
   }
 
@@ -341,11 +340,13 @@ export class HostPage {
   /**
    * A vCPU that is held may be run from now on: it is blocked, and whoever rings it ({@link wake}) sets it going. Under the
    * lock.
+   * @param restedAt its guest's tenure, which is at rest
    */
-  admit(n: number, nowNs: number): void {
+  admit(n: number, restedAt: number, nowNs: number): void {
     const vcpu = this.vcpus[n];
     if (vcpu === undefined) throw new RangeError(`the host page has no vCPU ${n}`);
     Object.assign(vcpu, {
+      restedAt,
       creditNs: 0,
       capLeftNs: 0,
       boostLeftNs: 0,
@@ -359,17 +360,20 @@ export class HostPage {
     vcpu.state = vcpuState.blocked;
   }
 
-  /** Nobody runs a blocked vCPU until it is released and rung; false if it is not blocked. Under the lock. */
-  hold(n: number): boolean {
+  /** Nobody runs a blocked vCPU until `executor` releases it and rings; false if it is not blocked. Under the lock. */
+  hold(n: number, executor: number): boolean {
     const vcpu = this.vcpus[n];
     if (vcpu?.state !== vcpuState.blocked) return false;
     vcpu.state = vcpuState.held;
+    vcpu.heldBy = executor;
     return true;
   }
 
   release(n: number): void {
     const vcpu = this.vcpus[n];
-    if (vcpu?.state === vcpuState.held) vcpu.state = vcpuState.blocked;
+    if (vcpu?.state !== vcpuState.held || vcpu.heldBy < 0) return;
+    vcpu.state = vcpuState.blocked;
+    vcpu.heldBy = -1;
   }
 
   /** Something may have come for a vCPU: its doorbell rang; `urgent`: a request. From any thread. */
@@ -378,10 +382,13 @@ export class HostPage {
     Atomics.or(this.words, pendingWord + (vcpu >> 5), 1 << (vcpu & 31));
     Atomics.add(this.words, serialWord, 1);
     const home = this.vcpus[vcpu]?.executor ?? -1;
-    if (home >= 0 && this.load(home, 'state') === executorState.idle) {
+    const state = home < 0 ? executorState.absent : this.load(home, 'state');
+    if (state === executorState.idle) {
       this.ring(home);
       return;
     }
+    // It has been rung, and will look.
+    if (state === executorState.busy && this.load(home, 'current') < 0) return;
     for (let n = 0; n < this.header.executorEnd; n++) {
       if (this.load(n, 'state') !== executorState.idle) continue;
       this.ring(n);

@@ -6,11 +6,21 @@
  */
 import type { Port } from '../base/port.ts';
 
+/** A disk in compressed chunks at an address (`storage/packed.ts`). */
+export interface PackedDiskPlace {
+  /** Of its index. */
+  readonly url: string;
+  /** Of the index, in hex. */
+  readonly sha256: string;
+}
+
 /** A disk that is kept in the browser's storage. */
 export interface StoredDiskPlace {
   readonly id: string;
   readonly sizeBytes: number;
   readonly chunkBytes: number;
+  /** What is read where nothing was written. */
+  readonly base?: PackedDiskPlace | undefined;
 }
 
 /** What of the browser's `Blob` is needed here. */

@@ -11,20 +11,31 @@ function make() {
 describe('tenure', () => {
   it('gives a guest to one executor at a time', () => {
     const { executor, next } = make();
-    expect(executor.enter()).toBe(true);
-    expect(next.enter()).toBe(false);
+    expect(executor.enter(0)).toBe(true);
+    expect(next.enter(0)).toBe(false);
+    expect(next.enter(next.value)).toBe(false);
     executor.rest();
     expect(executor.wake()).toBe(true);
     executor.rest();
-    expect(next.enter()).toBe(true);
+    expect(next.enter(executor.left)).toBe(true);
     expect(executor.wake()).toBe(false);
-    expect(executor.enter()).toBe(false);
+    expect(executor.enter(executor.left)).toBe(false);
+  });
+
+  it('is not entered by who knows how it was left before it was claimed', () => {
+    const { executor, next, coordinator } = make();
+    executor.enter(0);
+    executor.rest();
+    const { left } = executor;
+    expect(coordinator.claim()).toBe(true);
+    expect(next.enter(left)).toBe(false);
+    expect(next.enter(coordinator.value)).toBe(true);
   });
 
   it('cannot be claimed in the midst of a guest', () => {
     const { executor, coordinator } = make();
     expect(coordinator.atRest).toBe(true);
-    executor.enter();
+    executor.enter(0);
     expect(coordinator.atRest).toBe(false);
     expect(coordinator.claim()).toBe(false);
     executor.rest();
@@ -33,11 +44,11 @@ describe('tenure', () => {
 
   it('keeps an executor out whose guest was claimed while it slept, whatever the next one does', () => {
     const { executor, next, coordinator } = make();
-    executor.enter();
+    executor.enter(0);
     executor.rest();
     expect(coordinator.claim()).toBe(true);
     expect(executor.wake()).toBe(false);
-    expect(next.enter()).toBe(true);
+    expect(next.enter(next.value)).toBe(true);
     expect(executor.wake()).toBe(false);
     next.rest();
     // At rest again, but not as the first one left it.
@@ -48,7 +59,7 @@ describe('tenure', () => {
   it('goes on when the count wraps around', () => {
     const { word, executor, coordinator } = make();
     word[0] = 2 ** 31 - 2;
-    expect(executor.enter()).toBe(true);
+    expect(executor.enter(executor.value)).toBe(true);
     executor.rest();
     expect(word[0]).toBe(-(2 ** 31));
     expect(executor.wake()).toBe(true);

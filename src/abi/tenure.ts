@@ -36,11 +36,21 @@ export class Tenure {
     this.#words = new Int32Array(buffer, controlAddress + Control.offsets.tenure, 1);
   }
 
+  /** As it is at the moment. */
+  get value(): number {
+    return Atomics.load(this.#words, 0);
+  }
+
   get atRest(): boolean {
-    return (Atomics.load(this.#words, 0) & 1) === 0;
+    return (this.value & 1) === 0;
   }
 
   // Either side's.
+
+  /** As this side left it last: for {@link enter} of another executor. */
+  get left(): number {
+    return this.#left;
+  }
 
   /**
    * Takes a guest at rest from whoever left it so; it stays at rest. False: an executor is, or was when it died, in its
@@ -55,10 +65,12 @@ export class Tenure {
 
   // Executor's side.
 
-  /** Takes a guest that is at rest. False: another executor has it, or died with it. */
-  enter(): boolean {
-    const value = Atomics.load(this.#words, 0);
-    return (value & 1) === 0 && this.#replace(value, value + 1);
+  /**
+   * Takes a guest that somebody left at rest, with the word at `left`. False: another executor has it, or died with it; or it
+   * was claimed meanwhile, and whoever told of `left` no longer counts.
+   */
+  enter(left: number): boolean {
+    return (left & 1) === 0 && this.#replace(left, left + 1);
   }
 
   /** The guest is at rest: nothing of its machine is touched before {@link wake} has returned true. */

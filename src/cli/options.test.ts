@@ -107,3 +107,42 @@ describe('command line of the headless machine', () => {
     expect(() => parse('-nographic -display none -monitor none -nodefaults -smp cpus=1 -cpu max')).not.toThrow();
   });
 });
+
+describe('a guest of the catalogue', () => {
+  const entry = {
+    kernelUrl: 'file:///images/box/vmlinuz',
+    initrdUrl: 'file:///images/box/initrd.gz',
+    commandLine: 'root=/dev/vda',
+    memoryMiB: 512,
+    disk: { url: 'file:///images/box/disk/1.json', sha256: 'ab', sizeBytes: 1 << 20 },
+  };
+  const parse = (...args: string[]) =>
+    parseOptions(args, (id) => {
+      if (id === 'box') return entry;
+      if (id === 'plain') return { ...entry, disk: undefined as never };
+      throw new Error(`The catalogue has no guest "${id}".`);
+    });
+
+  it('brings what it boots, and its disk', () => {
+    expect(parse('--guest', 'box')).toMatchObject({
+      kernel: '/images/box/vmlinuz',
+      initrd: '/images/box/initrd.gz',
+      commandLine: 'root=/dev/vda',
+      ramBytes: 512 << 20,
+      guestDisk: { url: entry.disk.url, sha256: 'ab', keptIn: undefined },
+    });
+  });
+
+  it('may be told otherwise', () => {
+    const options = parse('--guest', 'box', '-m', '1G', '-append', 'x', '--guest-disk', 'kept.img');
+    expect(options).toMatchObject({ ramBytes: 2 ** 30, commandLine: 'x', guestDisk: { keptIn: 'kept.img' } });
+  });
+
+  it('is refused in words where it makes no sense', () => {
+    expect(() => parse('--guest', 'other')).toThrow(/no guest "other"/);
+    expect(() => parse('--guest', 'plain', '--guest-disk', 'f')).toThrow(/no disk of its own/);
+    expect(() => parse('-kernel', 'k', '--guest-disk', 'f')).toThrow(/--guest ID/);
+    const four = ['a', 'b', 'c', 'd'].flatMap((file) => ['--disk', file]);
+    expect(() => parse('--guest', 'box', ...four)).toThrow(/3 at most/);
+  });
+});

@@ -3,11 +3,14 @@
  * own. What cannot be honoured is refused with a sentence that says why; nothing is silently ignored but options that
  * ask for the absence of what this machine does not have.
  */
+import { fileURLToPath } from 'node:url';
 import { maximumDisks } from '../abi/disk-ring.ts';
 import type { BalloonDefinition } from '../abi/executor.ts';
+import type { PackedDiskPlace } from '../abi/storage.ts';
 import type { TierName } from '../cpu/jit/compiler.ts';
 import { tierCode } from '../cpu/status.ts';
 import { cpuModelNames, defaultCpuModel } from '../machine/cpu-model.ts';
+import type { CatalogueEntry } from '../vmm/catalogue.ts';
 
 export interface VmOptions {
   readonly ramBytes: number;
@@ -23,6 +26,8 @@ export interface VmOptions {
   /** What the balloon shall have from power-on. */
   readonly balloonMiB: number | undefined;
   readonly disks: readonly DiskFile[];
+  /** The disk of a guest of the catalogue, before the others. */
+  readonly guestDisk: GuestDiskOption | undefined;
   readonly cpuModel: string;
   readonly tier: TierName;
   readonly until: RegExp | undefined;
@@ -40,6 +45,16 @@ export interface DiskFile {
   readonly access: 'write' | 'read' | 'overlay';
 }
 
+/** What the guest writes is kept in memory, or in the raw image `keptIn`, which is made from the catalogue's at first. */
+export interface GuestDiskOption extends PackedDiskPlace {
+  readonly keptIn: string | undefined;
+}
+
+/** What an option may say of a guest of the catalogue. */
+export type CatalogueLookup = (
+  id: string,
+) => Pick<CatalogueEntry, 'kernelUrl' | 'initrdUrl' | 'commandLine' | 'memoryMiB' | 'disk'>;
+
 export type SerialTarget = { readonly kind: 'stdio' | 'none' } | { readonly kind: 'file'; readonly path: string };
 
 /** The command line is wrong; the message says how to mend it. */
@@ -47,9 +62,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-export const usage = `usage: npm run --silent vm -- -kernel FILE [options]
+export const usage = `usage: npm run --silent vm -- -kernel FILE|--guest ID [options]
 
   -kernel FILE          bzImage, multiboot 1 image or ELF file
+  --guest ID            a guest that "npm run guests" has built, with its kernel, RAM disk, command line, memory and disk
+  --guest-disk FILE     keep what that guest writes to its disk in this raw image, made at first; absent: it is forgotten
   -initrd FILE          initial RAM disk
   -append TEXT          kernel command line
   -m SIZE               RAM: 256, 256M, 1G (default 256M)
@@ -92,10 +109,12 @@ const absences: Readonly<Record<string, readonly string[]>> = {
 const notYet = new Set(['hda', 'hdb', 'hdc', 'hdd', 'cdrom', 'drive', 'boot', 'bios', 'screendump']);
 
 interface Draft {
-  ramBytes: number;
+  ramBytes: number | undefined;
+  guest: string | undefined;
+  guestDiskFile: string | undefined;
   kernel: string | undefined;
   initrd: string | undefined;
-  commandLine: string;
+  commandLine: string | undefined;
   serial: SerialTarget;
   noReboot: boolean;
   icount: VmOptions['icount'];
@@ -135,6 +154,12 @@ const valued: Readonly<Record<string, Setter>> = {
   },
   kernel: (draft, value) => {
     draft.kernel = value;
+  },
+  guest: (draft, value) => {
+    draft.guest = value;
+  },
+  'guest-disk': (draft, value) => {
+    draft.guestDiskFile = value;
   },
   initrd: (draft, value) => {
     draft.initrd = value;
@@ -192,12 +217,14 @@ const valued: Readonly<Record<string, Setter>> = {
 const tierNames = Object.keys(tierCode) as TierName[];
 
 /** @throws UsageError */
-export function parseOptions(args: readonly string[]): VmOptions {
+export function parseOptions(args: readonly string[], catalogue: CatalogueLookup = noCatalogue): VmOptions {
   const draft: Draft = {
-    ramBytes: 256 * mib,
+    ramBytes: undefined,
+    guest: undefined,
+    guestDiskFile: undefined,
     kernel: undefined,
     initrd: undefined,
-    commandLine: '',
+    commandLine: undefined,
     serial: { kind: 'stdio' },
     noReboot: false,
     icount: undefined,
@@ -215,16 +242,56 @@ export function parseOptions(args: readonly string[]): VmOptions {
     dumpRegions: [],
   };
   for (let at = 0; at < args.length;) at = parseOne(draft, args, at);
-  const { kernel } = draft;
-  if (kernel === undefined) throw new UsageError('-kernel FILE is needed: there is no firmware to boot from a disk');
+  const boot = bootOf(draft, catalogue);
   if (draft.countForms && draft.stats === undefined) {
     throw new UsageError('--count-forms needs --stats FILE.json, where the counts are written');
   }
-  if (draft.balloonMiB !== undefined) checkBalloon(draft, draft.balloonMiB);
-  return { ...draft, kernel };
+  if (draft.balloonMiB !== undefined) checkBalloon(draft.balloon, boot.ramBytes, draft.balloonMiB);
+  return { ...draft, ...boot };
 }
 
-function checkBalloon({ balloon, ramBytes }: Draft, sizeMiB: number): void {
+const noCatalogue: CatalogueLookup = () => {
+  throw new Error('there is no catalogue here');
+};
+
+type Boot = Pick<VmOptions, 'kernel' | 'initrd' | 'commandLine' | 'ramBytes' | 'guestDisk'>;
+
+/** What is booted: what a guest of the catalogue says, and options say otherwise. @throws UsageError */
+function bootOf(draft: Draft, catalogue: CatalogueLookup): Boot {
+  const { guest, guestDiskFile, kernel, initrd, commandLine = '', ramBytes = 256 * mib } = draft;
+  if (guest === undefined) {
+    if (guestDiskFile !== undefined) throw new UsageError('--guest-disk goes with --guest ID');
+    if (kernel === undefined) {
+      throw new UsageError('-kernel FILE or --guest ID is needed: there is no firmware to boot from a disk');
+    }
+    return { kernel, initrd, commandLine, ramBytes, guestDisk: undefined };
+  }
+  const entry = entryOf(guest, catalogue);
+  const { disk } = entry;
+  if (guestDiskFile !== undefined && disk === undefined) {
+    throw new UsageError(`--guest-disk: ${guest} has no disk of its own; give it one with --disk FILE`);
+  }
+  if (disk !== undefined && draft.disks.length >= maximumDisks) {
+    throw new UsageError(`--disk: besides its own disk ${guest} can have ${maximumDisks - 1} at most`);
+  }
+  return {
+    kernel: kernel ?? fileURLToPath(entry.kernelUrl),
+    initrd: initrd ?? (entry.initrdUrl === undefined ? undefined : fileURLToPath(entry.initrdUrl)),
+    commandLine: draft.commandLine ?? entry.commandLine,
+    ramBytes: draft.ramBytes ?? entry.memoryMiB * mib,
+    guestDisk: disk && { url: disk.url, sha256: disk.sha256, keptIn: guestDiskFile },
+  };
+}
+
+function entryOf(guest: string, catalogue: CatalogueLookup): ReturnType<CatalogueLookup> {
+  try {
+    return catalogue(guest);
+  } catch (error) {
+    throw new UsageError(`--guest ${guest}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function checkBalloon(balloon: BalloonDefinition | undefined, ramBytes: number, sizeMiB: number): void {
   if (balloon === undefined) throw new UsageError('--balloon needs the device: -device virtio-balloon-pci');
   if (sizeMiB * mib >= ramBytes) throw new UsageError(`--balloon: the guest has only ${ramBytes / mib} MiB (-m)`);
 }

@@ -11,9 +11,10 @@ import type { ExecutorResult } from '../executor/executor.ts';
 import type { BlockLayer } from '../storage/block.ts';
 import { MemoryChunkStore } from '../storage/chunk-store.ts';
 import { ChunkedDisk } from '../storage/chunked.ts';
+import { builtGuest, openPacked, unpackInto } from './catalogue.ts';
 import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
 import { openImage } from './node-image.ts';
-import { type DiskFile, parseOptions, usage, UsageError, type VmOptions } from './options.ts';
+import { type DiskFile, type GuestDiskOption, parseOptions, usage, UsageError, type VmOptions } from './options.ts';
 import { openTerminal } from './terminal.ts';
 
 const exitCode = { ok: 0, crashed: 1, usage: 2, timeout: 124 } as const;
@@ -35,6 +36,19 @@ async function openDisk({ path, access }: DiskFile): Promise<BlockLayer> {
     return await ChunkedDisk.open({ store: new MemoryChunkStore(), base: file, sizeBytes: file.sizeBytes });
   } catch (error) {
     throw new StartFailure(`cannot open the disk ${path}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+async function openGuestDisk({ keptIn, ...place }: GuestDiskOption): Promise<BlockLayer> {
+  try {
+    if (keptIn !== undefined) {
+      await unpackInto(keptIn, place);
+      return await NodeFileDisk.open(keptIn, 'write');
+    }
+    const base = await openPacked(place);
+    return await ChunkedDisk.open({ store: new MemoryChunkStore(), base, sizeBytes: base.sizeBytes });
+  } catch (error) {
+    throw new StartFailure(`cannot open the guest's disk: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
@@ -118,7 +132,7 @@ async function main(args: readonly string[]): Promise<number> {
     process.stdout.write(`${usage}\n`);
     return exitCode.ok;
   }
-  const options = parseOptions(args);
+  const options = parseOptions(args, builtGuest);
   const machine = await startHeadless({
     kernel: shared(readFile('kernel', options.kernel)),
     initrd: options.initrd === undefined ? undefined : shared(readFile('initrd', options.initrd)),
@@ -128,7 +142,10 @@ async function main(args: readonly string[]): Promise<number> {
     noReboot: options.noReboot,
     balloon: options.balloon,
     balloonMiB: options.balloonMiB,
-    disks: await Promise.all(options.disks.map(openDisk)),
+    disks: await Promise.all([
+      ...(options.guestDisk ? [openGuestDisk(options.guestDisk)] : []),
+      ...options.disks.map(openDisk),
+    ]),
     cpuModel: options.cpuModel,
     tier: options.tier,
     countForms: options.countForms,

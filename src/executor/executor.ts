@@ -221,9 +221,14 @@ export class Executor {
     return pauseUntil(doorbell);
   }
 
-  /** Takes up a guest that is at rest. False: another executor has it, or died with it. */
-  enter(): boolean {
-    return this.#tenure.enter();
+  /** Takes up a guest that was left at rest so: see {@link Tenure.enter}. */
+  enter(left: number): boolean {
+    return this.#tenure.enter(left);
+  }
+
+  /** How this executor left the guest at rest, for the next one's {@link enter}. */
+  get left(): number {
+    return this.#tenure.left;
   }
 
   /** Leaves the guest at rest between two turns. After one that asks for sleep or ends the run it is already. */

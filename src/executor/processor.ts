@@ -10,7 +10,7 @@
 import { HostPage, switchSamples, type ScheduleReason } from '../abi/host-page.ts';
 import type { RegionResult, StartOptions, StartResult } from '../abi/executor.ts';
 import type { JoinOptions, ProcessorApi, ProcessorEvent } from '../abi/processor.ts';
-import { CreditScheduler, type Pick } from './scheduler/credit.ts';
+import { CreditScheduler } from './scheduler/credit.ts';
 import { goOn, type Executor, type ExecutorResult, type RunLimits, type Sleep } from './executor.ts';
 import { guestRings, Session, type MachineExtras, type SessionHost } from './session.ts';
 
@@ -35,10 +35,25 @@ interface Resident {
   tenure: number;
 }
 
+/** The guest that has its turn, and how whoever ran it last has left it (`HostVcpu.restedAt`). */
+interface Turned {
+  readonly vcpu: number;
+  readonly restedAt: number;
+}
+
+/** Nobody's turn: until somebody rings, or this. */
+interface Idle {
+  readonly idleUntilNs: number;
+}
+
+type Decision = Turned | Idle;
+
 /** What {@link Processor.join} sets up. */
 interface Place {
   readonly page: HostPage;
   readonly executor: number;
+  /** See `HostExecutor.incarnation`. */
+  readonly incarnation: number;
   readonly scheduler: CreditScheduler;
   readonly nowNs: () => number;
   readonly limits: RunLimits;
@@ -70,7 +85,8 @@ export class Processor implements ProcessorApi {
       events.postMessage(event);
     };
     this.#received = page.load(executor, 'mail');
-    this.#place = { page, executor, scheduler: new CreditScheduler(page), nowNs, limits, tell };
+    const incarnation = page.load(executor, 'incarnation');
+    this.#place = { page, executor, incarnation, scheduler: new CreditScheduler(page), nowNs, limits, tell };
     return Promise.resolve();
   }
 
@@ -108,7 +124,7 @@ export class Processor implements ProcessorApi {
     const here = (): boolean => page.vcpus[vcpu]?.tenure === this.#residents.get(vcpu)?.tenure;
     if (session !== undefined && here() && page.executors[executor]?.current === vcpu) return session.region(address);
     // One that is blocked stays so for the time that this takes.
-    const claimed = session !== undefined && this.#locked(() => here() && page.hold(vcpu));
+    const claimed = session !== undefined && this.#locked(() => here() && page.hold(vcpu, executor));
     if (!claimed) return { ok: false, message: 'Another guest runs on this processor at the moment: ask again.' };
     const result = await session.region(address);
     this.#locked(() => {
@@ -136,13 +152,13 @@ export class Processor implements ProcessorApi {
     while (this.#granted) {
       if (this.#hasMail) await this.#receiveMail();
       const bell = page.load(executor, 'bell');
-      const { pick, idleUntilNs } = this.#decide(reason);
-      if (pick === undefined) {
-        await this.#sleep(bell, idleUntilNs);
+      const decision = this.#decide(reason);
+      if ('idleUntilNs' in decision) {
+        await this.#sleep(bell, decision.idleUntilNs);
         this.#stoppedNs = this.#at.nowNs();
         reason = 'idle';
       } else {
-        reason = await this.#serve(pick);
+        reason = await this.#serve(decision);
       }
     }
     this.#decide('left');
@@ -150,8 +166,8 @@ export class Processor implements ProcessorApi {
   }
 
   get #granted(): boolean {
-    const { page, executor } = this.#at;
-    return ((page.header.granted >>> executor) & 1) !== 0;
+    const { page, executor, incarnation } = this.#at;
+    return page.load(executor, 'incarnation') === incarnation && ((page.header.granted >>> executor) & 1) !== 0;
   }
 
   get #hasMail(): boolean {
@@ -165,35 +181,38 @@ export class Processor implements ProcessorApi {
 
   /** Runs something under the host page's lock. */
   #locked<T>(act: (nowNs: number) => T): T {
-    const { page, executor, nowNs } = this.#at;
-    page.lock(executor);
+    const { page, executor, incarnation, nowNs } = this.#at;
+    if (!page.lock(executor, incarnation)) throw new Error('this processor was given up for dead while it still ran');
     try {
       return act(nowNs());
     } finally {
-      page.unlock();
+      page.unlock(executor, incarnation);
     }
   }
 
-  #decide(reason: ScheduleReason): { pick: Pick | undefined; idleUntilNs: number } {
+  #decide(reason: ScheduleReason): Decision {
     const { page, executor, scheduler } = this.#at;
     return this.#locked((nowNs) => {
       this.#serialSeen = page.wakeSerial;
       scheduler.wakeAll(nowNs);
       const pick = scheduler.pick(executor, reason, nowNs);
-      return { pick, idleUntilNs: pick === undefined ? scheduler.idleUntilNs(executor) : Infinity };
+      if (pick === undefined) return { idleUntilNs: scheduler.idleUntilNs(executor) };
+      return { vcpu: pick.vcpu, restedAt: page.vcpus[pick.vcpu]?.restedAt ?? 1 };
     });
   }
 
   /** Nobody is to be run: until something rings, or is due. */
   async #sleep(bell: number, untilNs: number): Promise<void> {
     const { page, executor, nowNs } = this.#at;
-    this.#forgetStale();
     // This executor is idle by now for all who ring; whoever rang before has left a bit.
     if (page.hasPending || this.#hasMail || !this.#granted) return;
     const leftNs = untilNs - nowNs();
     if (leftNs <= 0) return;
-    if (leftNs > longSleepNs) await page.sleepInEventLoop(executor, bell, leftNs / 1e6);
-    else page.sleep(executor, bell, leftNs / 1e6);
+    if (leftNs > longSleepNs) {
+      // Not before each short one: it takes as long as a switch.
+      this.#forgetStale();
+      await page.sleepInEventLoop(executor, bell, leftNs / 1e6);
+    } else page.sleep(executor, bell, leftNs / 1e6);
   }
 
   /** Gives up what was compiled for guests that others have taken over. */
@@ -205,9 +224,9 @@ export class Processor implements ProcessorApi {
   }
 
   /** Runs the picked vCPU until it is somebody else's turn; why. */
-  async #serve({ vcpu }: Pick): Promise<ScheduleReason> {
+  async #serve({ vcpu, restedAt }: Turned): Promise<ScheduleReason> {
     const stale = this.#residents.get(vcpu)?.tenure !== this.#at.page.vcpus[vcpu]?.tenure;
-    const executor = await this.#switchTo(vcpu);
+    const executor = await this.#switchTo(vcpu, restedAt);
     if (executor === undefined) return 'left';
     this.#noteSwitch(vcpu, stale);
     for (;;) {
@@ -225,6 +244,7 @@ export class Processor implements ProcessorApi {
       this.#enterTimes(vcpu, executor);
       executor.yieldGuest();
       executor.rest();
+      this.#locked(() => this.#noteRest(vcpu, executor));
       await this.#receiveCode();
       return reason;
     }
@@ -279,6 +299,7 @@ export class Processor implements ProcessorApi {
     guest.yieldGuest();
     return this.#locked((nowNs) => {
       if (guest.control.doorbellValue() !== sleep.doorbell) return false;
+      this.#noteRest(vcpu, guest);
       const record = page.vcpus[vcpu];
       if (sleep.while === 'paused' && record !== undefined) record.clockKnown = 0;
       scheduler.block(executor, nowNs + sleep.timeoutMs * 1e6, nowNs);
@@ -289,14 +310,15 @@ export class Processor implements ProcessorApi {
   #finish(vcpu: number, result: ExecutorResult): ScheduleReason {
     const { executor, scheduler, tell } = this.#at;
     this.#locked((nowNs) => {
+      // First: who dies between the two has told, and the guest is at rest.
+      if (result.kind !== 'matched') tell({ kind: 'result', vcpu, result });
       scheduler.leave(executor, nowNs);
     });
-    if (result.kind !== 'matched') tell({ kind: 'result', vcpu, result });
     return 'left';
   }
 
   /** The guest's executor, attached to it; undefined if it cannot be. */
-  async #switchTo(vcpu: number): Promise<Executor | undefined> {
+  async #switchTo(vcpu: number, restedAt: number): Promise<Executor | undefined> {
     const { page } = this.#at;
     const record = page.vcpus[vcpu];
     const resident = this.#residents.get(vcpu);
@@ -311,7 +333,9 @@ export class Processor implements ProcessorApi {
     }
     const { executor } = resident.session;
     if (stale) await allDelivered(executor);
-    if (!executor.enter()) return this.#fail(vcpu, 'another executor is in the midst of the guest');
+    if (!executor.enter(restedAt)) {
+      return this.#fail(vcpu, 'another executor is in the midst of it, or it was given to another one');
+    }
     if (stale) {
       executor.begin(this.#at.limits);
       executor.takeOver(record.arenaKnown !== 0);
@@ -326,6 +350,12 @@ export class Processor implements ProcessorApi {
     record.sleptNs = 0;
     this.#enterTimes(vcpu, executor);
     return executor;
+  }
+
+  /** Whoever takes the guest up next has to find it as it was left. Under the lock. */
+  #noteRest(vcpu: number, { left }: Executor): void {
+    const record = this.#at.page.vcpus[vcpu];
+    if (record !== undefined) record.restedAt = left;
   }
 
   /** What the guest had, and waited for, goes to its control page, as far as it has been accounted for. */
@@ -347,9 +377,9 @@ export class Processor implements ProcessorApi {
   #fail(vcpu: number, message: string): undefined {
     const { executor, scheduler, tell } = this.#at;
     this.#locked((nowNs) => {
+      tell({ kind: 'failed', vcpu, message });
       scheduler.leave(executor, nowNs);
     });
-    tell({ kind: 'failed', vcpu, message });
   }
 }
 

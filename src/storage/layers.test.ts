@@ -7,6 +7,8 @@ import { badRange, FaultyDisk, latency } from './faults.ts';
 import { FileDisk } from './file.ts';
 import { HttpDisk, type Fetch } from './http.ts';
 import { MemoryDisk } from './memory.ts';
+import { PackedDisk } from './packed.ts';
+import { packedFiles } from './testing/packed-files.ts';
 import { contract, contractBytes, pattern, type ContractCheck, type Subject } from './testing/contract.ts';
 
 const chunkBytes = 1 << 14;
@@ -44,6 +46,11 @@ function server(bytes: () => Uint8Array<ArrayBuffer>, options: { tag?: () => str
 }
 
 const image = pattern(0, contractBytes);
+
+async function openPacked(): Promise<PackedDisk> {
+  const { place, fetch } = await packedFiles(image, chunkBytes);
+  return PackedDisk.open(place, fetch);
+}
 const blank = new MemoryDisk(contractBytes - 512 * 100);
 
 const subjects: readonly (readonly [Subject, readonly ContractCheck[]])[] = [
@@ -71,6 +78,18 @@ const subjects: readonly (readonly [Subject, readonly ContractCheck[]])[] = [
           'https://a.example/',
           server(() => image),
         ),
+    },
+    contract.readOnly,
+  ],
+  [{ name: 'packed chunks', open: openPacked }, contract.readOnly],
+  [
+    {
+      name: 'an overlay on packed chunks that is only read',
+      open: async () =>
+        ChunkedDisk.open({
+          ...{ store: new MemoryChunkStore(), base: await openPacked(), sizeBytes: contractBytes },
+          ...{ chunkBytes, cacheBytes, writable: false },
+        }),
     },
     contract.readOnly,
   ],

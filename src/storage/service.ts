@@ -10,6 +10,7 @@ import { StorageError, storageError } from './errors.ts';
 import { FileDisk } from './file.ts';
 import { HttpDisk } from './http.ts';
 import { deleteDatabase, IndexedDbChunks } from './indexed-db.ts';
+import { fetchPacked, PackedDisk } from './packed.ts';
 import { DiskServer } from './server.ts';
 
 interface OpenDisk {
@@ -146,8 +147,9 @@ export class StorageService implements StorageApi {
 async function openLayer(place: DiskPlace, writable: boolean): Promise<BlockLayer> {
   if (place.kind === 'stored') {
     const { id, sizeBytes, chunkBytes } = place;
+    const base = place.base && (await PackedDisk.open(place.base, fetchPacked));
     const store = await IndexedDbChunks.open(id, writable);
-    return ChunkedDisk.open({ store, sizeBytes, chunkBytes, writable });
+    return ChunkedDisk.open({ store, sizeBytes, chunkBytes, writable, base });
   }
   const base =
     place.kind === 'file'

@@ -141,6 +141,18 @@ function rowsOf(given: Partial<Definition>, entries: readonly CatalogueEntry[]) 
       textInput(String(capPercent)),
       'Of one processor’s time; 0 is no limit.',
     ),
+    hardAffinity: row(
+      'hardAffinity',
+      'Runs on processors',
+      textInput((given.hardAffinity ?? []).join(' '), 'all'),
+      'Bare-metal mode: numbers from 0, with spaces between. Where none of them is granted, all may run it.',
+    ),
+    softAffinity: row(
+      'softAffinity',
+      'Preferred processors',
+      textInput((given.softAffinity ?? []).join(' '), 'all'),
+      'Bare-metal mode: others run it only where it would wait for long.',
+    ),
     autostart: row('autostart', 'Start it when this page is opened', checkbox(autostart)),
     template: row('template', 'Template: not to be started, others are made from it', checkbox(template)),
   } satisfies Record<DefinitionField, Row>;
@@ -153,6 +165,10 @@ function valuesOf(rows: Rows): Record<DefinitionField, unknown> {
   const text = (field: DefinitionField) => rows[field].control.value.trim();
   const optional = (field: DefinitionField) => (text(field) === '' ? undefined : text(field));
   const whole = (field: DefinitionField) => (/^\d+$/.test(text(field)) ? Number(text(field)) : NaN);
+  const numbers = (field: DefinitionField) => {
+    const words = optional(field)?.split(/[\s,]+/);
+    return words?.map((word) => (/^\d+$/.test(word) ? Number(word) : NaN));
+  };
   const checked = ({ control }: Row) => control instanceof HTMLInputElement && control.checked;
   const own = text('catalogueId') === ownKernel;
   return {
@@ -167,6 +183,8 @@ function valuesOf(rows: Rows): Record<DefinitionField, unknown> {
     clock: text('clock'),
     weight: whole('weight'),
     capPercent: whole('capPercent'),
+    hardAffinity: numbers('hardAffinity'),
+    softAffinity: numbers('softAffinity'),
     autostart: checked(rows.autostart),
     template: checked(rows.template),
   };

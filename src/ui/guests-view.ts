@@ -221,11 +221,13 @@ function guestRow(id: string, actions: RowActions): GuestRow {
   };
 }
 
-function factsOf({ catalogueId, kernelUrl, memoryMiB, clock, weight, capPercent, autostart }: Definition): string {
+function factsOf(definition: Definition): string {
+  const { catalogueId, kernelUrl, memoryMiB, clock, weight, capPercent, hardAffinity, autostart } = definition;
   const own =
     kernelUrl === undefined || /^(blob|data|kept):/.test(kernelUrl) ? 'own kernel' : kernelUrl.split('/').at(-1);
   const parts = [catalogueId ?? own ?? kernelUrl ?? '', sizeText(memoryMiB * 2 ** 20), `weight ${weight}`];
   if (capPercent > 0) parts.push(`at most ${capPercent} %`);
+  if (hardAffinity !== undefined) parts.push(`processors ${hardAffinity.join(', ')}`);
   if (clock === 'virtual') parts.push('virtual clock');
   if (autostart) parts.push('starts with the page');
   return parts.join(' · ');

@@ -1,5 +1,5 @@
 /** The settings of one guest, in its pane: its definition as a form. */
-import { messageOf, type Coordinator } from '../vmm/index.ts';
+import { messageOf, shareOf, type Coordinator } from '../vmm/index.ts';
 import { definitionForm } from './definition-form.ts';
 import { h, setText } from './dom.ts';
 
@@ -31,9 +31,12 @@ export function settingsView(vmm: Coordinator, id: string): SettingsView {
     await vmm.definitions.edit(id, changes);
     const { status, definition } = vmm.get(id);
     const alive = status.state === 'running' || status.state === 'paused';
-    if (alive) vmm.setShare(id, { weight: definition.weight, cap: definition.capPercent });
+    if (alive) vmm.setShare(id, shareOf(definition));
     shown = JSON.stringify(definition);
-    setText(saved, alive ? 'Saved. Weight and cap count at once, the rest from the next start on.' : 'Saved.');
+    setText(
+      saved,
+      alive ? 'Saved. Weight, cap and processors count at once, the rest from the next start on.' : 'Saved.',
+    );
   }
 
   async function show(): Promise<void> {
@@ -42,7 +45,7 @@ export function settingsView(vmm: Coordinator, id: string): SettingsView {
     setText(
       hint,
       [
-        alive ? 'It runs: weight and cap count at once, all else from its next start on.' : '',
+        alive ? 'It runs: weight, cap and processors count at once, all else from its next start on.' : '',
         kept ? '' : 'It is not kept: what you change lasts as long as this page.',
       ]
         .filter((text) => text !== '')

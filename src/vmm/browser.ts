@@ -197,8 +197,10 @@ function createProcessor(purpose: string, translator: TranslatorWorker): Process
   const gone = new Promise<string>((resolve) => {
     watchLock = () => void vanished(name, ended.signal).then(() => resolve('the browser ended it'), console.error);
   });
-  const died = Promise.race([deathOf(worker), gone]);
+  let terminated = (_why: string): void => {};
+  const died = Promise.race([deathOf(worker), gone, new Promise<string>((resolve) => (terminated = resolve))]);
   return {
+    died,
     api: {
       join: async (options: JoinOptions) => {
         await orDeath(remote.join(transfer(options, [options.events as MessagePort])), died);
@@ -212,11 +214,12 @@ function createProcessor(purpose: string, translator: TranslatorWorker): Process
       region: (vcpu, address) => orDeath<RegionResult>(remote.region(vcpu, address), died),
       run: () => orDeath(remote.run(), died),
     },
-    terminate: () => {
+    terminate: (why) => {
       if (ended.signal.aborted) return;
       ended.abort();
       remote[releaseProxy]();
       worker.terminate();
+      terminated(why);
     },
   };
 }

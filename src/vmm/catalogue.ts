@@ -3,7 +3,13 @@
  * manifest and the URL are foreign bytes: everything is checked, and what is wrong is said.
  */
 import { guestRamMinimumBytes } from '../abi/executor.ts';
+import type { PackedDiskPlace } from '../abi/storage.ts';
 import { messageOf, VmmError } from './errors.ts';
+
+/** The image that the disk of a guest stands on. */
+export interface BaseDisk extends PackedDiskPlace {
+  readonly sizeBytes: number;
+}
 
 /** What is to be booted, before anything of it is fetched. */
 export interface GuestSource {
@@ -19,6 +25,8 @@ export interface GuestSource {
   readonly kernelBytes?: number;
   readonly initrdBytes?: number;
   readonly clock?: 'real' | 'virtual';
+  /** Each guest that boots it has a disk of its own on this one, made at its first start. */
+  readonly disk?: BaseDisk;
 }
 
 export interface CatalogueEntry extends GuestSource {
@@ -55,11 +63,24 @@ function file(value: unknown, base: string, where: string): { url: string; bytes
   };
 }
 
+function baseDisk(value: unknown, base: string, where: string): BaseDisk | undefined {
+  if (value === undefined) return undefined;
+  if (!isObject(value) || !isObject(value['index'])) throw new Error(`${where} has no index`);
+  const { index, sizeBytes } = value;
+  if (!Number.isSafeInteger(sizeBytes)) throw new Error(`${where} has no size`);
+  return {
+    url: file(index, base, where).url,
+    sha256: text(index, 'sha256', where),
+    sizeBytes: Number(sizeBytes),
+  };
+}
+
 function parseEntry(value: unknown, index: number, base: string): CatalogueEntry {
   if (!isObject(value)) throw new Error(`guest ${index} is not an object`);
   const id = text(value, 'id', `guest ${index}`);
   const kernel = file(value['kernel'], base, `the kernel of ${id}`);
   const initrd = value['initrd'] === undefined ? undefined : file(value['initrd'], base, `the initrd of ${id}`);
+  const disk = baseDisk(value['disk'], base, `the disk of ${id}`);
   const memory = value['memoryMiB'];
   const packages = Array.isArray(value['packages']) ? value['packages'].filter(isObject) : [];
   return {
@@ -74,6 +95,7 @@ function parseEntry(value: unknown, index: number, base: string): CatalogueEntry
     ...(kernel.bytes === undefined ? {} : { kernelBytes: kernel.bytes }),
     ...(initrd === undefined ? {} : { initrdUrl: initrd.url }),
     ...(initrd?.bytes === undefined ? {} : { initrdBytes: initrd.bytes }),
+    ...(disk === undefined ? {} : { disk }),
     packages: packages.map((entry) => `${String(entry['name'])} ${String(entry['version'])}`),
   };
 }

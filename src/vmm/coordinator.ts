@@ -35,7 +35,13 @@ import type { LogEntry } from './monitor/event-log.ts';
 import type { GuestHistory, HostHistory, MonitorSnapshot } from './monitor/figures.ts';
 import { Monitor } from './monitor/monitor.ts';
 import { Processors } from './processors/processors.ts';
-import type { ProcessorSettings, ProcessorsState, ScheduleEntry, Share } from './processors/share.ts';
+import {
+  shareOf,
+  type ProcessorSettings,
+  type ProcessorsState,
+  type ScheduleEntry,
+  type Share,
+} from './processors/share.ts';
 import { SharedImages } from './shared-images.ts';
 import {
   addressOf,
@@ -425,7 +431,7 @@ export class Coordinator {
   }
 
   /**
-   * Changes what is named; counts from now on, and for later starts of the guest.
+   * Changes what is named, at once. When the guest is started again, it has what its definition says.
    * @example tabvisor.setShare('linux-amd64', { weight: 512, cap: 50, affinity: { hard: [0] } });
    * @throws VmmError `badArgument`
    */
@@ -513,6 +519,7 @@ export class Coordinator {
       disks: this.disks,
       core: () => this.#loadCore(),
       createExecutor: () => this.#processors.seatFor(id, shareOf(guest.definition)),
+      replaceExecutor: () => this.#processors.seatFor(id),
       source: (of) => this.#sourceOf(of),
       fetch: fetchWithKept(this.#host.fetch, (file) => this.definitions.keptFile(id, file)),
       changed: () => this.#emit({ kind: 'status', id }),
@@ -574,9 +581,4 @@ export class Coordinator {
     this.#record(event);
     for (const listener of this.#listeners) listener(event);
   }
-}
-
-/** What its definition says that a guest is due of the processors. */
-function shareOf({ weight, capPercent }: Definition): Partial<Share> {
-  return { weight, cap: capPercent };
 }

@@ -22,6 +22,7 @@ describe('the schema of a definition', () => {
       own,
       { ...box, commandLine: '', clock: 'virtual', weight: 65535, capPercent: 100, autostart: true },
       { ...own, kernelUrl: 'https://elsewhere.example/k', memoryMiB: 3584, template: true },
+      { ...box, hardAffinity: [0, 31], softAffinity: [1] },
       { ...own, kernelUrl: keptFileUrl, initrdUrl: keptFileUrl },
     ]) {
       expect(definitionProblems(definition)).toEqual({});
@@ -51,6 +52,10 @@ describe('the schema of a definition', () => {
       ['weight', Infinity, /from 1 to 65535/],
       ['capPercent', -1, /from 1 to 100, or 0 for none/],
       ['capPercent', 101, /from 1 to 100/],
+      ['hardAffinity', [], /numbers from 0 to 31.*empty for all/],
+      ['hardAffinity', [0, NaN], /numbers from 0 to 31/],
+      ['hardAffinity', '0', /numbers from 0 to 31/],
+      ['softAffinity', [32], /numbers from 0 to 31/],
       ['autostart', 'yes', /true or false/],
       ['template', 1, /true or false/],
     ];

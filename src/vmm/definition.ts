@@ -5,6 +5,7 @@
  */
 import { guestRamLimitBytes, guestRamMinimumBytes } from '../abi/executor.ts';
 import { maximumDisks } from '../abi/disk-ring.ts';
+import { maximumExecutors } from '../abi/host-page.ts';
 import { messageOf, VmmError } from './errors.ts';
 
 export interface Definition {
@@ -28,6 +29,10 @@ export interface Definition {
   readonly weight: number;
   /** The most that it gets, in percent of one executor's time; 0: no limit. */
   readonly capPercent: number;
+  /** Bare-metal mode: numbers of the processors that may run it. Absent: all; so may all where none of them is granted. */
+  readonly hardAffinity?: readonly number[];
+  /** Those that should, where it makes no big difference. Absent: all. */
+  readonly softAffinity?: readonly number[];
   /**
    * Its disks, `/dev/vda` and on: the id of a disk (`disks.ts`), `ID,ro` for one that it may only read, or the address of a
    * raw image, whose changes are forgotten when it ends.
@@ -134,6 +139,13 @@ function diskProblem(value: unknown): string | undefined {
   return value.map((one) => ofReference(one)).find((problem) => problem !== undefined);
 }
 
+function processorsProblem(value: unknown): string | undefined {
+  const ofNumber = whole('', 0, maximumExecutors - 1);
+  return Array.isArray(value) && value.length > 0 && value.every((one) => ofNumber(one) === undefined)
+    ? undefined
+    : `Processors are numbers from 0 to ${maximumExecutors - 1}, such as "0 1"; leave it empty for all.`;
+}
+
 const leastMiB = guestRamMinimumBytes / MiB;
 const mostMiB = guestRamLimitBytes / MiB;
 
@@ -159,6 +171,8 @@ export const definitionFields: Readonly<Record<DefinitionField, FieldRule>> = {
         ? undefined
         : 'The cap must be a whole number of percent from 1 to 100, or 0 for none.',
   },
+  hardAffinity: { optional: true, problem: processorsProblem },
+  softAffinity: { optional: true, problem: processorsProblem },
   disks: { optional: true, problem: diskProblem },
   autostart: { problem: flag('Autostart') },
   template: { problem: flag('Template') },

@@ -23,7 +23,8 @@ describe('definitions', () => {
     const { vmm } = await visit(store);
     const id = await vmm.definitions.define(box);
     expect(id).toBe('my-box');
-    await vmm.definitions.edit(id, { weight: 512, capPercent: 25, commandLine: 'quiet', autostart: true });
+    await vmm.definitions.edit(id, { weight: 512, capPercent: 25, hardAffinity: [1] });
+    await vmm.definitions.edit(id, { commandLine: 'quiet', autostart: true });
     await vmm.definitions.rename(id, 'Other');
     const gone = await vmm.definitions.define({ ...box, name: 'Gone' });
     await vmm.remove(gone);
@@ -43,6 +44,7 @@ describe('definitions', () => {
           name: 'Other',
           weight: 512,
           capPercent: 25,
+          hardAffinity: [1],
           commandLine: 'quiet',
           autostart: true,
         },
@@ -50,6 +52,7 @@ describe('definitions', () => {
     ]);
     await again.vmm.start(id);
     await again.vmm.waitForText(id, /Linux version .*Other\r\n.*Command line: quiet\r\n/);
+    expect(again.vmm.share(id)).toEqual({ weight: 512, cap: 25, affinity: { hard: [1], soft: [] } });
     // What the catalogue says counts again.
     await again.vmm.definitions.edit(id, { commandLine: undefined });
     await again.vmm.kill(id);

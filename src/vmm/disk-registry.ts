@@ -1,4 +1,5 @@
 /** Which disks are kept in this browser: a line for each. What is in them lies in data bases of their own (`src/storage`). */
+import type { PackedDiskPlace } from '../abi/storage.ts';
 import { createStore, del, entries, set, type UseStore } from 'idb-keyval';
 
 export interface DiskRecord {
@@ -9,6 +10,10 @@ export interface DiskRecord {
   readonly chunkBytes: number;
   /** Milliseconds since 1970. */
   readonly created: number;
+  /** The image of the catalogue that it stands on; absent: it was empty at first. */
+  readonly base?: PackedDiskPlace | undefined;
+  /** The guest that it was made for, by the guest's start. */
+  readonly madeFor?: string | undefined;
 }
 
 export interface DiskRegistry {

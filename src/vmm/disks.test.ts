@@ -131,3 +131,23 @@ describe('disks', () => {
     expect([await disks.list(), storage.open_.size]).toEqual([[], 0]);
   });
 });
+
+describe('a guest’s own disk', () => {
+  const base = { url: 'https://page.example/guests/box/disk/1.json', sha256: 'ab', sizeBytes: 1 << 20 };
+
+  it('stands on the catalogue’s image, and is found again', async () => {
+    const id = await disks.ownDisk('box', base);
+    expect(id).toBe('box');
+    expect(await disks.ownDisk('box', { ...base, sha256: 'cd' })).toBe('box');
+    expect(await disks.ownDisk('box-2', base)).toBe('box-2');
+    await disks.open(id, 'Box', undefined);
+    const { url, sha256 } = base;
+    expect([...storage.open_.values()]).toMatchObject([{ kind: 'stored', id: 'box', base: { url, sha256 } }]);
+  });
+
+  it('is none that somebody has made by that name', async () => {
+    await disks.create({ name: 'box', sizeMiB: 1 });
+    expect(await disks.ownDisk('box', base)).toBe('box-2');
+    expect(await disks.ownDisk('box', base)).toBe('box-2');
+  });
+});

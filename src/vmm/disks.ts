@@ -3,7 +3,7 @@
  * that tabs know of each other); the storage worker moves the bytes.
  *
  * A guest's definition names its disks by *references*: `ID` (for writing), `ID,ro`, or the address of a raw image, whose
- * changes are forgotten when the guest ends.
+ * changes are forgotten when the guest ends. Before those comes the guest's own disk, where the catalogue has an image for it.
  *
  * @example in the page's developer console
  * const id = await tabvisor.disks.create({ name: 'Home', sizeMiB: 64 });
@@ -11,6 +11,7 @@
  */
 import type { GuestDisk } from '../abi/executor.ts';
 import type { Bell, DiskPlace, StorageResult } from '../abi/storage.ts';
+import type { BaseDisk } from './catalogue.ts';
 import type { DiskRecord } from './disk-registry.ts';
 import { AttachedDisk } from './disk-attachment.ts';
 import { messageOf, VmmError } from './errors.ts';
@@ -55,7 +56,16 @@ export class Disks {
     return this.#create(name, sizeMiB * mib);
   }
 
-  async #create(name: string, sizeBytes: number): Promise<string> {
+  /**
+   * The disk of a guest whose catalogue entry has an image for it: the one that was made for it before, or a new one, which
+   * takes room for what is written to it only. Returns its id. @throws VmmError `storage`
+   */
+  async ownDisk(guest: string, { url, sha256, sizeBytes }: BaseDisk): Promise<string> {
+    const made = (await this.#registry.all()).find(({ madeFor }) => madeFor === guest);
+    return made?.id ?? this.#create(guest, sizeBytes, { base: { url, sha256 }, madeFor: guest });
+  }
+
+  async #create(name: string, sizeBytes: number, more: Pick<DiskRecord, 'base' | 'madeFor'> = {}): Promise<string> {
     if (name.trim() === '' || name.length > 80) {
       throw new VmmError('badArgument', 'A disk needs a name of at most 80 characters.');
     }
@@ -63,7 +73,7 @@ export class Disks {
     const base = slugOf(name);
     let id = base;
     for (let n = 2; taken.has(id); n++) id = `${base}-${n}`;
-    await this.#registry.save({ id, name, sizeBytes, chunkBytes, created: Date.now() });
+    await this.#registry.save({ id, name, sizeBytes, chunkBytes, created: Date.now(), ...more });
     // What a browser may throw away when space gets short is no place for a disk.
     await this.#host.persist?.();
     this.#changed();
@@ -183,8 +193,8 @@ export class Disks {
   }
 
   async #placeOf(id: string): Promise<DiskPlace> {
-    const { sizeBytes, chunkBytes } = await this.#record(id);
-    return { kind: 'stored', id, sizeBytes, chunkBytes };
+    const { sizeBytes, chunkBytes, base } = await this.#record(id);
+    return { kind: 'stored', id, sizeBytes, chunkBytes, base };
   }
 
   async #with<T>(id: string, access: 'read' | 'write', act: (handle: number) => Promise<T>): Promise<T> {

@@ -76,6 +76,8 @@ export class GuestLife {
   /** Somebody waits for the guest to be parked. */
   #onParked: (() => void) | undefined;
   #executor: ExecutorHandle;
+  /** Of executors that have died: what became of the guest has been settled. */
+  readonly #deaths = new WeakMap<ExecutorHandle, Promise<void>>();
   /** Tells those who wait for an answer of the present executor that none will come. */
   #abandoned = new AbortController();
   /** An executor was replaced: its worker may still be there for a moment, asleep in the memory. */
@@ -249,12 +251,13 @@ export class GuestLife {
   }
 
   /**
-   * Kills the executor's worker, as if it had died by itself. Resolves when another one goes on with the guest, or the
-   * life is over.
+   * Kills the executor's worker, or the processor that runs the guest or ran it last, as if it had died by itself. Resolves
+   * when another one goes on with the guest, or the life is over.
    */
   async killExecutor(): Promise<void> {
     await this.#busy;
-    return this.#onDeath(this.#executor, 'it was killed');
+    const executor = this.#executor;
+    if (executor.kill === undefined || (await executor.kill())) return this.#onDeath(executor, 'it was killed');
   }
 
   // Moves and copies.
@@ -361,7 +364,16 @@ export class GuestLife {
     void executor.died.then((message) => this.#onDeath(executor, message));
   }
 
-  async #onDeath(executor: ExecutorHandle, message: string): Promise<void> {
+  /** Whoever learns of the same death waits for the same. */
+  #onDeath(executor: ExecutorHandle, message: string): Promise<void> {
+    const known = this.#deaths.get(executor);
+    if (known !== undefined) return known;
+    const handled = this.#bury(executor, message);
+    this.#deaths.set(executor, handled);
+    return handled;
+  }
+
+  async #bury(executor: ExecutorHandle, message: string): Promise<void> {
     if (this.#over || executor !== this.#executor) return;
     executor.terminate();
     if (this.#pump === undefined || !this.#claim()) return this.#end({ kind: 'executorDied', message }, false);

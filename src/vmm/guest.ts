@@ -2,6 +2,7 @@
  * A guest as the coordinator keeps it: its definition, the state it is in (`lifecycle.ts`), and its present or last life.
  */
 import { requestBit } from '../abi/control.ts';
+import { maximumDisks } from '../abi/disk-ring.ts';
 import type { GuestDefinition } from '../abi/executor.ts';
 import { readMemoryStatistics, readStatistics, type MemoryStatistics, type Statistics } from '../abi/statistics.ts';
 import { guestBalloon, setBalloon } from './balloon.ts';
@@ -70,7 +71,10 @@ export interface GuestSurroundings {
   readonly disks: Disks;
   readonly core: () => Promise<WebAssembly.Module>;
   /** Whatever kind of hypervisor runs the guest. */
+  /** An executor for a guest that starts, which is due what its definition says. */
   readonly createExecutor: () => ExecutorHandle;
+  /** Another one for a guest that goes on, which is due what it was. */
+  readonly replaceExecutor: () => ExecutorHandle;
   /** Where what the definition names lies. */
   readonly source: (definition: Definition) => Promise<GuestSource>;
   readonly fetch: typeof fetch;
@@ -319,7 +323,7 @@ export class Guest {
       const boot = await fetchBootImages({ source, fetcher, images, core, killed: signal, step });
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       this.#ramBytes = lease.ramBytes;
-      for (const reference of defined.disks ?? []) disks.push(await this.#openDisk(reference));
+      for (const reference of await this.#diskReferences(source)) disks.push(await this.#openDisk(reference));
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       const definition: GuestDefinition = {
         name: defined.name,
@@ -330,11 +334,11 @@ export class Guest {
         balloon: guestBalloon,
         disks: disks.map((disk) => disk.definition),
       };
-      const { replaced } = this.#around;
+      const { replaced, replaceExecutor } = this.#around;
       return new GuestLife({
         lease,
         executor,
-        createExecutor,
+        createExecutor: replaceExecutor,
         replaced,
         definition,
         ...boot,
@@ -348,6 +352,16 @@ export class Guest {
       void lease.release({ quiet: true });
       throw error;
     }
+  }
+
+  /** What is `/dev/vda` and on. @throws VmmError `badArgument`, `storage` */
+  async #diskReferences({ disk }: GuestSource): Promise<readonly string[]> {
+    const { disks = [] } = this.definition;
+    if (disk === undefined) return disks;
+    if (disks.length >= maximumDisks) {
+      throw new VmmError('badArgument', `Besides its own disk this guest can have ${maximumDisks - 1}: take one away.`);
+    }
+    return [await this.#around.disks.ownDisk(this.id, disk), ...disks];
   }
 
   async #openDisk(reference: string): Promise<AttachedDisk> {
@@ -365,7 +379,7 @@ export class Guest {
     const { host, pool } = this.#around;
     const life = this.#requireLifeWithoutDisks('cloned');
     const lease = await pool.lend(life.lease.ramBytes, clone.definition.name);
-    const { createExecutor, replaced } = clone.#around;
+    const { createExecutor, replaceExecutor, replaced } = clone.#around;
     let executor: ExecutorHandle | undefined;
     try {
       growTo(lease.memory, life.memoryBytes);
@@ -375,8 +389,8 @@ export class Guest {
       const copy = await life.copyTo(job).finally(() => job.end());
       if (signal.aborted) throw new VmmError('wrongState', killedWhileStarting);
       clone.#ramBytes = lease.ramBytes;
-      const options = { lease, executor, createExecutor, replaced, console: clone.console, disks: [], ...life.image };
-      return { copy, life: new GuestLife(options) };
+      const options = { lease, executor, createExecutor: replaceExecutor, replaced, console: clone.console, disks: [] };
+      return { copy, life: new GuestLife({ ...options, ...life.image }) };
     } catch (error) {
       executor?.terminate();
       // No executor has seen the memory, and the copier is done with it.

@@ -15,6 +15,11 @@ export interface ExecutorHandle {
   readonly died: Promise<string>;
   /** Ends the worker without notice. It may still run for a moment. Once is enough, twice does no harm. */
   terminate(): void;
+  /**
+   * Kills the thread that runs the guest or ran it last, which others use too, as if it had died by itself; resolves when it is
+   * known whether it had the guest: `died` tells of that. Absent: the thread is the guest's own.
+   */
+  readonly kill?: (() => Promise<boolean>) | undefined;
   /** Is given the control page through which the coordinator rings, where it needs that. */
   connect?(control: ControlPage): void;
 }
@@ -22,7 +27,10 @@ export interface ExecutorHandle {
 /** A processor worker of bare-metal mode, from outside. A call of one that died rejects. */
 export interface ProcessorHandle {
   readonly api: ProcessorApi;
-  terminate(): void;
+  /** Resolves with what is known when the worker died, or was terminated. */
+  readonly died: Promise<string>;
+  /** Ends the worker without notice. It may still run for a moment. @param why what those who wait for it are told */
+  terminate(why: string): void;
 }
 
 /** The storage worker, from outside. */

@@ -56,6 +56,7 @@ export {
 export { sampleCount, sampleIntervalMs } from './monitor/monitor.ts';
 export {
   settingsOfQuery,
+  shareOf,
   type Affinity,
   type ProcessorMode,
   type ProcessorSettings,

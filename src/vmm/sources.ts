@@ -10,7 +10,11 @@ export function catalogueEntry(entries: readonly CatalogueEntry[], id: string): 
   if (entry !== undefined) return entry;
   const known = entries.filter((candidate) => !candidate.hidden).map((candidate) => candidate.catalogueId);
   const advice = known.length === 0 ? 'It is empty: run "npm run guests".' : `It has ${known.join(', ')}.`;
-  throw new VmmError('unknownCatalogueId', `The catalogue has no guest "${id}". ${advice}`);
+  // Guests with a disk are built on request.
+  const howToBuild = /^[a-z][a-z0-9-]*$/.test(id)
+    ? ` If there is a recipe for it, "npm run guests ${id}" builds it.`
+    : '';
+  throw new VmmError('unknownCatalogueId', `The catalogue has no guest "${id}". ${advice}${howToBuild}`);
 }
 
 /** What a guest boots whose definition names an entry of the catalogue. */

@@ -13,6 +13,7 @@ describe('the death of an executor', () => {
     const events: VmmEvent[] = [];
     vmm.subscribe((event) => void events.push(event));
     const id = await running(vmm);
+    vmm.setShare(id, { weight: 7 });
     for (let n = 1; n <= 3; n++) {
       const from = vmm.consolePosition(id);
       if (n === 1) handles[0]?.die('Uncaught Error: gone');
@@ -23,6 +24,8 @@ describe('the death of an executor', () => {
     }
     expect(vmm.get(id).status).toEqual({ state: 'running' });
     expect(vmm.consoleText(id).match(/guest ready/g)).toHaveLength(1);
+    // What it is due was set while it ran.
+    expect(vmm.share(id).weight).toBe(7);
     const replaced = events.filter((event) => event.kind === 'executorReplaced');
     expect(replaced.map((event) => event.message)).toEqual(['Uncaught Error: gone', 'it was killed', 'it was killed']);
   });

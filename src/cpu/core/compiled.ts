@@ -34,7 +34,7 @@ import { retiredNow } from './system';
 // @ts-ignore: decorator
 @inline const MISSES_OF_ONE: u32 = 16;
 // @ts-ignore: decorator
-@inline const MISSES_IN_VIEW: u32 = 512;
+@inline const MISSES_IN_VIEW: u32 = 4096;
 // @ts-ignore: decorator
 @inline const RARE: u32 = 8192;
 /** Samples that make code worth compiling. */

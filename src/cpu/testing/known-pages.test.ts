@@ -4,6 +4,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { Arena, ArenaHeader } from '../arena.ts';
+import { Vcpu } from '../state.ts';
 import { parseCase } from './cases.ts';
 import { createCoreMachine } from './core-machine.ts';
 import { enablePaging, pageTable, runToHalt, words } from './paging-code.ts';
@@ -13,8 +15,14 @@ const core = new URL('../../../build/core/core.wasm', import.meta.url);
 
 describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
   const machine = createCoreMachine(tier, new WebAssembly.Module(readFileSync(core)), () => [0, 0, 0, 0]);
-  const run = (memory: readonly (readonly [number, string])[]): void => {
-    runToHalt(machine, memory);
+  const run = (memory: readonly (readonly [number, string])[], sliceInstructions?: number): void => {
+    runToHalt(machine, memory, sliceInstructions);
+  };
+  /** Times that compiled code was left because the TLB did not know an access. */
+  const misses = (): number => {
+    const view = new DataView(machine.buffer);
+    const arena = view.getUint32(machine.cpu + Vcpu.offsets.arena, true);
+    return view.getUint32(arena + Arena.header + ArenaHeader.offsets.misses, true);
   };
   /** Pages A000h and B000h are the frames C000h and E000h. */
   const tables = [
@@ -51,6 +59,21 @@ describe.each(AVAILABLE_TIERS)('on the %s tier', (tier) => {
     ]);
     expect(registers('eax', 'edx')).toEqual([0x77n, 0x44462211n]);
     expect(bytesAt(0xcffe, 2) + bytesAt(0xe000, 2)).toBe('11224744');
+  });
+
+  it('two pages in turns that have one place in the TLB', () => {
+    // MOV EBX, 0A000h; MOV EDI, 0100A000h; MOV EDX, 1; MOV ECX, 16000; again: ADD ESI, [EBX]; ADD EBP, [EDI+EDX*4-4];
+    // DEC ECX; JNZ again; HLT
+    const setUp = `bb ${words(0xa000)}  bf ${words(0x100a000)}  ba ${words(1)}  b9 ${words(16_000)}`;
+    const paged = [...tables, [0x4010, words(0x6003)], [0x6000, pageTable({ 0xa: 0xe000 })]] as const;
+    const data = [
+      [0xc000, words(3)],
+      [0xe000, words(5)],
+    ] as const;
+    run([[0x1000, `${enablePaging} ${setUp} 03 33  03 6c 97 fc  49  75 f7  f4`], ...paged, ...data], 4000);
+    expect(registers('esi', 'ebp')).toEqual([48_000n, 80_000n]);
+    // Compiled anew, the code asks the core, rather than that it is left each time.
+    expect(misses()).toBeLessThan(10_000);
   });
 
   it('a page that has code in it', () => {

@@ -3,13 +3,26 @@
 import { parseCase } from './cases.ts';
 import type { CoreMachine } from './core-machine.ts';
 
-/** Runs 32-bit code from 1000h to its HLT, with pieces of memory (hex) at addresses. @throws Error it does not end so */
-export function runToHalt(machine: CoreMachine, memory: readonly (readonly [number, string])[]): void {
+/**
+ * Runs 32-bit code from 1000h to its HLT, with pieces of memory (hex) at addresses. In slices of so many instructions, in
+ * between what has been asked for is compiled. @throws Error it does not end so
+ */
+export function runToHalt(
+  machine: CoreMachine,
+  memory: readonly (readonly [number, string])[],
+  sliceInstructions = 100_000,
+): void {
   const mem = memory.map(([address, hex]) => [address, hex.replaceAll(' ', '')]);
   const regs = { eip: 0x1000, esp: 0xff00 };
   const line = { mode: 'protected32', regs, mem, zero: [[0, 0x10000]], end: 'hlt', expect: {} };
   machine.load(parseCase(JSON.stringify(line)));
-  const { kind } = machine.run({ kind: 'hlt' }, { maxInstructions: 100_000, stopAtException: false });
+  const slice = (): string =>
+    machine.run({ kind: 'hlt' }, { maxInstructions: sliceInstructions, stopAtException: false }).kind;
+  let kind = slice();
+  for (let left = 100_000 - sliceInstructions; kind !== 'ended' && left > 0; left -= sliceInstructions) {
+    machine.compileAsked();
+    kind = slice();
+  }
   if (kind !== 'ended') throw new Error(`the code did not come to its HLT: ${kind}`);
 }
 

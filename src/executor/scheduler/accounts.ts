@@ -2,7 +2,7 @@
  * What each vCPU is due and has had: credit, caps, boosts and debts, in the host page. {@link Accounts.account} brings them
  * up to now; `credit.ts` decides by them.
  */
-import { vcpuState, type HostPage, type HostVcpuAccess } from '../../abi/host-page.ts';
+import { executorState, vcpuState, type HostPage, type HostVcpuAccess } from '../../abi/host-page.ts';
 import { fairShares, type Claimant } from './fair-shares.ts';
 
 /** Of a time slice: how long a boost lasts. */
@@ -19,8 +19,13 @@ export const capPeriodNs = 100e6;
  * How long a vCPU waits for its own executor, when that is about to be free, before another one that idles takes it: a move
  * takes a millisecond or two, and cold code. Short waits add up; what is forgotten of them is a share of the time.
  */
-export const moveAfterNs = 4e6;
-export const waitForgotten = 0.02;
+const moveAfterNs = 4e6;
+/**
+ * How long it waits for its own executor to wake up, which has been rung and runs nobody. That takes what the host's scheduler
+ * takes, a few milliseconds on a busy host, and says nothing of whether another executor would be a better home.
+ */
+const wakeLimitNs = 15e6;
+const waitForgotten = 0.02;
 /**
  * A stretch of instructions is over by then. Beyond, the host has kept the executor from running: for one that is boosted,
  * and does not compute for long, that is no debt.
@@ -70,7 +75,7 @@ export class Accounts {
     }
     if (vcpu.state === vcpuState.runnable && vcpu.throttled === 0) {
       vcpu.stealNs += tookNs;
-      vcpu.waitedNs += tookNs;
+      if (!this.homeWakes(vcpu)) vcpu.waitedNs += tookNs;
     }
     vcpu.waitedNs = Math.min(Math.max(vcpu.waitedNs - waitForgotten * tookNs, 0), 2 * moveAfterNs);
     if (cap === 0) {
@@ -115,6 +120,18 @@ export class Accounts {
     });
     const shares = fairShares(claimants, header.granted);
     for (const [n, vcpu] of active.entries()) vcpu.rate = shares[n] ?? 0;
+  }
+
+  /** Its own executor has been rung, and has not picked anybody yet. */
+  homeWakes({ executor }: HostVcpuAccess): boolean {
+    const home = this.#page.executors[executor];
+    return home?.state === executorState.busy && home.current < 0;
+  }
+
+  /** How long it waits further before others than its own executor may run it; 0: they may. */
+  waitsForHomeNs(vcpu: HostVcpuAccess): number {
+    if (this.homeWakes(vcpu)) return Math.max(vcpu.sinceNs + wakeLimitNs - this.#page.header.accountedNs, 0);
+    return Math.max(moveAfterNs - vcpu.waitedNs, 0) / (1 - waitForgotten);
   }
 
   /** Executors that may run it. */

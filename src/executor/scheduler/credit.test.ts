@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { allExecutors, HostPage, vcpuState } from '../../abi/host-page.ts';
+import { CreditScheduler } from './credit.ts';
 import { Simulation, type SimulatedGuest } from './testing/simulation.ts';
-import { vcpuState } from '../../abi/host-page.ts';
 import { fairShares } from './fair-shares.ts';
 
 /** Shares in percent of one executor over 10 s, after a second in which things settle. */
@@ -127,6 +128,41 @@ describe('affinity', () => {
     const before = host.page.vcpus.map(({ moves }) => moves);
     host.run(10_000);
     expect(host.page.vcpus.map(({ moves }) => moves)).toEqual(before);
+  });
+
+  it('who sleeps often stays: another executor waits for one that wakes up, unless that takes long', () => {
+    const page = HostPage.create();
+    for (const n of [0, 1]) page.use('executor', n);
+    page.use('vcpu', 0);
+    page.header.granted = both;
+    const [vcpu] = page.vcpus;
+    if (vcpu === undefined) throw new Error('no vCPU');
+    Object.assign(vcpu, { weight: 256, hardMask: allExecutors, softMask: allExecutors });
+    const scheduler = new CreditScheduler(page);
+    page.admit(0, 0, 0);
+    let now = 0;
+    const wake = (): void => {
+      page.wake(0);
+      scheduler.wakeAll(now);
+    };
+    wake();
+    // It computes for a moment and sleeps, a hundred times. Its executor takes 5 ms to wake up, the other one looks at once.
+    for (let n = 0; n < 100; n++) {
+      expect(scheduler.pick(0, 'idle', now)?.vcpu).toBe(0);
+      now += 1e6;
+      scheduler.block(0, Infinity, now);
+      for (const executor of [0, 1]) expect(scheduler.pick(executor, 'halt', now)).toBeUndefined();
+      now += 1e6;
+      wake();
+      for (let k = 0; k < 5; k++) {
+        expect(scheduler.pick(1, 'idle', now)).toBeUndefined();
+        now += 1e6;
+      }
+    }
+    expect(vcpu.moves).toBe(0);
+    now += 11e6;
+    expect(scheduler.pick(1, 'idle', now)?.vcpu).toBe(0);
+    expect(vcpu.moves).toBe(1);
   });
 
   it('guests that compute in short bursts do not share an executor while another idles', () => {

@@ -19,7 +19,7 @@ import {
   type HostVcpuAccess,
   type ScheduleReason,
 } from '../../abi/host-page.ts';
-import { Accounts, capPeriodNs, moveAfterNs, waitForgotten } from './accounts.ts';
+import { Accounts, capPeriodNs } from './accounts.ts';
 
 /** Credit in time slices that a vCPU must be ahead of others to be moved. */
 const moveSlices = 5;
@@ -143,7 +143,7 @@ export class CreditScheduler {
   /** Its own executor is about to wake up, or runs somebody who was boosted and will be done in a moment. */
   #homeIsNear(vcpu: HostVcpuAccess): boolean {
     if (!this.#isGranted(vcpu.executor) || !this.#mayRun(vcpu, vcpu.executor)) return false;
-    if (vcpu.waitedNs >= moveAfterNs) return false;
+    if (this.#accounts.waitsForHomeNs(vcpu) === 0) return false;
     const { state, current } = this.#executor(vcpu.executor);
     if (state !== executorState.busy) return false;
     return current < 0 || !this.#goesBefore(vcpu, this.#vcpu(current));
@@ -323,7 +323,7 @@ export class CreditScheduler {
     if (vcpu.state === vcpuState.blocked) return vcpu.deadlineNs;
     if (vcpu.state !== vcpuState.runnable) return Infinity;
     if (vcpu.throttled === 0 || vcpu.capPercent === 0) {
-      const leftNs = (moveAfterNs - vcpu.waitedNs) / (1 - waitForgotten);
+      const leftNs = this.#accounts.waitsForHomeNs(vcpu);
       const debtNs =
         vcpu.boostDueNs > 0
           ? Math.max(-this.#accounts.debtLimitNs - vcpu.creditNs, 0) / Math.max(vcpu.rate, leastRate)

@@ -4,6 +4,7 @@ import { allExecutors, defaultWeight, HostPage, vcpuState, type TraceEntry } fro
 import type { StartOptions } from '../../abi/executor.ts';
 import type { ProcessorEvent } from '../../abi/processor.ts';
 import { ByteRing } from '../../abi/ring.ts';
+import { Tenure } from '../../abi/tenure.ts';
 import { signalBytes, type SignalledPort } from '../../base/port.ts';
 import { TranslationService } from '../../cpu/jit/translation-service.ts';
 import { memoryMap } from '../../machine/memory-map.ts';
@@ -113,7 +114,7 @@ export class Bench {
       this.page.wake(n, urgent);
     };
     this.guests.push({ memory, control, options: { ...options, fresh: false } });
-    this.page.admit(n, performance.now() * 1e6);
+    this.page.admit(n, new Tenure(memory.buffer).value, performance.now() * 1e6);
     this.page.wake(n);
     return n;
   }

@@ -5,6 +5,8 @@ import { StorageError } from '../errors.ts';
 import { FileDisk } from '../file.ts';
 import { HttpDisk } from '../http.ts';
 import { deleteDatabase, diskDatabase, IndexedDbChunks } from '../indexed-db.ts';
+import { PackedDisk } from '../packed.ts';
+import { packedFiles } from './packed-files.ts';
 import { contract, contractBytes, pattern, type ContractCheck, type Subject } from './contract.ts';
 
 const id = 'contract';
@@ -28,6 +30,11 @@ async function overlay(url: string): Promise<ChunkedDisk> {
   return ChunkedDisk.open({ store, base, keepsBase: true, sizeBytes: base.sizeBytes, chunkBytes });
 }
 
+async function packed(): Promise<PackedDisk> {
+  const { place, fetch } = await packedFiles(pattern(0, contractBytes), chunkBytes);
+  return PackedDisk.open(place, fetch);
+}
+
 function subjects(url: string): readonly (readonly [Subject, readonly ContractCheck[]])[] {
   const http = (): Promise<HttpDisk> => HttpDisk.open(url, (at, options) => fetch(at, options));
   return [
@@ -37,6 +44,7 @@ function subjects(url: string): readonly (readonly [Subject, readonly ContractCh
       contract.readOnly,
     ],
     [{ name: 'an address', open: http }, contract.readOnly],
+    [{ name: 'packed chunks', open: packed }, contract.readOnly],
   ];
 }
 

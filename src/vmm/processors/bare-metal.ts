@@ -6,6 +6,7 @@ import { HostPage, maximumVcpus, vcpuState, type TraceEntry } from '../../abi/ho
 import type { Bell } from '../../abi/storage.ts';
 import type { RegionResult, RunResult, StartOptions, StartResult } from '../../abi/executor.ts';
 import type { ProcessorEvent } from '../../abi/processor.ts';
+import { Tenure } from '../../abi/tenure.ts';
 import { messageOf, VmmError } from '../errors.ts';
 import type { ProcessorHandle } from '../host.ts';
 import type { Place } from './seat.ts';
@@ -21,13 +22,19 @@ interface Tenant {
   /** Settles the guest's {@link BareGuest.run}. */
   settle: { resolve: (result: RunResult) => void; reject: (error: Error) => void } | undefined;
   readonly die: (message: string) => void;
+  /** A processor died that had it. */
+  lost: boolean;
 }
 
 export class BareMetal {
   readonly page: HostPage;
   readonly #createProcessor: BareMetalOptions['createProcessor'];
   readonly #workers = new Map<number, ProcessorHandle>();
-  /** Resolves when a worker has left; of each number. */
+  /** Workers that are known to be gone. */
+  readonly #dead = new WeakSet<ProcessorHandle>();
+  /** Processors that the user grants. */
+  #wanted = 0;
+  /** Resolves when a worker has left, or has died and is buried; of each number. */
   readonly #departures = new Map<number, Promise<void>>();
   readonly #tenants = new Map<number, Tenant>();
   /** Guests that have been added. */
@@ -57,11 +64,16 @@ export class BareMetal {
   /** Grants so many processors. @throws VmmError `hostRefused` */
   setCount(count: number): Promise<void> {
     return this.#inOrder(async () => {
-      for (let n = 0; n < count; n++) if (!this.#workers.has(n)) await this.#employ(n);
+      this.#wanted = count;
+      await this.#employMissing();
       this.#grant(2 ** count - 1);
       // Until they are gone their numbers are not free.
       await Promise.all([...this.#departures].flatMap(([n, left]) => (n < count ? [] : [left])));
     });
+  }
+
+  async #employMissing(): Promise<void> {
+    for (let n = 0; n < this.#wanted; n++) if (!this.#workers.has(n)) await this.#employ(n);
   }
 
   #grant(mask: number): void {
@@ -89,57 +101,68 @@ export class BareMetal {
       });
       for (const [vcpu, { options }] of this.#tenants) await this.#introduce(worker, n, vcpu, options);
     } catch (error) {
-      worker.terminate();
+      worker.terminate('it could not be started');
       port1.close();
       throw new VmmError('hostRefused', `Processor ${n} could not be started: ${messageOf(error)}.`);
     }
     this.#workers.set(n, worker);
+    void worker.died.then(() => this.#dead.add(worker));
     // Before it runs: it leaves when it is not granted.
     this.#grant(this.page.header.granted | (1 << n));
     const gone = (): void => {
       port1.close();
-      worker.terminate();
-      if (this.#workers.get(n) !== worker) return;
+      worker.terminate('it is no longer granted');
       this.#workers.delete(n);
       this.#departures.delete(n);
     };
-    const left = worker.api.run().then(gone, (error: unknown) => {
-      gone();
-      this.#onDeath(n, messageOf(error));
-    });
-    this.#departures.set(n, left);
+    // What one that died has told before is still to come: its port stays open.
+    this.#departures.set(
+      n,
+      worker.api.run().then(gone, (error: unknown) => this.#onDeath(n, worker, messageOf(error))),
+    );
   }
 
-  async #introduce(worker: ProcessorHandle, n: number, vcpu: number, options: StartOptions): Promise<void> {
+  async #introduce(worker: ProcessorHandle, n: number, vcpu: number, options: StartOptions): Promise<StartResult> {
     this.page.announceMail(n);
     const result = await worker.api.add(vcpu, { ...options, fresh: false });
     if (!result.ok) throw new Error(result.error.message);
+    return result;
   }
 
   /** The worker is gone, and with it the guest that it ran. Others take the rest over until another one is there. */
-  #onDeath(n: number, message: string): void {
+  async #onDeath(n: number, worker: ProcessorHandle, message: string): Promise<void> {
     const { page } = this;
-    page.releaseLockOf(n);
-    const wanted = ((page.header.granted >>> n) & 1) !== 0;
-    void page.whenLocked(() => this.#bury(n, message));
-    if (!wanted) return;
-    void this.#inOrder(() => this.#employ(n)).catch((error: unknown) => {
+    worker.terminate(message);
+    // It may run on for a while: nothing that it does counts any more.
+    page.fence(n);
+    await page.whenLocked(() => this.#bury(n, message));
+    this.#workers.delete(n);
+    this.#departures.delete(n);
+    void this.#inOrder(() => this.#employMissing()).catch((error: unknown) => {
       console.error(messageOf(error));
     });
   }
 
   #bury(n: number, message: string): void {
-    const executor = this.page.executors[n];
+    const { page } = this;
+    const executor = page.executors[n];
     if (executor === undefined) return;
     const { current } = executor;
-    const vcpu = this.page.vcpus[current];
+    const vcpu = page.vcpus[current];
     executor.current = -1;
-    this.page.setExecutorState(n, 'absent');
+    page.setExecutorState(n, 'absent');
     if (vcpu?.state === vcpuState.running && vcpu.executor === n) {
       vcpu.state = vcpuState.held;
-      this.#tenants.get(current)?.die(message);
+      const tenant = this.#tenants.get(current);
+      if (tenant !== undefined) tenant.lost = true;
+      tenant?.die(message);
     }
-    this.#grant(this.page.header.granted & ~(1 << n));
+    for (const [k, { heldBy }] of page.vcpus.entries()) {
+      if (heldBy !== n) continue;
+      page.release(k);
+      page.wake(k);
+    }
+    this.#grant(page.header.granted & ~(1 << n));
   }
 
   #onEvent(event: ProcessorEvent): void {
@@ -166,6 +189,8 @@ export class BareMetal {
   /** For {@link BareGuest}. */
   add(vcpu: number, start: StartOptions, share: Share, die: (message: string) => void): Promise<StartResult> {
     return this.#inOrder(async () => {
+      // Those that have died may not have been replaced yet.
+      await this.#employMissing();
       const options = { ...start, translationGroup: ++this.#added };
       const record = this.page.vcpus[vcpu];
       const [first] = this.#workers;
@@ -175,6 +200,7 @@ export class BareMetal {
       record.state = vcpuState.held;
       Object.assign(record, {
         executor: -1,
+        heldBy: -1,
         runNs: 0,
         stealNs: 0,
         runEnteredNs: 0,
@@ -182,15 +208,38 @@ export class BareMetal {
         switches: 0,
         moves: 0,
       });
-      this.page.announceMail(first[0]);
-      const result = await first[1].api.add(vcpu, options);
-      if (!result.ok) return result;
-      this.#tenants.set(vcpu, { options, settle: undefined, die });
-      for (const [n, worker] of this.#workers) {
-        if (n !== first[0]) await this.#introduce(worker, n, vcpu, options);
+      let laidOut: StartResult | undefined;
+      if (options.fresh) {
+        this.page.announceMail(first[0]);
+        laidOut = await first[1].api.add(vcpu, options);
+        if (!laidOut.ok) return laidOut;
       }
-      return result;
+      this.#tenants.set(vcpu, { options, settle: undefined, die, lost: false });
+      return this.#introduceToAll(vcpu, options, laidOut && { by: first[1], result: laidOut });
     });
+  }
+
+  /** Tells all processors of a guest; the answer of the one that has laid it out, or of any. */
+  async #introduceToAll(
+    vcpu: number,
+    options: StartOptions,
+    laidOut?: { readonly by: ProcessorHandle; readonly result: StartResult },
+  ): Promise<StartResult> {
+    let answer = laidOut?.result;
+    for (const [n, worker] of [...this.#workers]) {
+      if (worker === laidOut?.by) continue;
+      try {
+        const result = await this.#introduce(worker, n, vcpu, options);
+        answer ??= result;
+      } catch (error) {
+        // Another one replaces it, and is told of all guests.
+        if (!this.#dead.has(worker)) throw error;
+        await this.#departures.get(n);
+      }
+    }
+    if (answer !== undefined) return answer;
+    await this.#employMissing();
+    return this.#introduceToAll(vcpu, options);
   }
 
   async run(vcpu: number): Promise<RunResult> {
@@ -199,7 +248,8 @@ export class BareMetal {
     const result = new Promise<RunResult>((resolve, reject) => {
       tenant.settle = { resolve, reject };
     });
-    await this.page.whenLocked(() => this.page.admit(vcpu, this.nowNs()));
+    const restedAt = new Tenure(tenant.options.memory.buffer).value;
+    await this.page.whenLocked(() => this.page.admit(vcpu, restedAt, this.nowNs()));
     this.page.wake(vcpu);
     return result;
   }
@@ -212,6 +262,21 @@ export class BareMetal {
     return worker.api.region(vcpu, address);
   }
 
+  /**
+   * Kills the processor that runs the guest, or ran it last. Resolves when its guests are the others' (or its successor's);
+   * true: it had this one.
+   */
+  async kill(vcpu: number): Promise<boolean> {
+    await this.#endWorker(this.page.vcpus[vcpu]?.executor ?? -1, 'it was killed');
+    return this.#tenants.get(vcpu)?.lost ?? false;
+  }
+
+  async #endWorker(n: number, why: string): Promise<void> {
+    const departure = this.#departures.get(n);
+    this.#workers.get(n)?.terminate(why);
+    await departure;
+  }
+
   /** Takes the guest off, whatever it does. A processor that does not let go of it is terminated. */
   async evict(vcpu: number): Promise<void> {
     const record = this.page.vcpus[vcpu];
@@ -221,13 +286,7 @@ export class BareMetal {
       record.state = vcpuState.absent;
       return -1;
     });
-    if (holder >= 0) {
-      const worker = this.#workers.get(holder);
-      worker?.terminate();
-      this.#workers.delete(holder);
-      this.#departures.delete(holder);
-      this.#onDeath(holder, 'it was stopped');
-    }
+    if (holder >= 0) await this.#endWorker(holder, 'it was stopped');
     await this.#inOrder(async () => {
       this.#tenants.delete(vcpu);
       await Promise.all(
@@ -256,6 +315,7 @@ export class BareGuest implements Place {
   readonly #host: BareMetal;
   readonly #share: Share;
   #die: (message: string) => void = () => undefined;
+  #terminated = false;
 
   constructor(host: BareMetal, vcpu: number, share: Share) {
     this.#host = host;
@@ -275,7 +335,14 @@ export class BareGuest implements Place {
     region: (address: bigint): Promise<RegionResult> => this.#host.region(this.vcpu, address),
   };
 
+  kill(): Promise<boolean> {
+    return this.#host.kill(this.vcpu);
+  }
+
+  /** Once: its number may be another guest's afterwards. */
   terminate(): void {
+    if (this.#terminated) return;
+    this.#terminated = true;
     void this.#host.evict(this.vcpu);
   }
 }

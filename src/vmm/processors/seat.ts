@@ -49,6 +49,11 @@ export class Seat implements ExecutorHandle {
     return this.#place;
   }
 
+  get kill(): (() => Promise<boolean>) | undefined {
+    const { place } = this;
+    return place.kill && (() => place.kill?.() ?? Promise.resolve(false));
+  }
+
   connect(control: ControlPage): void {
     this.#control = control;
     this.#hangBell(control, this.#place);

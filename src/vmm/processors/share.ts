@@ -6,6 +6,7 @@ import {
   type HostVcpuAccess,
   type TraceEntry,
 } from '../../abi/host-page.ts';
+import type { Definition } from '../definition.ts';
 import { VmmError } from '../errors.ts';
 
 /** `hosted`: browser and operating system decide who runs. `bare-metal`: Tabvisor's scheduler does. */
@@ -83,6 +84,11 @@ export interface ScheduleEntry extends Omit<TraceEntry, 'executor' | 'vcpu' | 'b
   readonly before: string | undefined;
   /** The processor that ran `guest` last. */
   readonly from: number | undefined;
+}
+
+/** What its definition says that a guest is due of the processors. */
+export function shareOf({ weight, capPercent, hardAffinity = [], softAffinity = [] }: Definition): Share {
+  return { weight, cap: capPercent, affinity: { hard: hardAffinity, soft: softAffinity } };
 }
 
 /** The share with what is to be different. @throws VmmError `badArgument` */

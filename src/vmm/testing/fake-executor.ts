@@ -84,7 +84,8 @@ export class FakeExecutor implements ExecutorApi {
     const control = this.#control;
     const tenure = this.#tenure;
     if (control === undefined || tenure === undefined) throw new Error('run before start');
-    if (!tenure.enter()) throw new Error('the guest is in the midst of another executor, or was when that died');
+    if (!tenure.enter(tenure.value))
+      throw new Error('the guest is in the midst of another executor, or was when that died');
     for (;;) {
       const outcome = await this.#round(control, tenure);
       if (outcome === undefined) continue;

@@ -65,7 +65,7 @@ export class Simulation {
     vcpu.hardMask = what.hardMask ?? allExecutors;
     vcpu.softMask = what.softMask ?? allExecutors;
     this.#guests.push({ what, workLeftNs: (what.workMs ?? Infinity) * 1e6, wokenNs: -1, latenciesMs: [] });
-    this.page.admit(n, this.nowNs);
+    this.page.admit(n, 0, this.nowNs);
     this.page.wake(n);
     this.#wakeIdle();
     return n;
