@@ -13,6 +13,7 @@ import { MemoryChunkStore } from '../storage/chunk-store.ts';
 import { ChunkedDisk } from '../storage/chunked.ts';
 import { builtGuest, openPacked, unpackInto } from './catalogue.ts';
 import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
+import { NodeFileDisk } from './node-file.ts';
 import { openImage } from './node-image.ts';
 import { type DiskFile, type GuestDiskOption, parseOptions, usage, UsageError, type VmOptions } from './options.ts';
 import { openTerminal } from './terminal.ts';
