@@ -64,7 +64,7 @@ module.exports = {
       name: 'few-packages-in-storage',
       severity: 'error',
       from: { path: '^src/storage/', pathNot: tests },
-      to: { path: 'node_modules/', pathNot: 'node_modules/(idb-keyval|comlink)/' },
+      to: { path: 'node_modules/', pathNot: 'node_modules/(idb-keyval|comlink|fflate)/' },
     },
     {
       name: 'no-tests-in-products',

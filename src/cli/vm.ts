@@ -14,6 +14,7 @@ import { ChunkedDisk } from '../storage/chunked.ts';
 import { builtGuest, openPacked, unpackInto } from './catalogue.ts';
 import { shared, startHeadless, StartFailure, type HeadlessMachine } from './headless.ts';
 import { NodeFileDisk } from './node-file.ts';
+import { openImage } from './node-image.ts';
 import { type DiskFile, type GuestDiskOption, parseOptions, usage, UsageError, type VmOptions } from './options.ts';
 import { openTerminal } from './terminal.ts';
 
@@ -31,7 +32,7 @@ function readFile(what: string, path: string): Uint8Array {
 
 async function openDisk({ path, access }: DiskFile): Promise<BlockLayer> {
   try {
-    const file = await NodeFileDisk.open(path, access === 'write' ? 'write' : 'read');
+    const file = await openImage(path, access === 'write' ? 'write' : 'read');
     if (access !== 'overlay') return file;
     return await ChunkedDisk.open({ store: new MemoryChunkStore(), base: file, sizeBytes: file.sizeBytes });
   } catch (error) {
