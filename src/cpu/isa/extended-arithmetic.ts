@@ -99,10 +99,30 @@ export function twice(b: Builder, x: Extended): Rounded {
   };
 }
 
-/** Exponents within 4,096 of 0: products and quotients are normal then. */
-function moderate(b: Builder, x: Value, y: Value): Value {
-  const from = b.int(4, 0x3000);
-  return b.ltU(b.or(b.sub(x, from), b.sub(y, from)), b.int(4, 0x2000));
+interface Unrounded {
+  readonly kept: Value;
+  readonly rest: Value;
+  readonly exponent: Value;
+  /** Both operands' exponents, from {@link fromLeast}, in one. */
+  readonly operands: Value;
+}
+
+/** With operands' exponents within 4,096 of 0 products and quotients are normal. */
+function fromLeast(b: Builder, exponent: Value): Value {
+  return b.sub(exponent, b.int(4, 0x3000));
+}
+
+/** A product or quotient, rounded. */
+function scaled(b: Builder, x: Extended, y: Extended, { kept, rest, exponent, operands }: Unrounded): Rounded {
+  const roundedUp = roundsUp(b, kept, rest);
+  const significand = b.add(kept, roundedUp);
+  const sign = b.and(b.xor(x.signExponent, y.signExponent), b.int(4, SIGN));
+  return {
+    value: { significand, signExponent: b.or(sign, exponent) },
+    rest,
+    roundedUp,
+    valid: [haveTopBits(b, x.significand, y.significand, significand), b.ltU(operands, b.int(4, 0x2000))],
+  };
 }
 
 export function product(b: Builder, x: Extended, y: Extended): Rounded {
@@ -114,16 +134,8 @@ export function product(b: Builder, x: Extended, y: Extended): Rounded {
   const below2 = b.xor(b.shr(high, b.int(4, 63)), b.int(8, 1));
   const kept = b.or(b.shl(high, below2), b.and(b.shr(low, b.int(4, 63)), below2));
   const rest = b.shl(low, below2);
-  const roundedUp = roundsUp(b, kept, rest);
-  const significand = b.add(kept, roundedUp);
   const exponent = b.sub(b.sub(b.add(ex, ey), b.int(4, BIAS - 1)), b.trunc(4, below2));
-  const sign = b.and(b.xor(x.signExponent, y.signExponent), b.int(4, SIGN));
-  return {
-    value: { significand, signExponent: b.or(sign, exponent) },
-    rest,
-    roundedUp,
-    valid: [haveTopBits(b, x.significand, y.significand, significand), moderate(b, ex, ey)],
-  };
+  return scaled(b, x, y, { kept, rest, exponent, operands: b.or(fromLeast(b, ex), fromLeast(b, ey)) });
 }
 
 /** One digit of 32 bits of (n, next) / divisor (Knuth, TAOCP vol. 2, 4.3.1 D): an estimate, corrected at most twice. */
@@ -162,16 +174,8 @@ export function quotient(b: Builder, x: Extended, y: Extended): Rounded {
   const beyond = b.or(b.int(8, INTEGER_BIT), b.boolToInt(8, b.ne(remainder, other)));
   const inexact = b.select(b.ltU(remainder, other), b.int(8, 1), beyond);
   const rest = b.select(b.isZero(remainder), b.int(8, 0), inexact);
-  const roundedUp = roundsUp(b, kept, rest);
-  const significand = b.add(kept, roundedUp);
   const exponent = b.add(b.add(b.sub(ex, ey), b.int(4, BIAS - 1)), b.trunc(4, atLeast1));
-  const sign = b.and(b.xor(x.signExponent, y.signExponent), b.int(4, SIGN));
-  return {
-    value: { significand, signExponent: b.or(sign, exponent) },
-    rest,
-    roundedUp,
-    valid: [haveTopBits(b, x.significand, y.significand, significand), moderate(b, ex, ey)],
-  };
+  return scaled(b, x, y, { kept, rest, exponent, operands: b.or(fromLeast(b, ex), fromLeast(b, ey)) });
 }
 
 const two = { 1: 0x4000_0000_0000_0000n, 32: 0x41f0_0000_0000_0000n, 64: 0x43f0_0000_0000_0000n } as const;
