@@ -121,8 +121,8 @@ test.describe('one guest', () => {
     const text = await region(nearest);
     expect(text).toMatch(new RegExp(`^region .*32-bit code`, 'm'));
     expect(text).toMatch(new RegExp(`;; ${nearest}  [a-z]`));
-    // The guest goes on as before.
-    expect(await vmm.run(i386, 'uname -m')).toBe('i686');
+    // The guest goes on as before; what is typed while it stands still is echoed before its prompt, too.
+    expect(await vmm.run(i386, 'uname -m')).toMatch(/(^|\n)i686$/);
   });
 
   test('resets, and boots again', async ({ vmm }) => {

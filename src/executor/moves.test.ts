@@ -9,7 +9,7 @@ import { selfModified, selfModifyingGuest } from './testing/tiny-guest.ts';
 const module = new WebAssembly.Module(readFileSync(new URL('../../build/core/core.wasm', import.meta.url)));
 
 const outer = 24;
-const inner = 150_000;
+const inner = 600_000;
 
 const turnMs = 4;
 /** A processor comes after so many turns. */

@@ -9,6 +9,15 @@ function residentBytes(): number {
   return Number(/VmRSS:\s*(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]) * 1024;
 }
 
+/** Whether reading a page that nobody has touched takes no memory. */
+function readsForNothing(): boolean {
+  const bytes = new Uint8Array(new SharedArrayBuffer(64 * MiB));
+  const before = residentBytes();
+  let sum = 0;
+  for (let at = 0; at < bytes.length; at += 4096) sum += bytes[at] ?? 0;
+  return sum === 0 && residentBytes() - before < 16 * MiB;
+}
+
 describe('clearTouched', () => {
   it('leaves no byte, wherever it lies in a page', () => {
     const buffer = new SharedArrayBuffer(64 * 4096);
@@ -20,8 +29,8 @@ describe('clearTouched', () => {
     expect(clearTouched(buffer)).toBe(0);
   });
 
-  // What docs/adr/0009 stands on.
-  it.runIf(process.platform === 'linux')('makes no page real that nobody has touched', () => {
+  // What docs/adr/0009 stands on. Some hosts have no page of zeros that all untouched ones share: there reading is enough.
+  it.runIf(process.platform === 'linux' && readsForNothing())('makes no page real that nobody has touched', () => {
     const memory = new WebAssembly.Memory({ initial: 0, maximum: 8192, shared: true });
     const before = residentBytes();
     memory.grow(8192);

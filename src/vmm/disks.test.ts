@@ -39,7 +39,8 @@ class PretendedStorage implements StorageApi {
 function pretendedLocks(): LockManager {
   const held: string[] = [];
   const request = async (name: string, options: LockOptions, act: (lock: Lock | null) => unknown): Promise<unknown> => {
-    if (options.mode !== 'shared' && held.includes(name)) return act(null);
+    // It is waited for, as long as the signal says.
+    if (options.mode !== 'shared' && held.includes(name)) throw new DOMException('it is held', 'TimeoutError');
     held.push(name);
     try {
       return await act({ name, mode: options.mode ?? 'exclusive' });

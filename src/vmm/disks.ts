@@ -26,6 +26,8 @@ export interface DiskSummary extends DiskRecord {
 const mib = 2 ** 20;
 const chunkBytes = 256 * 1024;
 const largestMiB = 64 * 1024;
+/** How long a disk is waited for whose holder may be giving it up: two locks are let go one after the other. */
+const releaseMs = 300;
 const lockPrefix = 'tabvisor-disk:';
 const holderPrefix = 'tabvisor-disk-holder:';
 
@@ -228,13 +230,15 @@ export class Disks {
     });
     const got = await new Promise<boolean>((resolve, reject) => {
       locks
-        .request(`${lockPrefix}${id}`, { ifAvailable: true }, async (lock) => {
-          resolve(lock !== null);
-          if (lock === null) return;
+        .request(`${lockPrefix}${id}`, { signal: AbortSignal.timeout(releaseMs) }, async () => {
+          resolve(true);
           // Another lock, whose name tells who it is.
           await locks.request(`${holderPrefix}${id}:${holder}`, { mode: 'shared' }, () => held);
         })
-        .catch(reject);
+        .catch((error: unknown) => {
+          if (error instanceof DOMException && error.name === 'TimeoutError') resolve(false);
+          else reject(error as Error);
+        });
     });
     if (got) return release;
     const who = (await this.#holders()).get(id) ?? 'somebody';

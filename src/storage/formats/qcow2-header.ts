@@ -74,7 +74,7 @@ export async function readHeader(file: ByteFile): Promise<Qcow2Header> {
     l1Offset: u64(40),
     refcountTableOffset: u64(48),
     refcountTableClusters: u32(56),
-    backing: await readBacking(file, u64(8), u32(16), version === 3 ? u32(100) : 72),
+    backing: await readBacking(file, u64(8), u32(16), version === 3 ? u32(100) : 72, 2 ** clusterBits),
   };
   checkSize(header.sizeBytes);
   checkTables(header, file.sizeBytes);
@@ -116,10 +116,12 @@ async function readBacking(
   offset: number,
   length: number,
   extensionsAt: number,
+  clusterBytes: number,
 ): Promise<BackingReference | undefined> {
   if (offset === 0) return undefined;
-  if (length === 0 || length > maxBackingName || offset + length > file.sizeBytes) {
-    throw corrupt('the name of its backing file lies outside of the file');
+  // Name and extensions belong into the first cluster.
+  if (length === 0 || length > maxBackingName || offset + length > Math.min(file.sizeBytes, clusterBytes)) {
+    throw corrupt('the name of its backing file lies outside of its header');
   }
   const text = new TextDecoder();
   const path = text.decode(await file.read(offset, length));

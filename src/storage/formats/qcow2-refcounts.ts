@@ -81,16 +81,19 @@ export class Refcounts {
     this.#hint = Math.min(this.#hint, cluster);
   }
 
-  /** Writes what changed, blocks before the table that points to them. */
+  /** What changed goes to stable storage, blocks before the table that points to them. What fails is written again. */
   async write(): Promise<void> {
-    for (const index of this.#dirty) {
-      const block = this.#blocks.get(index);
-      if (block !== undefined) await this.#file.write(this.#blockOffset(index), new Uint8Array(block.buffer));
+    if (this.#dirty.size > 0) {
+      for (const index of this.#dirty) {
+        const block = this.#blocks.get(index);
+        if (block !== undefined) await this.#file.write(this.#blockOffset(index), new Uint8Array(block.buffer));
+      }
+      await this.#file.flush();
+      this.#dirty.clear();
     }
-    this.#dirty.clear();
     if (!this.#tableDirty) return;
-    await this.#file.flush();
     await this.#file.write(this.#tableOffset, new Uint8Array(this.#table.buffer));
+    await this.#file.flush();
     this.#tableDirty = false;
   }
 
@@ -156,7 +159,6 @@ export class Refcounts {
     this.keep(this.#tableOffset, bytes);
     this.#tableDirty = true;
     await this.write();
-    await this.#file.flush();
     const field = new DataView(new ArrayBuffer(12));
     field.setBigUint64(0, BigInt(this.#tableOffset));
     field.setUint32(8, clusters);

@@ -359,11 +359,10 @@ export class Qcow2Disk implements BlockLayer {
     await refcounts.write();
     await this.#file.flush();
     const dirty = [...this.#tables.values()].filter((table) => table.dirty);
-    for (const table of dirty) {
-      await this.#file.write(table.offset, new Uint8Array(table.entries.buffer));
-      table.dirty = false;
-    }
+    for (const table of dirty) await this.#file.write(table.offset, new Uint8Array(table.entries.buffer));
     if (dirty.length > 0) await this.#file.flush();
+    // Not before: a flush that fails may have lost what was written.
+    for (const table of dirty) table.dirty = false;
     if (this.#l1Dirty) {
       await this.#file.write(this.#header.l1Offset, new Uint8Array(this.#l1.buffer));
       await this.#file.flush();
