@@ -190,6 +190,8 @@ export const Control = struct('Control', 1, {
   /** Bare-metal mode: host time in which processors ran the guest, and in which it was ready to run and waited for one. */
   runNs: 'f64',
   stealNs: 'f64',
+  /** Clones that were made of the guest, and of what it is a clone of until then. Written while it is at rest. */
+  copies: 'u32',
 });
 
 type WaitableField =

@@ -109,8 +109,8 @@ class Patience {
   exhausted(holder: number): boolean {
     if (holder !== this.#holder) {
       this.#holder = holder;
-      this.#sinceMs = Date.now();
+      this.#sinceMs = performance.now();
     }
-    return Date.now() - this.#sinceMs >= lockGraceMs;
+    return performance.now() - this.#sinceMs >= lockGraceMs;
   }
 }

@@ -64,9 +64,10 @@ export interface SessionHost {
 }
 
 const wasmPageBytes = 65536;
-/** Calendar and seed where runs must repeat. */
+/** Calendar, seed and generation where runs must repeat. */
 const virtualEpochSeconds = Date.UTC(2000, 0, 1) / 1000;
 const virtualSeed = 0x7461627669736f72n;
+const virtualGeneration = 0x67656e65726174n;
 
 export function machineDefinition(
   definition: GuestDefinition,
@@ -80,6 +81,7 @@ export function machineDefinition(
     cpuModel: extras.cpuModel ?? defaultCpuModel,
     epochSeconds: extras.epochSeconds ?? (virtual ? virtualEpochSeconds : host.calendarSeconds()),
     seed: extras.seed ?? (virtual ? virtualSeed : host.randomSeed()),
+    generation: virtual ? virtualGeneration : host.randomSeed(),
     debugExitPort: extras.debugExitPort,
     noReboot: definition.noReboot,
     balloon: definition.balloon,

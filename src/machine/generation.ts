@@ -3,7 +3,9 @@
  * machine becomes a copy of another one, so that its system knows that what it had kept to itself is no secret any more.
  */
 
-/** A number of 64 bits that looks random and differs where `seed` does (Steele, Lea, Flood: SplitMix64). */
+export const generationBytes = 16;
+
+/** A number of 64 bits that looks random and differs where `seed` does (Steele, Lea, Flood: SplitMix64). No secret in it is safe. */
 function splitMix(seed: bigint): bigint {
   const word = (value: bigint): bigint => BigInt.asUintN(64, value);
   let z = word(seed + 0x9e3779b97f4a7c15n);
@@ -12,9 +14,13 @@ function splitMix(seed: bigint): bigint {
   return z ^ (z >> 31n);
 }
 
-/** The 16 bytes for a machine of this seed; under the virtual clock they are the same in all runs. */
-export function generationId(seed: bigint): Uint8Array {
-  // Not what random numbers are made from: the guest can read them.
-  const words = [splitMix(seed ^ 0x67656e65726174n), splitMix(seed + 0x696f6e20696400n)];
-  return new Uint8Array(new BigUint64Array(words).buffer);
+/**
+ * The generation that follows one (of all zeros: the first).
+ *
+ * @param drawn at random for this alone, since the guest can read what comes of it; the same in all runs that are to repeat
+ * @param copies tells copies of one machine from one another
+ */
+export function nextGeneration(before: Uint8Array, drawn: bigint, copies: number): Uint8Array {
+  const words = new BigUint64Array(before.slice().buffer);
+  return new Uint8Array(words.map((word, n) => splitMix(word ^ splitMix(drawn + BigInt(2 * copies + n)))).buffer);
 }

@@ -116,6 +116,16 @@ describe('Pc', () => {
     expect([generation() === first, pc.portRead(0x60c, 1)]).toEqual([false, 0x20]);
   });
 
+  it('is another one than a second copy of the same machine, under the virtual clock, too', () => {
+    const identities = [1, 2].map((copies) => {
+      const { buffer, pc } = testMachine();
+      pc.control.fields.copies = copies;
+      pc.renewIdentity();
+      return [Buffer.from(buffer, pc.map.frames + physical.generationId, 16).toString('hex'), ...pc.vcpu.randomState];
+    });
+    for (const n of [0, 1, 2]) expect(identities[0]?.[n]).not.toEqual(identities[1]?.[n]);
+  });
+
   it('has a PCI host bridge, and floats where isapnp probes', () => {
     const { pc } = testMachine();
     pc.portWrite(0xcf8, 4, 0x80000000 | 0);

@@ -53,7 +53,7 @@ import { acpiPortBase, acpiTables, generationEvent, pciLine, sciLine } from './a
 import { MmioBus, PortBus } from './bus.ts';
 import { Clock, type ClockMode, ClockState } from './clock.ts';
 import { cpuid, cpuModel, type CpuModel } from './cpu-model.ts';
-import { generationId } from './generation.ts';
+import { generationBytes, nextGeneration } from './generation.ts';
 import { Dma } from './dma.ts';
 import { FrameTablePages } from './given-pages.ts';
 import { InterruptLines, InterruptLinesState, legacyIrq, pciLegacyIrqs } from './interrupt-lines.ts';
@@ -70,6 +70,8 @@ export interface MachineDefinition {
   readonly epochSeconds: number;
   /** Seed of RDRAND, RDSEED and the kernel's random seed. */
   readonly seed: bigint;
+  /** What the machine's generation is made from (`generation.ts`): drawn apart from the seed, as the guest can read it. */
+  readonly generation: bigint;
   /** Port of isa-debug-exit; absent: no such device. */
   readonly debugExitPort?: number | undefined;
   /** A reset by the guest stops the machine. */
@@ -393,7 +395,7 @@ export class Pc {
     this.clock.initialize(this.definition.clock);
     this.#rtc.setEpoch(this.definition.epochSeconds);
     this.#seedRandom(this.definition.seed);
-    this.dma.load(physical.generationId, generationId(this.definition.seed));
+    this.#setGeneration(new Uint8Array(generationBytes), 0);
     this.reset();
   }
 
@@ -403,12 +405,16 @@ export class Pc {
    * after a pause.
    */
   renewIdentity(): void {
-    // Mixed with what was there: under the virtual clock the seed is the same in all runs.
-    const seed = this.definition.seed ^ (this.vcpu.randomState[0] ?? 0n);
-    this.#seedRandom(seed);
-    this.dma.load(physical.generationId, generationId(seed));
+    const { copies } = this.control.fields;
+    // Mixed with what was there: under the virtual clock the seed is the same in all runs and copies.
+    this.#seedRandom((this.definition.seed + BigInt(copies)) ^ (this.vcpu.randomState[0] ?? 0n));
+    this.#setGeneration(this.dma.read(physical.generationId, generationBytes), copies);
     this.acpiPm.raiseGpe(generationEvent);
     if (this.definition.clock.mode === 'real') this.#rtc.setEpoch(this.definition.epochSeconds);
+  }
+
+  #setGeneration(before: Uint8Array, copies: number): void {
+    this.dma.load(physical.generationId, nextGeneration(before, this.definition.generation, copies));
   }
 
   #seedRandom(seed: bigint): void {

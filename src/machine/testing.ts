@@ -18,6 +18,7 @@ export function testMachine(changes: Partial<MachineDefinition> = {}): TestMachi
     cpuModel: 'tabvisor-v2',
     epochSeconds: 1_767_225_600,
     seed: 1n,
+    generation: 2n,
     debugExitPort: 0xf4,
     ...changes,
   };

@@ -59,9 +59,10 @@ export class GuestCopy {
     this.#copyPages(this.#table(this.#source));
   }
 
-  /** Copies a guest at rest, which nobody changes meanwhile. */
+  /** Copies a guest at rest, which nobody changes meanwhile; a clone is counted in its source. */
   finish(options: CopyOptions): CopyResult {
     const start = performance.now();
+    if (options.as === 'clone') new ControlPage(this.#source).fields.copies++;
     this.#copyState();
     const pages = this.#copyPages(this.#table(this.#source), this.#table(this.#destination));
     this.#settle(options);
