@@ -149,8 +149,6 @@ export const Vcpu = struct('Vcpu', 1, {
   exceptionHasError: 'u32',
   exceptionCr2: 'u64',
 
-  /** Instructions that compiled code has taken from the budget but not done, where it leaves to the interpreter. */
-  exitBudget: 'u32',
   /** Length of the slice that runs, so that retired = value at start + (slice − budget). */
   slice: 'u32',
   exitReason: 'u32',

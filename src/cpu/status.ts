@@ -43,6 +43,8 @@ export const compiledExit = {
   follow: 4,
   /** As apart, because of an access that the TLB does not know. */
   missed: 5,
+  /** As apart, because of an access that is not in the page that its block knows. */
+  strayed: 6,
   status: 16,
 } as const;
 
@@ -53,8 +55,6 @@ export const compiledAccess = {
   /** What follows relies on all of the page being as the access, or writable too. */
   wholePage: 0x8000,
   writablePage: 0xc000,
-  /** Above: instructions behind that are counted already, for the case that the instruction is interpreted. */
-  remainingShift: 16,
 } as const;
 
 /** Which code runs (`ArenaHeader.tier`): the interpreter alone; compiled where hot; all compiled before it runs. */

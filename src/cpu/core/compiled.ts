@@ -353,7 +353,6 @@ function notCompiled(cpu: usize, address: u64, size: u32): bool {
 @inline
 function begin(cpu: usize, access: u32, record: u32): u32 {
   store<u32>(cpu, record, Vcpu.record);
-  store<u32>(cpu, access >> CompiledAccess.remainingShift, Vcpu.exitBudget);
   return access & CompiledAccess.size;
 }
 
@@ -386,6 +385,11 @@ export function missed(cpu: usize): void {
   if (count & (MISSES_OF_ONE - 1) || load<u32>(header, ArenaHeader.missesDense) == 0) return;
   noteAccess(record, AccessNotes.missesOften);
   request(cpu, record);
+}
+
+/** Compiled code has left because of an access of Vcpu.record: compiled again, the instruction looks at the TLB. */
+export function strayed(cpu: usize): void {
+  noteAccess(<usize>load<u32>(cpu, Vcpu.record), AccessNotes.strayed);
 }
 
 /** The page is not as what follows would have it: the instruction is interpreted, and compiled otherwise the next time. */

@@ -16,6 +16,7 @@ export {
   removeRegion,
   request,
   sample,
+  strayed,
   heldCarry,
   settleFlags,
 } from './compiled';

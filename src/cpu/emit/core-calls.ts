@@ -36,6 +36,7 @@ const coreFunctions = {
   /** (cpu, record) → not 0: the record's code is on the list to be compiled. */
   request: [['i32', 'i32'], ['i32']],
   missed: [['i32'], []],
+  strayed: [['i32'], []],
   /** (cpu, record): the profile; not 0: leave. */
   sample: [['i32', 'i32'], ['i32']],
   /** (cpu): the lazy words from the flags that the vCPU holds by a kind (`flag-kind.ts`), if it does. */

@@ -19,6 +19,7 @@ export const dispatchFunctions = [
   'undefinedInstruction',
   'request',
   'missed',
+  'strayed',
   'sample',
   'settleFlags',
 ] as const;
@@ -241,6 +242,8 @@ export function writeDispatch(
   code.get(budget).op('i32.sub').op('i64.extend_i32_u').op('i64.add').memory('i64.store', header('compiledRetired'));
   is(compiledExit.missed);
   code.if().get(cpu).call(core.missed).i32(compiledExit.apart).set(result).end();
+  is(compiledExit.strayed);
+  code.if().get(cpu).call(core.strayed).i32(compiledExit.apart).set(result).end();
   // Exits are counted by their codes.
   code.get(result).i32(4).get(result).i32(4).op('i32.lt_u').op('select').i32(2).op('i32.shl');
   code.get(arena).op('i32.add').tee(found);

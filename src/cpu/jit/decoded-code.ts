@@ -10,6 +10,7 @@ import { component, entriesOf, flowOf, layOut } from './lay-out.ts';
 import type { ComputedJump, Flow } from './lay-out.ts';
 import { isComputedJump } from './region.ts';
 import type { CodeLocation, Decoded, Extent, FormTable, Instruction, PlanLimits, RegionPlan, Role } from './region.ts';
+import { entriesFromBeyond, partOf } from './partition.ts';
 import { tlbOf } from './tlb-set.ts';
 
 /** Instructions that stay decoded from one plan to the next, about: those of a few pages, some 300 bytes each. */
@@ -184,12 +185,14 @@ export class DecodedCode {
     this.lookWithFlow(page, modeKey, limits.recordsEnd);
     if (!decoded.has(start)) return undefined;
     const jumps = this.computedJumps(ripBase);
-    const members = component(start, this.offsets, flows, limits.instructions, jumps);
+    const connected = component(start, this.offsets, flows, limits.instructions, jumps);
+    const members = partOf(start, connected, flows, jumps);
     const chosen = jumps.flatMap(({ from, to }) => {
       // The choice does not look at another page.
       return members.has(from) && members.has(to) && decoded.get(to)?.secondPage === 0 ? [to] : [];
     });
     const entries = entriesOf(members, decoded, flows, chosen);
+    for (const offset of entriesFromBeyond(members, connected, flows, jumps)) entries.add(offset);
     if (extraEntry || entries.size === 0) entries.add(start);
     for (const offset of keptEntries) if (members.has(offset)) entries.add(offset);
     const extent = { page, modeKey, ripBase, members, entries, chosen };

@@ -1,8 +1,7 @@
 /** The locals of a region's function: the guest's registers that it uses, and what it keeps beside them. */
 import { isLong } from '../mode-key.ts';
 import { Vcpu } from '../state.ts';
-import { compiledExit } from '../status.ts';
-import type { FunctionBuilder, ValueType } from '../../wasm/encoder.ts';
+import type { FunctionBuilder, FunctionReference, ValueType } from '../../wasm/encoder.ts';
 import type { RegisterFlow, RegisterSet } from './register-flow.ts';
 import { touchedRegisters } from './register-flow.ts';
 import type { RegionPlan } from './region.ts';
@@ -13,19 +12,22 @@ export const labelParameter = 1;
 /** How many compiled functions are active above. */
 export const depthParameter = 2;
 
-const exitCodes = [compiledExit.unwind, compiledExit.short, compiledExit.apart, compiledExit.missed] as const;
+/** Where a region is left for: the interpreter, or compiled code elsewhere. */
+export type Beyond = 'interpreter' | 'compiled';
 
-/** How a region is left for the interpreter, which goes on at `Vcpu.record`. */
+/** How a region is left, with its flags and the place beyond in locals. Ways that store the same registers are one. */
 export interface Exit {
-  readonly code: (typeof exitCodes)[number];
+  readonly to: Beyond;
   /** Registers that are stored. */
   readonly dirty: RegisterSet;
-  /** The flags are in the function's locals. */
-  readonly flags: boolean;
 }
 
-function keyOf({ code, dirty, flags }: Exit): string {
-  return `${code} ${dirty.toString(16)} ${flags ? 'flags' : ''}`;
+/** Bits of the place in the interpreter: its record below, the others from these on. */
+const remainingShift = 32;
+const exitCodeShift = 48;
+
+function keyOf({ to, dirty }: Exit): string {
+  return `${to} ${dirty.toString(16)}`;
 }
 
 export class RegionFrame {
@@ -43,6 +45,11 @@ export class RegionFrame {
   readonly flagA: number;
   readonly flagB: number;
   readonly flagC: number;
+  /**
+   * What it is left for: in the interpreter the record where that goes on, the instructions that the budget has been
+   * charged for and that are still to be done, and the `compiledExit`; in compiled code the RIP.
+   */
+  readonly place: number;
   /** What a call gives. */
   readonly exitCode: number;
   /** Of a computed jump (`RegionBuilder.jumpOut`). */
@@ -59,8 +66,8 @@ export class RegionFrame {
   private readonly registers: RegisterSet[] = [];
   /** The exits to the interpreter, with their levels of nesting. */
   private readonly exits = new Map<string, { readonly exit: Exit; readonly level: number; used: boolean }>();
-  /** Levels of what exits of a code have in common, once they have stored registers: with flags in locals, and without. */
-  private readonly tails = new Map<string, number>();
+  /** Levels of what exits have in common, once they have stored registers. */
+  private readonly tails = new Map<Beyond, number>();
 
   constructor(f: FunctionBuilder, plan: RegionPlan, flow: RegisterFlow) {
     this.f = f;
@@ -76,6 +83,7 @@ export class RegionFrame {
     this.flagA = f.local(width);
     this.flagB = f.local(width);
     this.flagC = f.local('i32');
+    this.place = f.local('i64');
     this.exitCode = f.local('i32');
     this.jumpRecord = f.local('i32');
     this.jumpOffset = f.local('i32');
@@ -110,14 +118,14 @@ export class RegionFrame {
   /** What the locals are, for people; those of no name hold values for a while. */
   names(): ReadonlyMap<number, string> {
     const { budget, ripBase, fpuTrap, flagKind, flagA, flagB, flagC } = this;
-    const { exitCode, jumpRecord, jumpOffset } = this;
+    const { place, exitCode, jumpRecord, jumpOffset } = this;
     const fixed = { budget, ripBase, fpuTrap, flagKind, flagA, flagB, flagC };
     const names = new Map<number, string>([
       [0, 'cpu'],
       [labelParameter, 'label'],
       [depthParameter, 'depth'],
     ]);
-    const all = { ...fixed, exitCode, jumpRecord, jumpOffset };
+    const all = { ...fixed, place, exitCode, jumpRecord, jumpOffset };
     for (const [name, local] of Object.entries(all)) names.set(local, name);
     const general = ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'];
     for (const [n, local] of this.gprs) {
@@ -135,9 +143,7 @@ export class RegionFrame {
   /** Opens blocks at whose ends the exits lie. */
   openExits(exits: readonly Exit[]): void {
     const { code } = this.f;
-    for (const exitCode of exitCodes) {
-      for (const flags of [false, true]) this.tails.set(`${exitCode} ${flags}`, code.block().depth);
-    }
+    for (const to of ['interpreter', 'compiled'] as const) this.tails.set(to, code.block().depth);
     for (const exit of exits) this.exits.set(keyOf(exit), { exit, level: code.block().depth, used: false });
   }
 
@@ -149,34 +155,47 @@ export class RegionFrame {
     return found.level;
   }
 
-  /** Ends the exits' blocks, and writes those that something leads to. */
-  closeExits(): void {
+  /** `remaining`: instructions that the budget has been charged for from that record on. */
+  setPlace(exit: number, record: number, remaining: number): void {
+    const high = (exit << (exitCodeShift - remainingShift)) | remaining;
+    this.f.code.i64((BigInt(high) << BigInt(remainingShift)) | BigInt(record >>> 0)).set(this.place);
+  }
+
+  /** Ends the exits' blocks, and writes those that something leads to. `callCompiled`: of the core. */
+  closeExits(callCompiled: FunctionReference): void {
     const { code } = this.f;
-    const used = new Set<Exit['code']>();
+    const used = new Set<Beyond>();
     for (const { exit, used: leadsHere } of [...this.exits.values()].toReversed()) {
       code.end();
       if (!leadsHere) continue;
-      used.add(exit.code);
+      used.add(exit.to);
       this.store(exit.dirty);
-      code.br(this.tails.get(`${exit.code} ${exit.flags}`) ?? 0);
+      code.br(this.tails.get(exit.to) ?? 0);
     }
-    for (const exitCode of exitCodes.toReversed()) {
+    for (const to of [...this.tails.keys()].toReversed()) {
       code.end();
-      if (used.has(exitCode)) this.holdFlags();
-      code.end();
-      if (used.has(exitCode)) this.endExit(exitCode);
+      if (!used.has(to)) continue;
+      this.holdFlags();
+      if (to === 'interpreter') this.interpret();
+      else this.follow(callCompiled);
     }
     code.op('unreachable');
   }
 
-  private endExit(exitCode: Exit['code']): void {
+  private follow(callCompiled: FunctionReference): void {
+    const { code } = this.f;
+    code.i32(this.cpu).get(this.budget).memory('i32.store', Vcpu.offsets.budget);
+    code.i32(this.cpu).get(depthParameter).get(this.place).returnCall(callCompiled);
+  }
+
+  private interpret(): void {
     const { code } = this.f;
     this.storeRipBase();
+    code.i32(this.cpu).get(this.place).op('i32.wrap_i64').memory('i32.store', Vcpu.offsets.record);
     code.i32(this.cpu).get(this.budget);
-    if (exitCode !== compiledExit.short) {
-      code.i32(this.cpu).memory('i32.load', Vcpu.offsets.exitBudget).op('i32.add');
-    }
-    code.memory('i32.store', Vcpu.offsets.budget).i32(exitCode).return();
+    code.get(this.place).i64(remainingShift).op('i64.shr_u').op('i32.wrap_i64').i32(0xffff).op('i32.and').op('i32.add');
+    code.memory('i32.store', Vcpu.offsets.budget);
+    code.get(this.place).i64(exitCodeShift).op('i64.shr_u').op('i32.wrap_i64').return();
   }
 
   /** Loads what the function keeps in locals, but for registers. */

@@ -20,9 +20,9 @@ import { Arena, TlbEntry } from '../arena.ts';
 import type { WriteTarget } from '../emit/form-builder.ts';
 import { wasmType } from '../emit/operations.ts';
 import { modeKey } from '../mode-key.ts';
-import { Record as InstructionRecord, recordFlags, accessNotes } from '../record.ts';
+import { recordFlags } from '../record.ts';
 import { Vcpu } from '../state.ts';
-import { compiledAccess, compiledExit } from '../status.ts';
+import { compiledExit } from '../status.ts';
 import type { Code, FunctionReference } from '../../wasm/encoder.ts';
 import type { Access, PageNeeds } from './accesses.ts';
 import { Accesses } from './accesses.ts';
@@ -30,7 +30,7 @@ import type { Node } from './expressions.ts';
 import type { FormFacts } from './facts.ts';
 import type { CompiledCalls, Flags } from './flag-builder.ts';
 import { FlagBuilder } from './flag-builder.ts';
-import type { Exit, RegionFrame } from './frame.ts';
+import type { Beyond, RegionFrame } from './frame.ts';
 import { depthParameter } from './frame.ts';
 import { KnownFloats } from './known-floats.ts';
 import { KnownPages, operandBases, stackBases } from './known-pages.ts';
@@ -528,20 +528,17 @@ export class RegionBuilder extends FlagBuilder {
   // Exits. ----------------------------------------------------------------------------------------------------------
 
   /** The interpreter does this instruction; nothing of it has been done. */
-  private bail(exit: Exit['code'] = compiledExit.apart): void {
-    const { code, cpu } = this;
+  private bail(exit: number = compiledExit.apart): void {
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
-    code.i32(cpu).i32(this.instruction.record).memory('i32.store', Vcpu.offsets.record);
-    code.i32(cpu).i32(this.remaining).memory('i32.store', Vcpu.offsets.exitBudget);
-    this.leave(exit, this.registers.dirty);
+    this.frame.setPlace(exit, this.instruction.record, this.remaining);
+    this.leave('interpreter', this.registers.dirty);
   }
 
   /** To an exit, from code that nothing comes after. */
-  private leave(code: Exit['code'], dirty: RegisterSet): void {
+  private leave(to: Beyond, dirty: RegisterSet): void {
     this.x87.writeBack();
-    const { flags } = this;
-    if (typeof flags !== 'string') this.storeHeld(flags);
-    this.code.br(this.frame.levelOf({ code, dirty, flags: flags === 'locals' }));
+    this.putFlagsInLocals();
+    this.code.br(this.frame.levelOf({ to, dirty }));
   }
 
   /**
@@ -557,8 +554,8 @@ export class RegionBuilder extends FlagBuilder {
     this.nodes.openArm();
     code.i32(this.cpu);
     this.put(this.ripOf(offset)).memory('i64.store', Vcpu.offsets.rip);
-    code.i32(this.cpu).i32(budget).memory('i32.store', Vcpu.offsets.exitBudget);
-    this.leave(compiledExit.unwind, dirty);
+    frame.setPlace(compiledExit.unwind, record, budget);
+    this.leave('interpreter', dirty);
     this.nodes.closeArm();
     code.end().end();
   }
@@ -599,18 +596,18 @@ export class RegionBuilder extends FlagBuilder {
    */
   exitTo(target: Node, back = false, dirty = this.dirtyAfter): void {
     const { frame, code } = this;
+    if (!back) {
+      this.put(target).set(frame.place);
+      this.leave('compiled', dirty);
+      return;
+    }
     this.x87.writeBack();
     this.toMemory();
     frame.store(dirty);
     code.i32(this.cpu).get(frame.budget).memory('i32.store', Vcpu.offsets.budget);
     code.i32(this.cpu);
-    if (back) {
-      this.put(target).memory('i64.store', Vcpu.offsets.rip);
-      code.i32(compiledExit.go).return();
-    } else {
-      code.get(depthParameter);
-      this.put(target).returnCall(this.calls.callCompiled);
-    }
+    this.put(target).memory('i64.store', Vcpu.offsets.rip);
+    code.i32(compiledExit.go).return();
   }
 
   /** Leaves by a computed jump, whose record is in `frame.jumpRecord`: the profile learns where it led. */
@@ -625,8 +622,8 @@ export class RegionBuilder extends FlagBuilder {
 
   /** Leaves to a record, before any of the block has been counted. */
   exitShort(record: number, dirty: RegisterSet): void {
-    this.code.i32(this.cpu).i32(record).memory('i32.store', Vcpu.offsets.record);
-    this.leave(compiledExit.short, dirty);
+    this.frame.setPlace(compiledExit.short, record, 0);
+    this.leave('interpreter', dirty);
   }
 
   /** The form's function does the instruction, and compiled code goes on behind it. */
@@ -787,21 +784,16 @@ export class RegionBuilder extends FlagBuilder {
 
   // Memory. ---------------------------------------------------------------------------------------------------------
 
-  /** The interpreter does the access; compiled again, the instruction looks at the TLB. */
+  /** The access is not in the page that its block knows: the interpreter does it. */
   private stray(): void {
-    const { record, scale } = this.instruction;
     this.nodes.openArm();
-    this.code
-      .i32(record)
-      .i32(scale | accessNotes.strayed)
-      .memory('i32.store8', InstructionRecord.offsets.scale);
-    this.bail();
+    this.bail(compiledExit.strayed);
     this.nodes.closeArm();
   }
 
   /** The TLB misses: the interpreter does the instruction, or the core finds the host address, if it can. */
   private callForHost({ address, host, size, write }: Access, needs: PageNeeds): boolean {
-    const { code, frame, flags } = this;
+    const { code, frame } = this;
     if (!this.instruction.missesOften) {
       this.nodes.openArm();
       this.bail(compiledExit.missed);
@@ -811,22 +803,16 @@ export class RegionBuilder extends FlagBuilder {
     if (!this.facts.mayLeave) throw new Error(`${this.form.name} leaves, which was not foreseen`);
     code.i32(this.cpu).get(address);
     if (!frame.long) code.op('i64.extend_i32_u');
-    const word = size | needs | (this.remaining << compiledAccess.remainingShift);
-    code.i32(word).i32(this.instruction.record);
+    code.i32(size | needs).i32(this.instruction.record);
     code
       .call(write ? this.calls.compiledWrite : this.calls.compiledRead)
       .tee(host)
       .op('i32.eqz');
-    const { dirty } = this.registers;
-    if (typeof flags === 'string' && !this.x87.inLocals) {
-      code.brIf(frame.levelOf({ code: compiledExit.apart, dirty, flags: flags === 'locals' }), true);
-    } else {
-      code.ifUnlikely();
-      this.nodes.openArm();
-      this.leave(compiledExit.apart, dirty);
-      this.nodes.closeArm();
-      code.end();
-    }
+    code.ifUnlikely();
+    this.nodes.openArm();
+    this.bail();
+    this.nodes.closeArm();
+    code.end();
     return true;
   }
 

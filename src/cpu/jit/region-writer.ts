@@ -3,7 +3,6 @@
  * the label names the block where it starts. At entries and heads of loops the budget must cover the longest way to the
  * next of them; otherwise the interpreter goes on.
  */
-import { compiledExit } from '../status.ts';
 import type { Code, FunctionBuilder } from '../../wasm/encoder.ts';
 import { allFlags } from './facts.ts';
 import type { Node } from './expressions.ts';
@@ -73,6 +72,7 @@ export class RegionWriter {
   private readonly inherited = new Map<number, Flags>();
   private readonly inheritedX87 = new Map<number, StackState | undefined>();
   private readonly checks: InvariantChecks | undefined;
+  private readonly calls: CompiledCalls;
   /** Of the block that is written; absent: the region's own. */
   private page: ForeignPage | undefined;
 
@@ -82,6 +82,7 @@ export class RegionWriter {
     this.plan = split;
     this.entries = plan.entries;
     this.checks = checks;
+    this.calls = calls;
     this.registers = registerFlow(split);
     this.frame = new RegionFrame(f, split, this.registers);
     this.shapes = structure({
@@ -105,7 +106,7 @@ export class RegionWriter {
     this.sequence(shapes, plan.entries, false);
     code.op('unreachable');
     this.tail = code.bytes.length;
-    frame.closeExits();
+    frame.closeExits(this.calls.callCompiled);
     return new Map(this.entries.map((n, k) => [n, this.labels.get(plan.entries[k] ?? 0) ?? 0]));
   }
 
@@ -115,28 +116,27 @@ export class RegionWriter {
     for (const s of shapes) if (s.kind === 'loop') this.assignLabels(s.heads.slice(1), s.body);
   }
 
-  /** Exits to the interpreter that the code may need. */
+  /** Exits that the code may need. */
   private exits(): Exit[] {
     const { registers } = this;
-    const found = new Map<string, Omit<Exit, 'flags'>>();
-    const add = (code: Exit['code'], dirty: RegisterSet): void => {
-      found.set(`${code} ${dirty}`, { code, dirty });
+    const found = new Map<string, Exit>();
+    const add = (to: Exit['to'], dirty: RegisterSet): void => {
+      found.set(`${to} ${dirty}`, { to, dirty });
     };
-    for (const block of this.plan.blocks) {
-      const { number, instructions, standsFor } = block;
+    for (const { number, instructions, isEntry, standsFor } of this.plan.blocks) {
       const atStart = registers.dirtyAtStart[number] ?? 0;
-      if (block.isEntry) add(compiledExit.short, atStart);
-      if (standsFor?.secondPage) add(compiledExit.unwind, atStart);
+      if (isEntry || standsFor?.secondPage) add('interpreter', atStart);
       instructions.forEach((i, k) => {
         const dirty = registers.instructions[number]?.[k]?.dirty ?? 0;
-        if (!i.apart && i.facts.mayLeave) {
-          add(compiledExit.apart, dirty);
-          if (!i.missesOften) add(compiledExit.missed, dirty);
-        }
-        if (i.secondPage !== 0) add(compiledExit.unwind, dirty);
+        if ((!i.apart && i.facts.mayLeave) || i.secondPage !== 0) add('interpreter', dirty);
       });
+      const last = instructions.at(-1);
+      const behind = registers.instructions[number]?.at(-1);
+      // A call has stored everything.
+      if (last?.apart || last?.facts.transfer === 'call') add('compiled', 0);
+      add('compiled', last?.apart ? 0 : behind ? behind.dirty | behind.writes : atStart);
     }
-    return [...found.values()].flatMap((exit) => [true, false].map((flags) => ({ ...exit, flags })));
+    return [...found.values()];
   }
 
   // Structure. ------------------------------------------------------------------------------------------------------
