@@ -6,7 +6,7 @@
 import type { ComputedJump, Flows } from './lay-out.ts';
 
 /** Instructions that a part has at most, unless one loop alone has more. */
-export const partInstructions = 96;
+export const partInstructions = 64;
 /** What a part costs, in ways that lead out of it. */
 const partCost = 2;
 
